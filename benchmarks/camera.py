@@ -28,7 +28,7 @@ from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import NoRecorder
-from services.camera.reporter import Reporter
+from services.camera.reporter import CameraReporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
@@ -87,7 +87,7 @@ def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -
     settings = CameraSettings(source="repeated", outbox_folder=folder, pace="fast")
     session = Session.of(settings)
     with Outbox.of(settings, session.id) as outbox:
-        reporter = Reporter(session, outbox, 3)
+        reporter = CameraReporter(session, outbox, 3)
         sender = Sender(outbox, FilesystemStore(line.objects), reporter, line.address.open, settings.window)
         frames = FrameMaker(settings, session, outbox, NoRecorder())
         sight = SightWatch(settings, reporter.set_sight)

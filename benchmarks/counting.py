@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as NotThere
 
 from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import Step
+from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting, Fact, fact_of_verdict
 from services.dashboard.store.keys import Keys
@@ -91,7 +91,7 @@ def weigh_a_year(redis: Redis, keys: Keys) -> None:
         [*fact_of_verdict(Line().verdict("break")).fields, "ok", "explained"], 90_000
     )
     pipeline = redis.pipeline(transaction=False)
-    for step, many in ((Step.DAY, 365), (Step.HOUR, 365 * 24), (Step.MINUTE, 48 * 60)):
+    for step, many in ((BucketLength.DAY, 365), (BucketLength.HOUR, 365 * 24), (BucketLength.MINUTE, 48 * 60)):
         for index in range(many):
             start = step.start(now - step.length * index)
             pipeline.hset(keys.bucket("line-1", step.value, step.stamp(start)), mapping=fields)

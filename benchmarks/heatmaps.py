@@ -80,7 +80,7 @@ def rows_of(pack: str, scores: HeatmapScores, minutes: float) -> list[Sequence[s
                 pack,
                 f"{scores.method} at {', '.join(scores.layers)}",
                 scores.chosen_by.value,
-                name if label.towards else f"not {name}",
+                name if label.for_label else f"not {name}",
                 str(label.images),
                 spread_of(label.pointing),
                 f"{label.centre.value:.2f}",

@@ -48,7 +48,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from benchmarks.inference import Measured
 from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
-from services.trainer.cli.workbench import read_images
+from services.trainer.cli.train_and_evaluate import read_images
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.references import divided as reference_images
 from services.trainer.datasets.references import read_references

@@ -1,10 +1,8 @@
-"""Logging, the health of a service, and the server of ``/healthz`` and ``/metrics``."""
+"""The health of a service, and the server of ``/healthz`` and ``/metrics``."""
 
 from __future__ import annotations
 
-import logging
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +11,6 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Protocol
 
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from shared.certificates import expiry_of
@@ -21,54 +18,21 @@ from shared.settings import ServiceSettings
 
 HEALTH_CONNECTIONS: Final = 16
 """Connections that are answered at the same time, at most."""
-HEALTH_SECONDS: Final = 5.0
+HEALTH_TIMEOUT_SECONDS: Final = 5.0
 """Time limit of one read or write on such a connection."""
-HEALTH_PAUSE: Final = 0.5
+NO_DESCRIPTOR_PAUSE_SECONDS: Final = 0.5
 """Seconds to wait when the process has no file descriptor left."""
 SILENCE_SECONDS: Final = 30.0
 """A loop without a heartbeat for this long counts as stalled."""
 SLOW_SECONDS: Final = 300.0
-"""The same for a loop whose turns take longer because it loads models, trains or measures."""
+"""As `SILENCE_SECONDS`, for loops that load models, train or measure."""
 
 STALLED: Final = Gauge("seamline_stalled_loops", "Loops and publishers of the service that are stalled")
 EXPIRY: Final = Gauge("seamline_certificate_expiry_seconds", "Unix time at which a certificate expires", ["file"])
 
 
-def configure_logging(service: str, settings: ServiceSettings) -> None:
-    """Write every log line, those of libraries included, to standard error with the name of the service.
-
-    Add a frame to the lines about it with ``structlog.contextvars.bound_contextvars(frame_id=…)`` or as a field.
-    """
-    shared_steps: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        lambda _logger, _method, event: {"service": service, **event},
-    ]
-    last: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[*shared_steps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    finish: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if settings.log_format == "json":
-        finish.append(structlog.processors.format_exc_info)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared_steps, processors=[*finish, last])
-    )
-    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs what our adapter raises, each time with a stack
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each try; our adapter logs the outage
-
-
 class HealthCheck(Protocol):
-    """The health that ``/healthz`` returns."""
+    """What ``/healthz`` asks for the state of the service."""
 
     @property
     def troubles(self) -> Sequence[str]:
@@ -77,7 +41,7 @@ class HealthCheck(Protocol):
 
 
 class Health:
-    """Detect stalled loops of a service, and ask its other parts, such as publishers, whether they are stalled.
+    """The heartbeat of one loop, and further checks that count for the same service, such as those of publishers.
 
     Each loop calls ``beat`` of its own `Health`. ``/healthz`` answers 200, or 503 with what is stalled.
     """
@@ -92,17 +56,17 @@ class Health:
         self._clock = clock
         self._name = name
         self._last_beat = clock()
-        self._looks: list[Callable[[], Sequence[str]]] = []
+        self._checks: list[Callable[[], Sequence[str]]] = []
 
-    def beside(self, name: str = "another loop", silence_seconds: float | None = None) -> Health:
+    def add_loop(self, name: str = "another loop", silence_seconds: float | None = None) -> Health:
         """Return the health of a further loop; the service is healthy when all of its loops are."""
         other = Health(silence_seconds or self._silence_seconds, self._clock, name)
-        self._looks.append(lambda: other.troubles)
+        self._checks.append(lambda: other.troubles)
         return other
 
-    def watch(self, troubles: Callable[[float], Sequence[str]]) -> None:
-        """Add a check; it gets the seconds after which a silent part counts as stalled. See `Broker.troubles`."""
-        self._looks.append(lambda: troubles(self._silence_seconds))
+    def add_check(self, troubles: Callable[[float], Sequence[str]]) -> None:
+        """Add a check: a function of the seconds after which a silent part counts as stalled. See `Broker.troubles`."""
+        self._checks.append(lambda: troubles(self._silence_seconds))
 
     def beat(self) -> None:
         """Record a heartbeat of the loop."""
@@ -111,8 +75,12 @@ class Health:
     @property
     def troubles(self) -> Sequence[str]:
         """Return the stalled loops and the other stalled parts."""
-        turned = self._clock() - self._last_beat < self._silence_seconds
-        return [*([] if turned else [f"{self._name} is stalled"]), *(one for look in self._looks for one in look())]
+        stalled = []
+        if self._clock() - self._last_beat >= self._silence_seconds:
+            stalled.append(f"{self._name} is stalled")
+        for check in self._checks:
+            stalled += check()
+        return stalled
 
     @property
     def healthy(self) -> bool:
@@ -154,7 +122,7 @@ def serve_health(health: HealthCheck, settings: ServiceSettings) -> None:
 
 
 class HealthServer(ThreadingHTTPServer):
-    """Serve a limited number of connections; a further one closes the oldest, so that no client can hold them all."""
+    """Serve a limited number of connections; one beyond the limit closes the oldest, so that no client can hold all."""
 
     daemon_threads = True
 
@@ -164,13 +132,13 @@ class HealthServer(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """Accept a connection; without a free file descriptor, wait a moment before the error is raised."""
+        """Accept a connection; without a free descriptor, wait before the error, so that the server does not spin."""
         try:
             connection, address = super().get_request()
         except OSError:
-            time.sleep(HEALTH_PAUSE)
+            time.sleep(NO_DESCRIPTOR_PAUSE_SECONDS)
             raise
-        connection.settimeout(HEALTH_SECONDS)
+        connection.settimeout(HEALTH_TIMEOUT_SECONDS)
         return connection, address
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]

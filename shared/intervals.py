@@ -14,7 +14,7 @@ Z95: Final = 1.959963984540054
 """The 97.5th percentile of the normal distribution: a two-sided interval of 95 %."""
 RESAMPLES: Final = 200
 FEW_GROUPS: Final = 8
-"""With fewer groups than this, single images are drawn: so few groups are not a sample of groups."""
+"""Below this number of groups, single images are drawn: a handful of groups is not a sample of groups."""
 
 Interval = tuple[float, float]
 """Low and high."""

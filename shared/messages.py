@@ -286,7 +286,7 @@ class Heatmap(BaseModel):
         description="8-bit grey PNG of the image's size in object storage; the peak is 0 for a rarity of 0.05 or more, "
         "255 for 0.001 or without a rarity, and linear in its logarithm between"
     )
-    towards: bool = Field(description="True: evidence for the label; False: evidence for its absence")
+    for_label: bool = Field(description="True: evidence for the label; False: evidence against it")
     peak: tuple[Pixels, Pixels] | None = Field(
         None, description="x, y in pixels of the strongest evidence, be it rare or not; None if there is none"
     )
@@ -313,7 +313,9 @@ class FrameExplained(Message):
     heatmaps: dict[LabelName, Heatmap] = Field(description="by label; empty when the reason says why there are none")
     overlay_key: str | None = None
     reason: str = ""
-    flagged: bool = Field(True, description="the verdict had flagged the frame; if not, a person asked for it")
+    flagged: bool = Field(
+        True, description="the verdict had flagged the frame; if not, a person requested the explanation"
+    )
     at: Moment
 
     @model_validator(mode="after")
@@ -463,7 +465,7 @@ class GatewayReported(Message):
 
     gateway: str = Field(max_length=200)
     line: Name
-    online: bool = Field(description="the line inspects parts: cameras, workers and the gateway are well")
+    online: bool = Field(description="the line inspects parts: cameras, workers and the gateway work")
     reason: str = Field("", description="why it is not online")
     outputs: tuple[OutputReport, ...] = ()
     at: Moment

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.label_names import MOST_LABELS, LabelName, label_slug
@@ -42,8 +42,8 @@ Colour = tuple[int, int, int]
 """Red, green, blue; 0 to 255."""
 
 
-LONGEST: Final = 64 * 1024
-"""Characters of a recipe, at most; a recipe of 64 labels has about 6,000, and the YAML parser is slow."""
+MOST_CHARACTERS: Final = 64 * 1024
+"""Length limit of a recipe; a recipe of 64 labels has about 6,000, and the YAML parser is slow."""
 REASON_LENGTH: Final = 600
 """Characters of the reason of a `RecipeError`, which quotes the recipe."""
 
@@ -203,14 +203,14 @@ class Augmentation(_Section):
 class Costs(_Section):
     """The costs of wrong verdicts, in any unit."""
 
-    escape: float = Field(10.0, gt=0, description="an NG part judged ok")
-    overkill: float = Field(1.0, gt=0, description="an ok part judged NG")
+    escape: float = Field(10.0, gt=0, description="an NG part that is called ok")
+    overkill: float = Field(1.0, gt=0, description="an ok part that is called NG")
 
 
-class Keeping(_Section):
+class StoredImages(_Section):
     """Which images are stored in addition to those of flagged frames."""
 
-    every_nth_passed: int = Field(0, ge=0, description="also every n-th frame that is ok; 0 for none")
+    every_nth_ok: int = Field(0, ge=0, description="also the image of every n-th ok frame; 0 for none")
 
 
 ExplanationMethod = Literal["grad-cam", "grad-cam++", "layer-cam"]
@@ -284,13 +284,13 @@ class Recipe(_Section):
     task: Task
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS)]
     description: str = ""
-    image: Annotated[ImageSpec, Field(validation_alias=AliasChoices("image", "picture"))] = ImageSpec()
+    image: ImageSpec = ImageSpec()
     unsure_margin: float = Field(
         0.1, ge=0, le=0.5, description="a score this near its threshold (or a lead this small) is unsure"
     )
     explain: Literal["flagged", "all"] = Field("flagged", description="which frames are flagged for heatmaps")
     explanation: Explanation = Explanation()
-    keeping: Keeping = Keeping()
+    stored_images: StoredImages = StoredImages()
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()
     parts: Parts | None = Field(None, description="how frames become parts; None: nothing decides about parts")
@@ -369,8 +369,8 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     Raises:
         RecipeError: as `read_recipe`.
     """
-    if len(text) > LONGEST:
-        raise RecipeError(f"{source}, line 1: a recipe has {LONGEST:,} characters at most: shorten it")
+    if len(text) > MOST_CHARACTERS:
+        raise RecipeError(f"{source}, line 1: a recipe has {MOST_CHARACTERS:,} characters at most: shorten it")
     tree, document = _read_yaml(text, source)
     if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
@@ -390,7 +390,7 @@ def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
 
     Aliases are refused: a few lines of them can expand to more than fits into memory, or contain themselves.
     """
-    with _told_by_line(text, source):
+    with _errors_by_line(text, source):
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         aliases = (event for event in yaml.parse(text, Loader=yaml.SafeLoader) if isinstance(event, yaml.AliasEvent))
         alias = next(aliases, None)
@@ -399,7 +399,7 @@ def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
         raise RecipeError(
             f"{source}, line {line}: *{alias.anchor} is an alias, which a recipe may not use: write the value out"
         )
-    with _told_by_line(text, source):
+    with _errors_by_line(text, source):
         return tree, yaml.load(text, Loader=_PlainKeys)  # noqa: S506  it is a safe loader
 
 
@@ -413,7 +413,7 @@ class _PlainKeys(yaml.SafeLoader):
 
 
 @contextmanager
-def _told_by_line(text: str, source: str) -> Iterator[None]:
+def _errors_by_line(text: str, source: str) -> Iterator[None]:
     """Turn errors of the YAML parser into `RecipeError`, with their lines."""
     try:
         yield

@@ -120,7 +120,7 @@ def background_threads(stop: threading.Event, *loops: Callable[[], None]) -> Ite
         loop.result()
 
 
-class Reporter:
+class WorkerReporter:
     """Count the messages that a worker handles, and publish a `WorkerReported` every few seconds."""
 
     def __init__(

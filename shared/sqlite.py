@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-SIZE: Final = 8 * 1024**2
+RESERVE_BYTES: Final = 8 * 1024**2
 """Bytes of a reserve: twice what SQLite's write-ahead log holds before it is copied into the database."""
-SMALLEST_DISK: Final = 8 * SIZE
+SMALLEST_DISK: Final = 8 * RESERVE_BYTES
 """Bytes. On a smaller disk, the reserve is an eighth of the disk."""
 
 
@@ -55,7 +55,7 @@ class Reserve:
             return True
         with suppress(OSError):
             disk = shutil.disk_usage(self._path.parent)
-            size = min(SIZE, disk.total * SIZE // SMALLEST_DISK)
+            size = min(RESERVE_BYTES, disk.total * RESERVE_BYTES // SMALLEST_DISK)
             if disk.free < 2 * size:
                 return False
             file = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)

@@ -32,20 +32,21 @@ def scores_of(logits: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
     Returns:
         (frames, labels), 0 to 1.
     """
-    exact = logits.astype(np.float64)
+    logits64 = logits.astype(np.float64)
     if task is Task.EXCLUSIVE:
-        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-    # by the sign, so that neither exp overflows
-    decay = np.exp(-np.abs(exact))
-    return np.asarray(np.where(exact >= 0, 1 / (1 + decay), decay / (1 + decay)), np.float32)
+        exponentials = np.exp(logits64 - logits64.max(axis=1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+    # a stable sigmoid: the exponent is never positive, so that exp does not overflow
+    exponential = np.exp(-np.abs(logits64))
+    positive, negative = 1 / (1 + exponential), exponential / (1 + exponential)
+    return np.asarray(np.where(logits64 >= 0, positive, negative), np.float32)
 
 
 def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judgement:
     """Apply a recipe to the scores of one image.
 
     Args:
-        recipe: of the model.
+        recipe: the recipe of the model.
         scores: one per label, in the recipe's order, 0 to 1.
 
     Raises:
@@ -56,8 +57,8 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
         raise ValueError(f"{len(values)} scores for the {len(recipe.labels)} labels of recipe {recipe.name!r}")
     if not all(0 <= value <= 1 for value in values):
         raise ValueError(f"scores are numbers from 0 to 1, and these are {values}")
-    decide = _decide_exclusive if recipe.task is Task.EXCLUSIVE else _decide_multi_label
-    findings = decide(recipe, values)
+    find = _find_exclusive if recipe.task is Task.EXCLUSIVE else _find_multi_label
+    findings = find(recipe, values)
     faults = []
     for name, found in findings.items():
         if found.fault and recipe.label(name).role is LabelRole.ATTRIBUTE:
@@ -73,10 +74,10 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
 
 
 def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which images a label of a multi-label recipe makes NG, by its presence or by its absence.
+    """Return which images are NG because of one label of a multi-label recipe.
 
     Args:
-        label: its role says which of the two.
+        label: its role and its expected value decide whether its presence or its absence is a fault.
         present: whether the label is present; the result has the same shape.
     """
     if not label.decides:
@@ -85,15 +86,16 @@ def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def present_labels(recipe: Recipe, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which labels are present in each image, as `judge` finds them: (images, labels) of the same shape."""
+    """Return which labels are present in each image, as `judge` finds them: bool, (images, labels) as the scores."""
     thresholds = np.array([label.threshold for label in recipe.labels])
     if recipe.task is Task.EXCLUSIVE:
-        return np.asarray(np.eye(scores.shape[1], dtype=np.bool_)[(scores / thresholds).argmax(axis=1)])
+        one_hot = np.eye(scores.shape[1], dtype=np.bool_)
+        return np.asarray(one_hot[(scores / thresholds).argmax(axis=1)])
     return np.asarray(scores >= thresholds, np.bool_)
 
 
 def ng_images(recipe: Recipe, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which images are NG by the labels that are present in them: (images,) of (images, labels)."""
+    """Return which images are NG, bool (images,), by the labels that are present in them, (images, labels)."""
     if recipe.task is Task.EXCLUSIVE:
         return np.asarray(present[:, faults_if_chosen(recipe)].any(axis=1), np.bool_)
     faults = [faults_of(label, present[:, column]) for column, label in enumerate(recipe.labels)]
@@ -113,8 +115,19 @@ def possible_faults(recipe: Recipe) -> NDArray[np.bool_]:
     return np.array([label.decides for label in recipe.labels], np.bool_)
 
 
+def points_at_presence(label: Label, recipe: Recipe) -> bool:
+    """Return whether the presence of a label is its fault; for exclusive labels, maps always show the presence."""
+    if recipe.task is Task.EXCLUSIVE:
+        return True
+    return not label.is_fault_if_absent
+
+
 def faults_if_chosen(recipe: Recipe) -> NDArray[np.bool_]:
-    """Return for each label of an exclusive recipe whether an image that shows it is NG: (labels,)."""
+    """Return for each label of an exclusive recipe whether an image of this label is NG: bool, (labels,).
+
+    A defect is NG, and so is an attribute that is expected to be absent. If one attribute is expected to be present,
+    every other attribute is NG.
+    """
     expects = any(label.expected for label in recipe.labels)
     return np.array(
         [
@@ -127,7 +140,7 @@ def faults_if_chosen(recipe: Recipe) -> NDArray[np.bool_]:
     )
 
 
-def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
+def _find_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
     return {
         label.name: Finding(
             score=score,
@@ -140,24 +153,25 @@ def _decide_multi_label(recipe: Recipe, scores: list[float]) -> dict[str, Findin
     }
 
 
-def _decide_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
-    """Choose the label whose score is highest by its threshold; the findings have the score that a label must exceed.
+def _find_exclusive(recipe: Recipe, scores: list[float]) -> dict[str, Finding]:
+    """Choose the label with the highest ratio of score to threshold.
 
-    With equal thresholds the label with the highest score is chosen.
+    The threshold of a finding is the score from which on its label would be chosen: for the chosen label, that of a tie
+    with the second; for another label, that of a tie with the chosen one.
     """
     ratios = [score / label.threshold for label, score in zip(recipe.labels, scores, strict=True)]
-    first, second = sorted(range(len(scores)), key=lambda index: -ratios[index])[:2]
+    chosen, second = sorted(range(len(scores)), key=lambda index: -ratios[index])[:2]
     total = sum(ratios) or 1.0
-    unsure = (ratios[first] - ratios[second]) / total < recipe.unsure_margin
+    unsure = (ratios[chosen] - ratios[second]) / total < recipe.unsure_margin
     faults = faults_if_chosen(recipe)
     findings = {}
     for index, (label, score) in enumerate(zip(recipe.labels, scores, strict=True)):
-        won = index == first
+        is_chosen = index == chosen
         findings[label.name] = Finding(
             score=score,
-            threshold=min(1.0, label.threshold * ratios[second if won else first]),
-            present=won,
-            unsure=unsure and index in (first, second),
-            fault=won and bool(faults[index]),
+            threshold=min(1.0, label.threshold * ratios[second if is_chosen else chosen]),
+            present=is_chosen,
+            unsure=unsure and index in (chosen, second),
+            fault=is_chosen and bool(faults[index]),
         )
     return findings

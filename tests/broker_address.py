@@ -16,7 +16,7 @@ from shared.topology import Queue
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """What a service is told of its broker."""
+    """The settings by which a service finds its broker."""
 
     url: str
     user: str = ""

@@ -1,4 +1,4 @@
-"""Videos and folders whose every image can be told from the others."""
+"""Videos and folders of images that all differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def image_of(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]
 
 
 def number_of(image: NDArray[np.uint8] | None) -> int:
-    """What `image_of` was told."""
+    """The number that `image_of` was given."""
     assert image is not None
     fields = cv2.resize(image.mean(axis=2), (BITS, 2), interpolation=cv2.INTER_AREA).reshape(-1)
     return sum(1 << bit for bit, field in enumerate(fields) if field > 127)

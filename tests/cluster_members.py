@@ -93,9 +93,9 @@ def allow_loopback() -> None:
 
 def load() -> None:
     """TensorFlow, without running it, and a network to train."""
-    from services.trainer.cli.commands import workbench
+    from services.trainer.cli.commands import training_module
 
-    workbench()
+    training_module()
     from services.trainer.architectures.architecture import Architecture
     from services.trainer.architectures.registry import ARCHITECTURES
 

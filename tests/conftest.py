@@ -229,6 +229,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for kind in ("rabbitmq", "redis", "s3"):
         note = factory.getbasetemp() / f"{kind}.json"
         if note.exists():
-            told = json.loads(note.read_text())
-            how = told.get("failure") or f"{told['how']}, there after {told['seconds']} s"
+            found = json.loads(note.read_text())
+            how = found.get("failure") or f"{found['how']}, there after {found['seconds']} s"
             terminalreporter.write_line(f"{kind}: {how}")

@@ -1,4 +1,4 @@
-"""A network camera on loopback: motion JPEG over HTTP, which drops the line when it is told to."""
+"""A network camera on loopback: motion JPEG over HTTP, which drops the connection when a test says so."""
 
 from __future__ import annotations
 

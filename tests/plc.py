@@ -22,11 +22,11 @@ def main(port: int, file: Path, hold: Path) -> None:
     client = ModbusTcpClient("127.0.0.1", port=port, timeout=1, retries=0)
     acknowledged, heartbeats, last_beat, number = False, 0, -1, 0
     before: dict[str, Any] | None = None
-    with file.open("a") as told:
+    with file.open("a") as log:
         while True:
             time.sleep(CYCLE_SECONDS)
             if not client.connected and not client.connect():
-                before = tell(told, before, {"online": False, "overrun": False, "error": -1})
+                before = write_change(log, before, {"online": False, "overrun": False, "error": -1})
                 continue
             try:
                 answer = client.read_holding_registers(0, count=124)
@@ -35,7 +35,7 @@ def main(port: int, file: Path, hold: Path) -> None:
                 if registers[17] != last_beat:
                     last_beat, heartbeats = registers[17], heartbeats + 1
                 now = {"online": bool(status & ONLINE), "overrun": bool(status & OVERRUN), "error": registers[18]}
-                before = tell(told, before, now)
+                before = write_change(log, before, now)
                 if status & VALID and not acknowledged and not hold.exists():
                     name = b"".join(word.to_bytes(2, "big") for word in registers[92:124]).rstrip(b"\0").decode()
                     result = {
@@ -50,8 +50,8 @@ def main(port: int, file: Path, hold: Path) -> None:
                         "heartbeats": heartbeats,
                     }
                     if result["number"] != number:  # else it was shown again
-                        told.write(json.dumps(result) + "\n")
-                        told.flush()
+                        log.write(json.dumps(result) + "\n")
+                        log.flush()
                     number = result["number"]
                     client.write_register(0, 1)
                     acknowledged = True
@@ -62,10 +62,10 @@ def main(port: int, file: Path, hold: Path) -> None:
                 client.close()
 
 
-def tell(told: Any, before: object, now: dict[str, Any]) -> dict[str, Any]:
+def write_change(log: Any, before: object, now: dict[str, Any]) -> dict[str, Any]:
     if now != before:
-        told.write(json.dumps(now) + "\n")
-        told.flush()
+        log.write(json.dumps(now) + "\n")
+        log.flush()
     return now
 
 

@@ -1,4 +1,4 @@
-"""An HTTP receiver for webhooks, which fails, hangs, goes away and comes back as it is told."""
+"""An HTTP receiver for webhooks, which fails, hangs, goes away and comes back when a test says so."""
 
 from __future__ import annotations
 

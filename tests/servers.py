@@ -63,10 +63,10 @@ def shared_server(run_folder: Path, name: str, find: Callable[[Path], Endpoint])
             except Exception as error:
                 note.write_text(json.dumps({"failure": str(error)}))
                 raise
-    told = json.loads(note.read_text())
-    if "failure" in told:
-        raise RuntimeError(f"{name} can't be had: {told['failure']}")
-    return Endpoint(**told)
+    noted = json.loads(note.read_text())
+    if "failure" in noted:
+        raise RuntimeError(f"{name} can't be had: {noted['failure']}")
+    return Endpoint(**noted)
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from deploy.object_store.policies import AUDIT, RIGHTS
+from deploy.object_store.rights import AUDIT, RIGHTS
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.s3 import MinioStore
 
@@ -63,7 +63,7 @@ def _watched(call: Callable[..., Any], method: str, refused: list[str]) -> Calla
     def watched(self: object, key: str, *rest: Any, **named: Any) -> Any:
         service = caller()
         if service and not is_permitted(service, method, key):
-            refused.append(f"{service} may not {method} {key}: see deploy/object_store/policies.py")
+            refused.append(f"{service} may not {method} {key}: see deploy/object_store/rights.py")
         return call(self, key, *rest, **named)
 
     return watched

@@ -138,7 +138,7 @@ def explanation_of(verdict: FrameInspected) -> FrameExplained:
         heatmaps={
             label: Heatmap(
                 key=f"{folder}/heatmap.{label_slug(label)}.png",
-                towards=label != "good",
+                for_label=label != "good",
                 peak=(40, 30),
                 box=(30, 20, 20, 20),
                 rarity=0.004 if label != "good" else 1,

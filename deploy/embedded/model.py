@@ -22,7 +22,7 @@ from shared.storage.filesystem import FilesystemStore
 
 SHOT: Final = "mistake_"
 KEPT: Final[tuple[str, ...]] = (
-    "part",
+    "split",
     "dataset",
     "images",
     "groups",

@@ -28,7 +28,7 @@ from pydantic_settings import SettingsConfigDict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from urllib3.exceptions import HTTPError
 
-from deploy.object_store.policies import AUDIT, RIGHTS, policy
+from deploy.object_store.rights import AUDIT, RIGHTS, policy
 from shared.environment import read_settings
 from shared.messages import Name
 from shared.settings import SecretFileSettings, split_address

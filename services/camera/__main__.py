@@ -16,14 +16,15 @@ from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import open_recorder
-from services.camera.reporter import Reporter
+from services.camera.reporter import CameraReporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sight import SightWatch
 from services.camera.sources.opening import open_source
 from shared.environment import read_settings
-from shared.health import Health, configure_logging, serve_health
+from shared.health import Health, serve_health
+from shared.logging import configure_logging
 from shared.messaging import open_broker
 from shared.service import run_service
 from shared.storage.opening import open_store
@@ -42,9 +43,9 @@ def main(stop: Stop) -> None:
 
     session = Session.of(settings)
     with Outbox.of(settings, session.id) as outbox:
-        reporter = Reporter(session, outbox, settings.report_seconds)
+        reporter = CameraReporter(session, outbox, settings.report_seconds)
         sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
-        health.watch(sender.troubles)
+        health.add_check(sender.troubles)
         heartbeat = Heartbeat(stop, health, sender.check)
         try:
             source = open_source(settings, reporter.set_state)

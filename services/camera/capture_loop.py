@@ -40,7 +40,7 @@ class CaptureLoop:
             reason = f"{type(error).__name__}: see the camera's log"
             self.sender.finish(heartbeat, drain_seconds, CameraState.FAILED, reason)
             raise
-        reasons = ["told to stop"] if heartbeat.stopped else []
+        reasons = ["stopped on request"] if heartbeat.stopped else []
         counts = self.outbox.counts()
         if counts.unreadable:
             reasons.append(f"{counts.unreadable} images of the source could not be read")

@@ -24,7 +24,7 @@ class Heartbeat:
 
     @property
     def stopped(self) -> bool:
-        """Return whether the service was told to stop."""
+        """Return whether the service was requested to stop."""
         return self._stop.is_set()
 
     def beat(self) -> bool:

@@ -38,6 +38,7 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
+INSERT: Final = "INSERT INTO frames (session, exchange, routing_key, checksum, body) VALUES (?, ?, ?, ?, ?)"
 COUNT: Final = """
 INSERT INTO sessions (session, captured, dropped, unreadable) VALUES (?, ?, ?, ?)
 ON CONFLICT (session) DO UPDATE SET
@@ -52,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class StoredFrame:
+class OutboxFrame:
     """A frame in the outbox: an encoded `FrameCaptured` that carries its image, whatever the size of the image."""
 
     position: int
@@ -67,7 +68,7 @@ class StoredFrame:
 
 
 @dataclass(frozen=True)
-class Counts:
+class SessionCounts:
     """The frames of a session: captured = confirmed + waiting + dropped. Unreadable images are no frames."""
 
     captured: int
@@ -132,8 +133,12 @@ class Outbox:
         with self._changed:
             reason = self._full(size)
             if not reason:
+                row = self._session, message.exchange, message.routing_key, zlib.crc32(message.body), message.body
                 try:
-                    self._append(message)
+                    with transaction(self._database):
+                        self._database.execute(INSERT, row)
+                        counts = self._session, self._captured + 1, self._dropped, self._unreadable
+                        self._database.execute(COUNT, counts)
                 except sqlite3.OperationalError as error:
                     reason = f"the disk of the outbox fails: {error}"
                     self._out_of_room = True
@@ -177,7 +182,7 @@ class Outbox:
 
     # ── for the sender ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def after(self, position: int) -> StoredFrame | None:
+    def after(self, position: int) -> OutboxFrame | None:
         """Return the oldest frame after ``position`` (0: of all frames); None if there is none."""
         with self._changed:
             row = self._database.execute(
@@ -187,14 +192,14 @@ class Outbox:
         if row is None:
             return None
         position, session, checksum, *message = row
-        return StoredFrame(position, session, EncodedMessage(*message), checksum)
+        return OutboxFrame(position, session, EncodedMessage(*message), checksum)
 
     def wait_for_frames(self, position: int, seconds: float) -> bool:
         """Wait for a frame after ``position``, and return whether there is one."""
         with self._changed:
             return self._changed.wait_for(lambda: self._following(position) is not None, seconds)
 
-    def confirm(self, frames: Sequence[StoredFrame]) -> None:
+    def confirm(self, frames: Sequence[OutboxFrame]) -> None:
         """Delete frames that the broker has confirmed.
 
         On a full disk even deleting may fail: then they are deleted with the next ones, or sent again after a restart.
@@ -208,7 +213,7 @@ class Outbox:
                 self._confirmed.clear()
                 self._shrink()
 
-    def set_aside(self, frame: StoredFrame, reason: str) -> None:
+    def set_aside(self, frame: OutboxFrame, reason: str) -> None:
         """Keep a damaged frame on the disk, but stop trying to send it; it counts as dropped."""
         log.error("a frame of the outbox is damaged; it stays there", position=frame.position, reason=reason)
         with self._changed:
@@ -232,19 +237,19 @@ class Outbox:
         with self._changed:
             return float(max(self._waiting.total() / self._frames_limit, self._bytes / self._bytes_limit))
 
-    def counts(self) -> Counts:
+    def counts(self) -> SessionCounts:
         """Return the counts of this session so far."""
         with self._changed:
-            return Counts(self._captured, self._dropped, self._waiting[self._session], self._unreadable)
+            return SessionCounts(self._captured, self._dropped, self._waiting[self._session], self._unreadable)
 
-    def ended_sessions(self) -> dict[str, Counts]:
+    def ended_sessions(self) -> dict[str, SessionCounts]:
         """Return the earlier sessions whose frames have all been sent since, and whose end was not reported yet."""
         with self._changed:
             rows = self._database.execute(
                 "SELECT session, captured, dropped, unreadable FROM sessions ORDER BY session"
             )
             return {
-                session: Counts(captured, dropped, 0, unreadable)
+                session: SessionCounts(captured, dropped, 0, unreadable)
                 for session, captured, dropped, unreadable in rows
                 if session != self._session and not self._waiting[session]
             }
@@ -266,14 +271,6 @@ class Outbox:
             return f"the disk of the outbox is full: free some space on it ({self._path.parent})"
         return ""
 
-    def _append(self, message: EncodedMessage) -> None:
-        row = self._session, message.exchange, message.routing_key, zlib.crc32(message.body), message.body
-        with transaction(self._database):
-            self._database.execute(
-                "INSERT INTO frames (session, exchange, routing_key, checksum, body) VALUES (?, ?, ?, ?, ?)", row
-            )
-            self._database.execute(COUNT, (self._session, self._captured + 1, self._dropped, self._unreadable))
-
     def _count_dropped(self, reason: str) -> None:
         self._dropped += 1
         if reason != self._drop_reason:
@@ -292,7 +289,7 @@ class Outbox:
         )
         return next((found for (found,) in rows if found not in self._confirmed and found not in self._aside), None)
 
-    def _release(self, frames: Sequence[StoredFrame]) -> None:
+    def _release(self, frames: Sequence[OutboxFrame]) -> None:
         for frame in frames:
             self._waiting[frame.session] -= 1
             self._bytes -= len(frame.message.body)

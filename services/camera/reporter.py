@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from prometheus_client import Enum, Gauge
 
-from services.camera.outbox import Counts, Outbox
+from services.camera.outbox import Outbox, SessionCounts
 from services.camera.session import Session
 from services.camera.sources.captured_image import clock
 from shared.messages import CameraReported, CameraSight, CameraState
@@ -34,7 +34,7 @@ SHORTEST_MEASURE: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Reporter:
+class CameraReporter:
     """Hold the camera's state and the time of its next report. Thread-safe."""
 
     def __init__(
@@ -94,12 +94,12 @@ class Reporter:
             )
             return report.model_copy(update={"sight": self._sight})
 
-    def report_end_of(self, session: str, counts: Counts) -> CameraReported:
+    def report_end_of(self, session: str, counts: SessionCounts) -> CameraReported:
         """Return the last report of an earlier run, which was killed or stopped while the broker was unavailable."""
         return self._message(session, counts, CameraState.FINISHED, "its last frames were sent by a later run", 0)
 
     def _message(
-        self, session: str, counts: Counts, state: CameraState, reason: str, frames_per_second: float
+        self, session: str, counts: SessionCounts, state: CameraState, reason: str, frames_per_second: float
     ) -> CameraReported:
         return CameraReported(
             session=session,

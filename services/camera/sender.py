@@ -15,8 +15,8 @@ import structlog
 from tenacity import RetryCallState
 
 from services.camera.heartbeat import Heartbeat
-from services.camera.outbox import Outbox, StoredFrame
-from services.camera.reporter import Reporter
+from services.camera.outbox import Outbox, OutboxFrame
+from services.camera.reporter import CameraReporter
 from shared.imaging.codec import CONTENT_TYPES, SUFFIXES
 from shared.messages import IMAGE_LIMIT, CameraState, FrameCaptured, MalformedMessage, decode
 from shared.messaging.port import (
@@ -63,7 +63,7 @@ class ConfirmMissing(MessagingError):
 class InFlight:
     """A frame that was given to the broker."""
 
-    frame: StoredFrame
+    frame: OutboxFrame
     confirmed: Future[None]
     since: float
 
@@ -87,7 +87,7 @@ class Sender:
     """
 
     def __init__(
-        self, outbox: Outbox, store: ObjectStore, reporter: Reporter, connect: Callable[[], Broker], window: int
+        self, outbox: Outbox, store: ObjectStore, reporter: CameraReporter, connect: Callable[[], Broker], window: int
     ) -> None:
         self._outbox = outbox
         self._store = store
@@ -189,7 +189,9 @@ class Sender:
             publisher = self._publisher or self._open_publisher()
             self._report_if_due(publisher)
             self._collect_confirms()
-            while len(self._in_flight) < self._allowed and self._bytes_in_flight() < WINDOW_BYTES:
+            while len(self._in_flight) < self._allowed:
+                if sum(len(sent.frame.message.body) for sent in self._in_flight) >= WINDOW_BYTES:
+                    break
                 frame = self._outbox.after(self._position)
                 if frame is None:
                     break
@@ -205,9 +207,6 @@ class Sender:
                 self._outbox.wait_for_frames(self._position, POLL_SECONDS)
         except RETRIED as error:
             self._start_again(error)
-
-    def _bytes_in_flight(self) -> int:
-        return sum(len(sent.frame.message.body) for sent in self._in_flight)
 
     def _collect_confirms(self) -> None:
         """Delete the confirmed frames from the outbox.
@@ -286,7 +285,7 @@ class Sender:
             self._publisher.close()
         self._publisher = None
 
-    def _message(self, frame: StoredFrame) -> EncodedMessage | FrameCaptured | None:
+    def _message(self, frame: OutboxFrame) -> EncodedMessage | FrameCaptured | None:
         """Return the message to send: as it was stored, or, for a large image, with the image in object storage."""
         if not frame.is_intact:
             self._outbox.set_aside(frame, "its checksum does not match")

@@ -12,7 +12,7 @@ from shared.messages import Name
 from shared.settings import ServiceSettings
 
 
-class Region(NamedTuple):
+class RegionOfInterest(NamedTuple):
     """A part of the image, in pixels from its upper left corner."""
 
     x: int
@@ -34,7 +34,7 @@ def parse_region(value: Any) -> Any:
     numbers = _whole_numbers(value, ",", 4)
     if numbers is None or min(numbers) < 0 or 0 in numbers[2:]:
         raise ValueError("a region is x,y,width,height in pixels, such as 100,0,640,480")
-    return Region(*numbers)
+    return RegionOfInterest(*numbers)
 
 
 def parse_resolution(value: Any) -> Any:
@@ -94,7 +94,7 @@ class CameraSettings(ServiceSettings):
         0, ge=0, description="number of frames after which a new part begins; 0: do not count parts"
     )
 
-    roi: Annotated[Region | None, NoDecode, BeforeValidator(parse_region)] = Field(
+    roi: Annotated[RegionOfInterest | None, NoDecode, BeforeValidator(parse_region)] = Field(
         None, description="region of interest `x,y,width,height` in pixels; unset: the whole image"
     )
     every_nth: int = Field(1, ge=1, description="take every n-th image of the source")

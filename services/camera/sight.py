@@ -78,7 +78,7 @@ class SightWatch:
         self._next_look = 0.0
         self._found = CameraSight.CLEAR
         self._found_since = clock()
-        self._told = CameraSight.CLEAR
+        self._reported = CameraSight.CLEAR
 
     def look(self, pixels: Image) -> CameraSight:
         """Take the next image, and return what it shows of the camera."""
@@ -86,29 +86,40 @@ class SightWatch:
             x, y, width, height = region
             pixels = pixels[y : y + height, x : x + width]
         now = self._clock()
-        if self._previous is None or not _equal(pixels, self._previous):
+        previous = self._previous
+        is_unchanged = (
+            previous is not None
+            and np.array_equal(pixels[::SAMPLED, ::SAMPLED], previous[::SAMPLED, ::SAMPLED])
+            and np.array_equal(pixels, previous)
+        )
+        if not is_unchanged:
             self._unchanged_since = now
         self._previous = pixels
         unchanged = now - self._unchanged_since
         if self._settings.frozen_seconds and unchanged >= self._settings.frozen_seconds:
-            self._tell(CameraSight.FROZEN, "it has sent the same image again and again: restart the camera")
+            self._report(CameraSight.FROZEN, "it has sent the same image again and again: restart the camera")
             return CameraSight.FROZEN
-        if self._told is CameraSight.FROZEN:
-            self._tell(CameraSight.CLEAR, "")
+        if self._reported is CameraSight.FROZEN:
+            self._report(CameraSight.CLEAR, "")
         if now >= self._next_look and pixels.size:
             self._next_look = now + SECONDS_BETWEEN_LOOKS
             self._judge(Look.of(pixels), pixels, now)
-        return self._told
+        return self._reported
 
     def _judge(self, look: Look, pixels: Image, now: float) -> None:
-        if self._reference is None and self._settings.reference:
+        path = self._settings.reference
+        if self._reference is None and path:
             self._reference = look
-            _write_reference(self._settings.reference, pixels)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encode(pixels, "png"))
+            except OSError as error:
+                raise CameraError(f"CAMERA_REFERENCE: {path} can't be written: {error.strerror}") from error
         found, reason = self._finding(look)
         if found is not self._found:
             self._found, self._found_since = found, now
         if found is CameraSight.CLEAR or now - self._found_since >= self._settings.blind_seconds:
-            self._tell(found, reason)
+            self._report(found, reason)
 
     def _finding(self, look: Look) -> tuple[CameraSight, str]:
         """Return what is wrong with an image, and how that was measured."""
@@ -134,14 +145,10 @@ class SightWatch:
             return covered
         return CameraSight.CLEAR, ""
 
-    def _tell(self, sight: CameraSight, reason: str) -> None:
-        if sight is not self._told:
-            self._told = sight
+    def _report(self, sight: CameraSight, reason: str) -> None:
+        if sight is not self._reported:
+            self._reported = sight
             self._on_sight(sight, reason)
-
-
-def _equal(one: Image, other: Image) -> bool:
-    return np.array_equal(one[::SAMPLED, ::SAMPLED], other[::SAMPLED, ::SAMPLED]) and np.array_equal(one, other)
 
 
 def _read_reference(path: Path) -> Look | None:
@@ -152,11 +159,3 @@ def _read_reference(path: Path) -> Look | None:
         return None
     except (OSError, UnreadableImage) as error:
         raise CameraError(f"CAMERA_REFERENCE: {path} can't be read ({error}): delete it to take a new one") from error
-
-
-def _write_reference(path: Path, pixels: Image) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(pixels, "png"))
-    except OSError as error:
-        raise CameraError(f"CAMERA_REFERENCE: {path} can't be written: {error.strerror}") from error

@@ -29,7 +29,8 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import check_login, open_redis
 from services.dashboard.store.keys import Keys
 from shared.environment import read_settings
-from shared.health import configure_logging, serve_health
+from shared.health import serve_health
+from shared.logging import configure_logging
 from shared.service import await_broker, run_service
 from shared.storage.opening import open_store
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis import Redis
 
-from services.dashboard.frames.appliers import FrameAppliers
 from services.dashboard.frames.repository import FrameRepository
+from services.dashboard.frames.updaters import FrameUpdaters
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.lines.repository import (
@@ -39,15 +39,15 @@ class Projection:
         self.trainings = TrainingRepository(redis, keys, announcer)
         self.models = ModelRepository(redis, keys, announcer)
         self.watermark = Watermark(redis, keys)
-        about_frames = FrameAppliers(self.frames, self.counting, self.cameras, self.throughput, announcer)
+        about_frames = FrameUpdaters(self.frames, self.counting, self.cameras, self.throughput, announcer)
         self.projector = Projector(
             self.watermark,
             {
-                **about_frames.appliers,
-                **self.cameras.appliers,
-                **self.workers.appliers,
-                **self.gateways.appliers,
-                **self.trainings.appliers,
-                **self.models.appliers,
+                **about_frames.updaters,
+                **self.cameras.updaters,
+                **self.workers.updaters,
+                **self.gateways.updaters,
+                **self.trainings.updaters,
+                **self.models.updaters,
             },
         )

@@ -19,10 +19,11 @@ from services.explainer.models import Models
 from services.explainer.settings import ExplainerSettings
 from shared.engines.quiet import import_quietly
 from shared.environment import read_settings
-from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
+from shared.health import SLOW_SECONDS, Health, serve_health
+from shared.logging import configure_logging
 from shared.messaging.loop import consume
 from shared.removals import Removals
-from shared.service import Reporter, await_broker, background_threads, run_service
+from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
 
@@ -41,19 +42,21 @@ def main(stop: threading.Event) -> None:
     explainer = Explainer(models, ImageStore(store, settings.image_wait_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
-        health.watch(broker.troubles)
+        health.add_check(broker.troubles)
         publisher = broker.publisher()
-        reporter = Reporter("explainer", publisher, model_version=lambda: models.last)
+        reporter = WorkerReporter("explainer", publisher, model_version=lambda: models.last)
         explain = reporter.counting(explainer.explain)
         turn = partial(consume, publisher=publisher, handle=explain, most=settings.batch, wait_seconds=0.5, stop=stop)
         requests = broker.subscribe(EXPLAINER_REQUESTS, prefetch=settings.batch)
         with background_threads(
             stop,
-            partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
+            partial(reporter.run, settings.report_seconds, stop, health.add_loop("the reporter", SLOW_SECONDS)),
             partial(
-                Removals(store, "explainer").run, stop, health.beside("the thread that removes heatmaps", SLOW_SECONDS)
+                Removals(store, "explainer").run,
+                stop,
+                health.add_loop("the thread that removes heatmaps", SLOW_SECONDS),
             ),
-            partial(turn, requests, health=health.beside("the loop of explainer.requests")),
+            partial(turn, requests, health=health.add_loop("the loop of explainer.requests")),
         ):
             turn(broker.subscribe(EXPLAINER_FLAGGED, prefetch=2 * settings.batch), health=health)
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,20 @@ class Case:
     method: str = ""
     """How the heatmaps were computed."""
 
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Return the case of a flagged frame, or of a request for heatmaps.
+
+        Raises:
+            Reject: the message is neither.
+        """
+        match message:
+            case FrameInspected():
+                return cls(message)
+            case ExplanationRequested():
+                return cls(message.verdict, message.labels)
+        raise Reject(f"a {type(message).__name__} is not a verdict on a frame: it was sent to the wrong queue")
+
 
 class Explainer:
     """Explain batches of frames: flagged frames, and frames whose explanation a user requested.
@@ -68,7 +83,7 @@ class Explainer:
             RetryLater: object storage is unavailable, or an image may still arrive there.
             Reject: a message is not a verdict on a frame.
         """
-        cases = [_case_of(message) for message in messages]
+        cases = [Case.of(message) for message in messages]
         metrics.BATCH.observe(len(cases))
         with metrics.STEP_SECONDS.labels("fetch").time():
             images = self._images.fetch([case.frame for case in cases])
@@ -86,7 +101,7 @@ class Explainer:
             return list(self._images.in_parallel(self._store, cases))
 
     def _explain_with(self, cases: Sequence[Case], recipe: str, version: str) -> None:
-        """Compute the heatmaps of all frames that one model judged."""
+        """Compute the heatmaps of all frames that one model inspected."""
         try:
             model = self._models.get(recipe, version)
         except ObjectNotFound:
@@ -109,7 +124,7 @@ class Explainer:
             key = f"{folder}/heatmap.{question.label.slug}.png"
             self._images.put(key, encode(heat.pixels, "png"), CONTENT_TYPES["png"])
             stored[question.label.name] = Heatmap(
-                key=key, towards=question.towards, peak=heat.peak, box=heat.box, rarity=rarity
+                key=key, for_label=question.for_label, peak=heat.peak, box=heat.box, rarity=rarity
             )
         overlay_key = None
         if stored and case.image is not None:
@@ -148,19 +163,10 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
     if not asked:
         return
     maps = model.probe.maps(
-        np.stack(prepared), [(row, question.output, question.towards) for _, row, question in asked]
+        np.stack(prepared), [(row, question.output, question.for_label) for _, row, question in asked]
     )
     for (case, row, question), map_ in zip(asked, maps, strict=True):
         shade = shade_for(model.heatmaps, question, case.frame.findings[question.label.name].score)
         heat = heat_of(map_, images[row].shape[0], images[row].shape[1], 1.0 if shade is None else shade)
         case.method = model.heatmaps.in_words
         case.heatmaps.append((question, heat, None if shade is None else rarity_of(shade)))
-
-
-def _case_of(message: Message) -> Case:
-    match message:
-        case FrameInspected():
-            return Case(message)
-        case ExplanationRequested():
-            return Case(message.verdict, message.labels)
-    raise Reject(f"a {type(message).__name__} is not a verdict on a frame: it was sent to the wrong queue")

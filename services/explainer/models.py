@@ -1,4 +1,4 @@
-"""Find the model that judged a frame: a frame is explained with that model, not with the one in production."""
+"""Find the model that inspected a frame: a frame is explained with that model, not with the one in production."""
 
 from __future__ import annotations
 

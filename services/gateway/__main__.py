@@ -27,9 +27,10 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.tenure import Tenure
 from shared.claims import Identity
 from shared.environment import read_settings
-from shared.health import Health, configure_logging, serve_health
+from shared.health import Health, serve_health
+from shared.logging import configure_logging
 from shared.messaging.loop import consume
-from shared.service import Reporter, await_broker, background_threads, run_service
+from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
 
@@ -49,7 +50,7 @@ def main(stop: threading.Event) -> None:
         Journal(settings.folder, timedelta(days=settings.retention_days)) as journal,
         closing(await_broker(settings, stop)) as broker,
     ):
-        health.watch(broker.troubles)
+        health.add_check(broker.troubles)
         if not tenure.begin(stop, health):
             return
         outbox = Outbox(journal, lines.outputs, now)
@@ -63,21 +64,21 @@ def main(stop: threading.Event) -> None:
         gateway = Gateway(journal, Recipes(store, journal, lines.parts), outbox.add)
         watch = LineWatch(settings.silence_seconds)
         statuses = Statuses(watch, gateway, journal, list(lines.lines), show=outputs.show)
-        publisher, beside = broker.publisher(), health.beside
-        reporter = Reporter("gateway", publisher)
+        publisher, add_loop = broker.publisher(), health.add_loop
+        reporter = WorkerReporter("gateway", publisher)
         reports = broker.subscribe(GATEWAY_REPORTS, prefetch=settings.batch)
         with background_threads(
             stop,
-            partial(tenure.keep, stop, beside("the claim", 3 * settings.lease_seconds + 30)),
-            partial(decide_at_deadlines, gateway, journal, stop, beside("the deadlines")),
-            partial(publish_decisions, journal, publisher, stop, beside("the decisions")),
-            partial(read_reports, gateway, watch, reports, stop, beside("gateway.reports")),
-            partial(statuses.run, stop, beside("the statuses")),
+            partial(tenure.keep, stop, add_loop("the claim", 3 * settings.lease_seconds + 30)),
+            partial(decide_at_deadlines, gateway, journal, stop, add_loop("the deadlines")),
+            partial(publish_decisions, journal, publisher, stop, add_loop("the decisions")),
+            partial(read_reports, gateway, watch, reports, stop, add_loop("gateway.reports")),
+            partial(statuses.run, stop, add_loop("the statuses")),
             partial(
-                take_tests, outbox, broker.subscribe(GATEWAY_COMMANDS, prefetch=10), stop, beside("gateway.commands")
+                take_tests, outbox, broker.subscribe(GATEWAY_COMMANDS, prefetch=10), stop, add_loop("gateway.commands")
             ),
-            *(partial(each.run, stop, beside(f"the output {each.name}")) for each in outputs.all),
-            partial(reporter.run, settings.report_seconds, stop, beside("the reports")),
+            *(partial(each.run, stop, add_loop(f"the output {each.name}")) for each in outputs.all),
+            partial(reporter.run, settings.report_seconds, stop, add_loop("the reports")),
             partial(
                 statuses.report,
                 publisher,
@@ -85,7 +86,7 @@ def main(stop: threading.Event) -> None:
                 outputs.reports,
                 every_seconds=settings.report_seconds,
                 stop=stop,
-                health=beside("the reports of lines"),
+                health=add_loop("the reports of lines"),
             ),
         ):
             consume(

@@ -20,10 +20,11 @@ from services.inference.model import load_model
 from services.inference.production import Production
 from services.inference.settings import InferenceSettings
 from shared.environment import read_settings
-from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
+from shared.health import SLOW_SECONDS, Health, serve_health
+from shared.logging import configure_logging
 from shared.messaging.loop import AHEAD, consume
 from shared.removals import Removals
-from shared.service import Reporter, await_broker, background_threads, run_service
+from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
 
@@ -49,23 +50,25 @@ def main(stop: threading.Event) -> None:
     inspector = Inspector(production.model, images, LiveImages(store, settings.live_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
-        health.watch(broker.troubles)
+        health.add_check(broker.troubles)
         publisher = broker.publisher()
-        reporter = Reporter(
+        reporter = WorkerReporter(
             "inference", publisher, model_version=lambda: production.version, trouble=lambda: production.trouble
         )
         promotions = broker.subscribe(PROMOTIONS, prefetch=100)
         finish_deferred = partial(
             consume, broker.subscribe(INFERENCE_IMAGES, prefetch=16), publisher, DeferredWork(store).finish
         )
-        deferred = health.beside("the loop of inference.images")
-        following = health.beside("the thread that loads models", SLOW_SECONDS)
+        deferred = health.add_loop("the loop of inference.images")
+        following = health.add_loop("the thread that loads models", SLOW_SECONDS)
         with background_threads(
             stop,
             partial(production.follow, promotions, settings.model_check_seconds, stop, following),
-            partial(reporter.run, settings.report_seconds, stop, health.beside("the reporter", SLOW_SECONDS)),
+            partial(reporter.run, settings.report_seconds, stop, health.add_loop("the reporter", SLOW_SECONDS)),
             partial(
-                Removals(store, "inference").run, stop, health.beside("the thread that removes images", SLOW_SECONDS)
+                Removals(store, "inference").run,
+                stop,
+                health.add_loop("the thread that removes images", SLOW_SECONDS),
             ),
             partial(finish_deferred, most=16, wait_seconds=0.5, stop=stop, health=deferred),
         ):

@@ -77,11 +77,21 @@ class Inspector:
         Raises:
             Reject: a message is not a frame.
         """
-        frames = [_as_frame(message) for message in messages]
+        frames = []
+        for message in messages:
+            if not isinstance(message, FrameCaptured):
+                raise Reject(f"a {type(message).__name__} is not a frame: it was sent to the wrong queue")
+            frames.append(message)
         metrics.BATCH.observe(len(frames))
         model = self._next_model()
         prepared = self._preparing.submit(self._prepare, frames, model)
-        logits = self._running.submit(lambda: _run(model, prepared.result().images))
+
+        def run() -> Logits:
+            images = prepared.result().images
+            with metrics.STEP_SECONDS.labels("judge").time():
+                return model.run(images)
+
+        logits = self._running.submit(run)
         return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result()))
 
     def _next_model(self) -> Model:
@@ -168,12 +178,6 @@ class Inspector:
         )
 
 
-def _as_frame(message: Message) -> FrameCaptured:
-    if not isinstance(message, FrameCaptured):
-        raise Reject(f"a {type(message).__name__} is not a frame: it was sent to the wrong queue")
-    return message
-
-
 def _read(content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judgement:
     """Return an image as the network takes it, or the verdict *error*."""
     if isinstance(content, Missing):
@@ -186,15 +190,10 @@ def _read(content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judge
         return error_judgement(f"not compared with a reference image: {error}")
 
 
-def _run(model: Model, images: Images) -> Logits:
-    with metrics.STEP_SECONDS.labels("judge").time():
-        return model.run(images)
-
-
 def _should_store(frame: FrameCaptured, judgement: Judgement, recipe: Recipe) -> bool:
-    """Return whether to store the image of a frame: of flagged frames, and of every nth passed one.
+    """Return whether to store the image of a frame: of flagged frames, and of every nth ok one.
 
     A large image is stored already as its camera captured it, but its kind is not known there.
     """
-    nth = recipe.keeping.every_nth_passed
+    nth = recipe.stored_images.every_nth_ok
     return judgement.flagged or (nth > 0 and judgement.verdict is Verdict.OK and frame.frame.sequence % nth == 0)

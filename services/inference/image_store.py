@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -55,13 +55,13 @@ class CircuitBreaker:
             self._probe_at = self._clock() + self._pause_seconds
             return True
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         with self._lock:
             if self._probe_at is not None:
                 _log.info("object storage is available again")
             self._probe_at = None
 
-    def failed(self, reason: object) -> None:
+    def record_failure(self, reason: object) -> None:
         with self._lock:
             if self._probe_at is None:
                 _log.warning("object storage is unavailable; its work waits in the queue", reason=str(reason))
@@ -118,22 +118,22 @@ class ImageStore:
             return [StorageUnavailable("object storage is unavailable")] * len(calls)
         futures = [self._threads.submit(_attempt, call) for call in calls]
         wait(futures, timeout=self._wait_seconds)
-        outcomes = [self._outcome(future) for future in futures]
+        outcomes: list[Result | StorageError] = []
+        for future in futures:
+            if future.done():
+                outcomes.append(future.result())
+            else:
+                future.cancel()
+                outcomes.append(StorageUnavailable(f"object storage does not answer within {self._wait_seconds:g} s"))
         self._update_breaker(outcomes)
         return outcomes
 
     def _update_breaker(self, outcomes: Sequence[object]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, StorageError) and _is_unavailable(outcome):
-                self._breaker.failed(outcome)
+                self._breaker.record_failure(outcome)
                 return
-        self._breaker.succeeded()
-
-    def _outcome(self, future: Future[Result | StorageError]) -> Result | StorageError:
-        if future.done():
-            return future.result()
-        future.cancel()
-        return StorageUnavailable(f"object storage does not answer within {self._wait_seconds:g} s")
+        self._breaker.record_success()
 
 
 def thread_pool(name: str) -> ThreadPoolExecutor:

@@ -104,9 +104,20 @@ def load_model(
 
 
 def _open_proven(bundle: Bundle, variant: Variant | Literal["keras"], threads: int, largest_batch: int) -> Engine:
-    engine = _open_engine(bundle, variant, threads)
+    """Open an engine, and prove that it answers."""
+    engine: Engine
+    # each engine is imported on demand: a worker loads only one of them
+    if variant == "keras":
+        from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
+
+        engine = TensorFlowEngine(bundle.file(KERAS), threads)
+    else:
+        from shared.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+
+        network, weights = VARIANT_FILES[variant]
+        engine = OpenVinoEngine(bundle.file(network), bundle.file(weights), threads)
     try:
-        _prove(engine, bundle.recipe, largest_batch)
+        prove(engine, bundle.recipe, largest_batch)
     except EngineError:
         engine.close()
         raise
@@ -125,19 +136,12 @@ def _variant_of(bundle: Bundle, kind: str, wanted: str) -> Variant | Literal["ke
     return Variant(wanted)
 
 
-def _open_engine(bundle: Bundle, variant: Variant | Literal["keras"], threads: int) -> Engine:
-    # each engine is imported on demand: a worker loads only one of them
-    if variant == "keras":
-        from services.inference.tensorflow_engine import TensorFlowEngine  # noqa: PLC0415
+def prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
+    """Run each batch size once, and prove that no score depends on the other images of the batch.
 
-        return TensorFlowEngine(bundle.file(KERAS), threads)
-    from shared.engines.openvino import OpenVinoEngine  # noqa: PLC0415
-
-    network, weights = VARIANT_FILES[variant]
-    return OpenVinoEngine(bundle.file(network), bundle.file(weights), threads)
-
-
-def _prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:
+    Raises:
+        EngineError: a score does, or the outputs do not match the recipe.
+    """
     images = noise(recipe, min(largest_batch, SIZES[0]))
     for size in SIZES:
         if size <= largest_batch:

@@ -76,8 +76,17 @@ class Production:
             NoModel: no model has arrived yet; see `wait`.
         """
         with self._lock:
-            if self._successor:
-                self._take_over(self._successor)
+            if successor := self._successor:
+                if self._current:
+                    metrics.MODEL.remove(self._current.recipe.name, self._current.version)
+                metrics.MODEL.labels(successor.recipe.name, successor.version).set(1)
+                _log.info(
+                    "model in use",
+                    version=successor.version,
+                    variant=successor.variant,
+                    engine=successor.engine.name,
+                )
+                self._current, self._successor = successor, None
             if self._current is None:
                 raise NoModel(self.trouble)
             return self._current
@@ -92,9 +101,17 @@ class Production:
         next_check = 0.0
         while not stop.is_set():
             health.beat()
-            if time.monotonic() >= next_check or self._promotion_arrived(promotions, stop):
-                self.check()
-                next_check = time.monotonic() + every_seconds
+            if time.monotonic() < next_check:
+                try:
+                    deliveries = promotions.receive(most=100, wait_seconds=POLL_SECONDS)
+                except BrokerUnavailable:
+                    stop.wait(POLL_SECONDS)
+                    continue
+                promotions.acknowledge(deliveries)
+                if not deliveries:
+                    continue
+            self.check()
+            next_check = time.monotonic() + every_seconds
 
     def check(self) -> None:
         """Load the model in production if it changed; one thread at a time does it."""
@@ -112,15 +129,6 @@ class Production:
                 if version is not None and version == self.version:
                     self.trouble, self._refused = "", None
 
-    def _promotion_arrived(self, promotions: Subscription, stop: threading.Event) -> bool:
-        try:
-            deliveries = promotions.receive(most=100, wait_seconds=POLL_SECONDS)
-        except BrokerUnavailable:
-            stop.wait(POLL_SECONDS)
-            return False
-        promotions.acknowledge(deliveries)
-        return bool(deliveries)
-
     def _prepare(self, pointer: Promotion) -> None:
         version = pointer.version
         try:
@@ -137,13 +145,6 @@ class Production:
         if replaced:
             replaced.unload()
         self._arrived.set()
-
-    def _take_over(self, successor: Model) -> None:
-        previous, self._current, self._successor = self._current, successor, None
-        if previous:
-            metrics.MODEL.remove(previous.recipe.name, previous.version)
-        metrics.MODEL.labels(successor.recipe.name, successor.version).set(1)
-        _log.info("model in use", version=successor.version, variant=successor.variant, engine=successor.engine.name)
 
     def _report(self, trouble: str) -> None:
         if trouble != self.trouble:

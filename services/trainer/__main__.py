@@ -21,7 +21,8 @@ from services.trainer.promotion.promotions import Promotions
 from services.trainer.settings import TrainerSettings
 from shared.claims import Identity
 from shared.environment import read_settings
-from shared.health import SLOW_SECONDS, Health, configure_logging, serve_health
+from shared.health import SLOW_SECONDS, Health, serve_health
+from shared.logging import configure_logging
 from shared.messaging.loop import consume
 from shared.service import await_broker, background_threads, run_service
 from shared.storage.opening import open_store
@@ -39,7 +40,7 @@ def main(stop: threading.Event) -> None:
     lease_seconds = settings.lease_seconds
     to_train, to_measure = threading.Event(), threading.Event()
     training, measuring = (
-        health.beside(name, SLOW_SECONDS) for name in ("the thread that trains", "the thread that measures")
+        health.add_loop(name, SLOW_SECONDS) for name in ("the thread that trains", "the thread that measures")
     )
     identity = Identity(settings.name, settings.work_folder)
     jobs = MeasurementJobs(store, identity.holder, lease_seconds)
@@ -47,7 +48,7 @@ def main(stop: threading.Event) -> None:
     trainings = Trainings(store, identity.holder, lease_seconds)
 
     with closing(await_broker(settings, stop)) as broker:
-        health.watch(broker.troubles)
+        health.add_check(broker.troubles)
         publisher = broker.publisher()
         if promoted := settings.initial_model and promotions.start_with(settings.initial_model):
             publisher.publish(promoted).result()

@@ -118,19 +118,21 @@ class HeatmapSpec(BaseModel):
         min_length=1, description="the layers whose features heatmaps are computed from, the earliest first"
     )
     chosen_by: ChosenBy = ChosenBy.DEFAULT
-    towards: dict[str, HeatScale] = Field(
+    for_label: dict[str, HeatScale] = Field(
         default_factory=dict, description="scale of the evidence for each label; a heatmap without one has its own"
     )
-    against: dict[str, HeatScale] = Field(default_factory=dict, description="the same, of the evidence against it")
+    against_label: dict[str, HeatScale] = Field(
+        default_factory=dict, description="the same, of the evidence against it"
+    )
 
     @property
     def in_words(self) -> str:
         """Return method and layers, such as ``layer-cam at block4_sum, block10_sum``."""
         return f"{self.method} at {', '.join(self.layers)}"
 
-    def scale_of(self, label: str, *, towards: bool) -> HeatScale | None:
+    def scale_of(self, label: str, *, for_label: bool) -> HeatScale | None:
         """Return the scale of the heatmaps of a label in one direction; None if too few good images were held out."""
-        return (self.towards if towards else self.against).get(label)
+        return (self.for_label if for_label else self.against_label).get(label)
 
 
 class Manifest(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from shared.contracts.bundle import KERAS
-from shared.engines.network_file import ForeignNetwork, described
+from shared.engines.network_file import ForeignNetwork, description_of
 from shared.engines.port import EngineError
 
 
@@ -22,7 +22,7 @@ def load_network(content: bytes) -> keras.Model:
         EngineError: the file is not a network, or would run its own code when it is loaded.
     """
     try:
-        described(content)
+        description_of(content)
     except ForeignNetwork as error:
         raise EngineError(f"Keras can't load {KERAS}: it {error}") from error
     with tempfile.TemporaryDirectory() as folder:

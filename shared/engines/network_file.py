@@ -130,7 +130,7 @@ class ForeignNetwork(ValueError):
     """A file that is not a network of Keras, or contains something else than known layers."""
 
 
-def described(content: bytes) -> Any:
+def description_of(content: bytes) -> Any:
     """Return the description in a ``.keras`` file, after checking that it names known classes only.
 
     Raises:
@@ -162,14 +162,14 @@ def _check_members(archive: zipfile.ZipFile) -> None:
             raise ForeignNetwork(f"holds {member.filename[:80]!r} of {member.file_size:,} bytes, as no network does")
 
 
-def _named(described: Any) -> Iterator[tuple[str | None, str]]:
+def _named(description_of: Any) -> Iterator[tuple[str | None, str]]:
     """Yield module and name of each object that Keras would create."""
-    if isinstance(described, list):
-        for entry in described:
+    if isinstance(description_of, list):
+        for entry in description_of:
             yield from _named(entry)
-    elif isinstance(described, dict):
-        if "class_name" in described:
-            module = described.get("module")
-            yield (module if isinstance(module, str | None) else str(module)), str(described["class_name"])
-        for value in described.values():
+    elif isinstance(description_of, dict):
+        if "class_name" in description_of:
+            module = description_of.get("module")
+            yield (module if isinstance(module, str | None) else str(module)), str(description_of["class_name"])
+        for value in description_of.values():
             yield from _named(value)

@@ -57,7 +57,7 @@ def layer_cam(features: Any, gradients: Any) -> Any:
     return tf.nn.relu(tf.reduce_sum(features * tf.nn.relu(gradients), axis=-1))
 
 
-def fused(maps: Sequence[Any]) -> Any:
+def fuse_maps(maps: Sequence[Any]) -> Any:
     """Add the maps of several layers, each divided by its peak, at the finest resolution (after Jiang et al. 2021)."""
     if len(maps) == 1:
         return maps[0]
@@ -133,13 +133,13 @@ class GradientProbe:
         features = self._look(images)
         if not asked:
             return np.zeros((0, *features.shape[1:3]), np.float32)
-        kinds = sorted({(output, towards) for _, output, towards in asked})
+        kinds = sorted({(output, for_label) for _, output, for_label in asked})
         directions = np.zeros((len(kinds), self._labels), np.float32)
-        for kind, (output, towards) in enumerate(kinds):
-            directions[kind, output] = 1 if towards else -1
+        for kind, (output, for_label) in enumerate(kinds):
+            directions[kind, output] = 1 if for_label else -1
         maps = np.asarray(self._run(len(kinds))(features, directions), np.float32)
         image_of = [image for image, _, _ in asked]
-        kind_of = [kinds.index((output, towards)) for _, output, towards in asked]
+        kind_of = [kinds.index((output, for_label)) for _, output, for_label in asked]
         return maps[kind_of, image_of]
 
     def _run(self, kinds: int) -> Any:
@@ -157,4 +157,4 @@ class GradientProbe:
             answers = tf.unstack(tf.reduce_sum(tf.matmul(directions, logits, transpose_b=True), axis=1))
         at_layers = [features, *later]
         of_answers = [zip(at_layers, tape.gradient(answer, at_layers), strict=True) for answer in answers]
-        return tf.stack([fused([self._method(*pair) for pair in of_layers]) for of_layers in of_answers])
+        return tf.stack([fuse_maps([self._method(*pair) for pair in of_layers]) for of_layers in of_answers])

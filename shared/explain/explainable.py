@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from shared.contracts.bundle import KERAS, Bundle, BundleError
-from shared.engines.network_file import ForeignNetwork, described
+from shared.engines.network_file import ForeignNetwork, description_of
 
 MAPS: Final = ("images", "height", "width", "channels")
 FLAT: Final = frozenset({"Dense", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"})
@@ -22,7 +22,7 @@ def refuse_unexplainable(bundle: Bundle) -> None:
             no maps.
     """
     try:
-        description = described(bundle.file(KERAS))
+        description = description_of(bundle.file(KERAS))
         layers, tensors = {layer: kind for kind, layer in _layers(description)}, list(_tensors(description))
     except (ForeignNetwork, LookupError, TypeError) as error:
         raise BundleError(f"model {bundle.version}: {KERAS} {error}") from error
@@ -40,24 +40,24 @@ def refuse_unexplainable(bundle: Bundle) -> None:
             )
 
 
-def _layers(described: Any) -> Iterator[tuple[str, str]]:
+def _layers(description_of: Any) -> Iterator[tuple[str, str]]:
     """Yield class and name of each layer, including nested ones."""
-    config = described.get("config") if isinstance(described, dict) else None
+    config = description_of.get("config") if isinstance(description_of, dict) else None
     if not isinstance(config, dict):
         return
-    yield str(described.get("class_name")), str(config.get("name"))
+    yield str(description_of.get("class_name")), str(config.get("name"))
     for layer in config.get("layers", ()):
         yield from _layers(layer)
 
 
-def _tensors(described: Any) -> Iterator[tuple[str, list[int | None]]]:
+def _tensors(description_of: Any) -> Iterator[tuple[str, list[int | None]]]:
     """Yield the source layer and the shape of each tensor in a description."""
-    if isinstance(described, list):
-        for entry in described:
+    if isinstance(description_of, list):
+        for entry in description_of:
             yield from _tensors(entry)
-    elif isinstance(described, dict):
-        config = described.get("config")
-        if described.get("class_name") == TENSOR and isinstance(config, dict):
+    elif isinstance(description_of, dict):
+        config = description_of.get("config")
+        if description_of.get("class_name") == TENSOR and isinstance(config, dict):
             yield str(config["keras_history"][0]), config["shape"]
         else:
-            yield from _tensors(list(described.values()))
+            yield from _tensors(list(description_of.values()))

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.datasets.masks import mask_name
-from shared.explain.targets import points_at_presence
 from shared.imaging.codec import decode
 from shared.recipe import LabelRole, Recipe
+from shared.verdict import points_at_presence
 
 Mask = NDArray[np.bool_]
 """(height, width) of the image."""

@@ -21,13 +21,13 @@ from shared.engines.port import Images, Logits
 from shared.explain.masks import MarkedImage, Mask, read_mask
 from shared.explain.rendering import Heat, heat_of
 from shared.explain.scale import shade_for
-from shared.explain.targets import Maps, Probe, Question, fault_questions, points_at_presence
+from shared.explain.targets import Maps, Probe, Question, fault_questions
 from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.imaging.preprocessing import prepare
 from shared.imaging.references import NotAligned, References
 from shared.intervals import Weights, draws, mean, proportion, spread
 from shared.recipe import Recipe
-from shared.verdict import scores_of
+from shared.verdict import points_at_presence, scores_of
 
 
 class Measured(BaseModel):
@@ -67,7 +67,7 @@ class LabelHeatmaps(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     images: int = Field(description="images with the label and a mask of it")
-    towards: bool = Field(description="True: maps of the evidence for the label; False: of the evidence against it")
+    for_label: bool = Field(description="True: maps of the evidence for the label; False: of the evidence against it")
     pointing: Measured = Field(description="share of maps whose peak is in the mask or within the tolerance of it")
     centre: Measured = Field(description="the same for the centre of the image")
     random: Measured = Field(description="the same for a random pixel")
@@ -208,8 +208,8 @@ def curves_of(image: NDArray[np.float32], map_: NDArray[np.float32], scorer: Sco
 BATCH: Final = 16
 SIZES: Final = (0.005, 0.02)
 """Shares of the image that divide defects into small, middle and large ones."""
-FEW: Final = 10
-"""Marked images that a statement about a label needs, at least."""
+FEWEST_MARKED_IMAGES: Final = 10
+"""Fewest marked images that a statement about a label needs."""
 MOST_ALIKE: Final = 0.5
 """Mean rank correlation with the maps of shuffled weights; above it, the maps show the image, not the model."""
 
@@ -352,7 +352,7 @@ def false_heat_of(hot: NDArray[np.bool_], labels: Sequence[str]) -> FalseHeat:
 
 def _measure(subject: Subject, tasks: Sequence[_Task], rng: np.random.Generator) -> list[_Finding]:
     images = subject.read(task.image for task in tasks)
-    asked = [(row, task.question.output, task.question.towards) for row, task in enumerate(tasks)]
+    asked = [(row, task.question.output, task.question.for_label) for row, task in enumerate(tasks)]
     maps, shuffled, scores = (
         subject.probe.maps(images, asked),
         subject.shuffled.maps(images, asked),
@@ -378,7 +378,7 @@ def _measure_curves(
 ) -> tuple[Curves, Curves]:
     def scorer(images: Images) -> NDArray[np.float64]:
         scores = subject.scores(images)[:, task.question.output].astype(np.float64)
-        return scores if task.question.towards else 1 - scores
+        return scores if task.question.for_label else 1 - scores
 
     random_map = rng.random(map_.shape, np.float32)
     return curves_of(image, map_, scorer), curves_of(image, random_map, scorer)
@@ -410,7 +410,7 @@ def _summary(findings: Sequence[_Finding]) -> LabelHeatmaps:
     trustworthy, reason = _trust(len(findings), advantage, alike)
     return LabelHeatmaps(
         images=len(findings),
-        towards=findings[0].task.question.towards,
+        for_label=findings[0].task.question.for_label,
         pointing=_measured(pointing.pop("hit"), samples),
         **{name: _measured(values, samples) for name, values in pointing.items()},
         advantage=advantage,
@@ -430,8 +430,8 @@ def _measured(values: NDArray[np.float64], samples: Weights) -> Measured:
 
 
 def _trust(images: int, advantage: Measured, alike: Measured) -> tuple[bool | None, str]:
-    if images < FEW:
-        return None, f"only {images} images have a mask, and {FEW} are needed"
+    if images < FEWEST_MARKED_IMAGES:
+        return None, f"only {images} images have a mask, and {FEWEST_MARKED_IMAGES} are needed"
     if advantage.low <= 0:
         return False, "its peaks do not point better than the middle of the image does"
     if alike.value > MOST_ALIKE:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from shared.contracts.bundle import RARE, RAREST, HeatmapSpec, HeatScale
 from shared.explain.targets import Question
 
-LEAST: Final = 1e-6
+SMALLEST_SCORE: Final = 1e-6
 """Scores nearer to 0 or 1 count as this near: a float32 can't be nearer to 1."""
 
 
-def evidence_of(scores: NDArray[np.floating] | float, *, towards: bool) -> NDArray[np.float64]:
+def evidence_of(scores: NDArray[np.floating] | float, *, for_label: bool) -> NDArray[np.float64]:
     """Return the log odds of scores, or of their complements, for the evidence against a label."""
-    share = np.clip(np.asarray(scores, np.float64), LEAST, 1 - LEAST)
+    share = np.clip(np.asarray(scores, np.float64), SMALLEST_SCORE, 1 - SMALLEST_SCORE)
     odds = np.log(share / (1 - share))
-    return np.asarray(odds if towards else -odds)
+    return np.asarray(odds if for_label else -odds)
 
 
 def shade_of(evidence: float, scale: HeatScale) -> float:
@@ -32,8 +32,8 @@ def shade_of(evidence: float, scale: HeatScale) -> float:
 
 def shade_for(spec: HeatmapSpec, question: Question, score: float) -> float | None:
     """Return the heat of the peak of a heatmap by the score of its label; None if the model has no scale for it."""
-    scale = spec.scale_of(question.label.name, towards=question.towards)
-    return None if scale is None else shade_of(float(evidence_of(score, towards=question.towards)), scale)
+    scale = spec.scale_of(question.label.name, for_label=question.for_label)
+    return None if scale is None else shade_of(float(evidence_of(score, for_label=question.for_label)), scale)
 
 
 def rarity_of(shade: float) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.engines.port import Images
 from shared.messages import Finding
 from shared.recipe import Label, LabelRole, Recipe, Task
-from shared.verdict import possible_faults
+from shared.verdict import points_at_presence, possible_faults
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Question:
     label: Label
     output: int
     """The position of the label among the network's outputs."""
-    towards: bool
-    """True: evidence for the label; False: for its absence."""
+    for_label: bool
+    """True: evidence for the label; False: evidence against it."""
 
 
 def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Collection[str] = ()) -> list[Question]:
-    """Return the questions about a frame: the labels that flagged it, each towards the fault.
+    """Return the questions about a frame: where is the evidence for the fault of each label that flagged it?
 
     For a frame that no label flagged, they are the labels that are present.
 
@@ -41,7 +41,7 @@ def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Col
     ]
     if wanted:
         return [
-            Question(label, place, _direction(label, finding, recipe))
+            Question(label, place, _explained_for(label, finding, recipe))
             for place, label, finding in found
             if label.name in wanted
         ]
@@ -52,13 +52,13 @@ def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Col
     ]
     if flagging or not found:
         return flagging
-    present = [Question(label, place, towards=True) for place, label, finding in found if finding.present]
+    present = [Question(label, place, for_label=True) for place, label, finding in found if finding.present]
     place, label, _ = max(found, key=lambda entry: entry[2].score)
-    return present or [Question(label, place, towards=True)]
+    return present or [Question(label, place, for_label=True)]
 
 
-def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
-    """Return the direction for a requested label: towards the fault, else towards the finding.
+def _explained_for(label: Label, finding: Finding, recipe: Recipe) -> bool:
+    """Return whether a requested label is explained by the evidence for it, as its fault or else its finding asks.
 
     For an absent defect, the evidence for it is shown, because its absence has no position in the image.
     """
@@ -67,15 +67,8 @@ def _direction(label: Label, finding: Finding, recipe: Recipe) -> bool:
     return finding.present or label.role is LabelRole.DEFECT or recipe.task is Task.EXCLUSIVE
 
 
-def points_at_presence(label: Label, recipe: Recipe) -> bool:
-    """Return whether the presence of a label is its fault; for exclusive labels, maps always show the presence."""
-    if recipe.task is Task.EXCLUSIVE:
-        return True
-    return not label.is_fault_if_absent
-
-
 def fault_questions(recipe: Recipe) -> list[Question]:
-    """Return the questions towards each possible fault."""
+    """Return the question about each label that can be a fault."""
     return [
         Question(label, place, points_at_presence(label, recipe))
         for place, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True))

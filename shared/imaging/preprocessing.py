@@ -14,7 +14,7 @@ from shared.recipe import ImageSpec
 
 IMAGENET_MEAN: Final = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_DEVIATION: Final = np.array([0.229, 0.224, 0.225], np.float32)
-"""Of red, green and blue, as parts of 255."""
+"""Standard deviation of red, green and blue, as parts of 255."""
 LEAST_DEVIATION: Final = 1e-3
 """Smallest divisor: an image of one colour becomes zeros."""
 

@@ -30,13 +30,13 @@ def replayed(network: keras.Model, layer: str, image: Any) -> tuple[Any, Any]:
 
 
 def slowly(
-    network: keras.Model, layer: str, images: NDArray[np.float32], label: int, *, towards: bool, method: Method
+    network: keras.Model, layer: str, images: NDArray[np.float32], label: int, *, for_label: bool, method: Method
 ) -> NDArray[np.float32]:
     """(images, height, width) of the features."""
     maps = []
     for image in images:
         with tf.GradientTape() as tape:
             logits, features = replayed(network, layer, image[np.newaxis])
-            answer = logits[0, label] * (1 if towards else -1)
+            answer = logits[0, label] * (1 if for_label else -1)
         maps.append(method(features, tape.gradient(answer, features)).numpy()[0])
     return np.stack(maps)

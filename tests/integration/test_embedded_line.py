@@ -140,12 +140,12 @@ def _judges(state: Path) -> bool:
 def _inspected(state: Path) -> int:
     """What the dashboard says; its address is in its log."""
     log = state / "logs" / "dashboard.log"
-    told = (
+    logged = (
         json.loads(text)
         for text in (log.read_text() if log.exists() else "").splitlines()
         if text[:1] == "{" and text[-1:] == "}"
     )
-    address = next((line["address"] for line in told if "address" in line), None)
+    address = next((line["address"] for line in logged if "address" in line), None)
     if address is None:
         return 0
     try:

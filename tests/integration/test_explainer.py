@@ -100,7 +100,7 @@ def test_each_label_that_flagged_a_frame_is_hot_where_its_colour_is(explainer: E
     assert answer.reason == ""
     assert answer.method == "grad-cam at features"
     assert answer.model_version == "v1"
-    assert {label: heatmap.towards for label, heatmap in answer.heatmaps.items()} == {
+    assert {label: heatmap.for_label for label, heatmap in answer.heatmaps.items()} == {
         "good": False,
         "error": True,
         "break": True,
@@ -186,7 +186,7 @@ def test_a_frame_without_any_activation_gets_an_empty_map(explainer: Explainer, 
 
 def test_heat_is_the_rarity_of_the_score_and_an_ordinary_score_has_none(store: Disk, bundle: Bundle) -> None:
     scale = HeatScale(images=40, rare=0.0, rarest=4.0)
-    spec = HeatmapSpec(method="grad-cam", layers=("features",), towards={"error": scale})
+    spec = HeatmapSpec(method="grad-cam", layers=("features",), for_label={"error": scale})
     write_bundle(store, bundle.manifest.model_copy(update={"version": "v2", "heatmaps": spec}), bundle.files)
     image = _with_spots(("blue", 6, 6))
     frames = [
@@ -280,7 +280,7 @@ def test_a_frame_that_passed_is_explained_on_demand_for_the_labels_that_were_ask
     assert not passed.flagged
     asked = ExplanationRequested(verdict=passed, labels=("break", "good"), by="ada", at=datetime.now(UTC))
     (answer,) = _explained(explainer.explain([asked]))
-    assert {label: heatmap.towards for label, heatmap in answer.heatmaps.items()} == {"good": True, "break": True}
+    assert {label: heatmap.for_label for label, heatmap in answer.heatmaps.items()} == {"good": True, "break": True}
     peak = answer.heatmaps["break"].peak
     assert peak is not None
     assert 72 <= peak[0] < 84

@@ -40,17 +40,17 @@ def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> N
     with line.running("explainer"), line.worker():
         line.send(*[captured(number, painted(COLOURS[number % 4])) for number in range(24)])
         flagged = {answer.frame.frame_id for answer in line.judged(24) if answer.flagged}
-        told = list(explained.until(lambda told: len(told) >= 12))
+        received = list(explained.until(lambda received: len(received) >= 12))
         passed = next(answer for answer in line.verdicts.messages if not answer.flagged)
         key = f"{passed.frame.storage_key}/image.png"
         store.put(key, encode(painted("black"), "png"))
         line.send(_request(passed, key))
-        (on_demand,) = explained.until(lambda told: len(told) >= 13)[12:]
+        (on_demand,) = explained.until(lambda received: len(received) >= 13)[12:]
         wait_until(lambda: line.broker.depth(topology.EXPLAINER_FLAGGED.name).total == 0, 60, "an empty queue")
-    assert {answer.frame.frame_id for answer in told} == flagged
+    assert {answer.frame.frame_id for answer in received} == flagged
     assert on_demand.frame == passed.frame
     assert set(on_demand.heatmaps) == {"good"}
-    for answer in told:
+    for answer in received:
         assert answer.reason == ""
         assert set(answer.heatmaps) == {"good", "error" if answer.frame.sequence % 4 == 1 else "break"}
         assert answer.overlay_key

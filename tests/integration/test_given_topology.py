@@ -287,8 +287,8 @@ def test_a_delivery_names_its_sender_and_key_after_parking_and_replay_too(plant:
 
     plant.open("dashboard").review(topology.INFERENCE_FRAMES, replay)
     (again,) = subscription.receive(1, 60)
-    told = {(delivery.sender, delivery.routing_key) for delivery in (first, again)}
-    assert told == {(plant.name("camera"), f"captured.{LINE}.{CAMERA}")}
+    routes = {(delivery.sender, delivery.routing_key) for delivery in (first, again)}
+    assert routes == {(plant.name("camera"), f"captured.{LINE}.{CAMERA}")}
     assert senders == [plant.name("camera")]
     assert again.read() == first.read()
 

@@ -104,13 +104,13 @@ def test_the_map_equals_one_computed_through_the_whole_network(build: Any, loss:
     network = _trained(build(), objective)
     images = np.random.default_rng(2).normal(size=(2, 24, 32, 3)).astype(np.float32)
     probe = GradientProbe(network, ["features"])
-    asked = [(row, label, towards) for row in range(2) for label in range(LABELS) for towards in (True, False)]
+    asked = [(row, label, for_label) for row in range(2) for label in range(LABELS) for for_label in (True, False)]
     maps = probe.maps(images, asked)
     assert maps.max() > 1e-3
     for label in range(LABELS):
-        for towards in (True, False):
-            slow = slowly(network, "features", images, label, towards=towards, method=_as_in_the_paper)
-            rows = [asked.index((row, label, towards)) for row in range(2)]
+        for for_label in (True, False):
+            slow = slowly(network, "features", images, label, for_label=for_label, method=_as_in_the_paper)
+            rows = [asked.index((row, label, for_label)) for row in range(2)]
             assert np.abs(maps[rows] - slow).max() < 1e-4
 
 

@@ -90,7 +90,7 @@ def test_maps_that_point_at_the_thing_are_trusted_and_the_baselines_stand_beside
     scores = _scores(subject, spots)
     assert set(scores.labels) == {"good", "error", "break"}
     assert (scores.method, scores.layers) == ("grad-cam", ("features",))
-    assert {name: label.towards for name, label in scores.labels.items()} == {
+    assert {name: label.for_label for name, label in scores.labels.items()} == {
         "good": False,
         "error": True,
         "break": True,
@@ -167,7 +167,7 @@ def test_shuffled_weights_are_the_same_numbers_elsewhere(bundle: Bundle) -> None
 def scaled(subject: Subject) -> Subject:
     """The same model, with a scale on which a spot of its colour is rare, and a pale one is not."""
     scale = HeatScale(images=40, rare=-1.9, rarest=2.0)
-    spec = GRAD_CAM.model_copy(update={"towards": {"error": scale, "break": scale}, "against": {"good": scale}})
+    spec = GRAD_CAM.model_copy(update={"for_label": {"error": scale, "break": scale}, "against_label": {"good": scale}})
     return replace(subject, spec=spec)
 
 
@@ -200,7 +200,7 @@ def test_the_hits_are_counted_by_the_size_of_the_defect_and_maps_without_heat_ap
     (large,) = label.by_size
     assert (large.smallest, large.largest, large.images, large.pointing.value) == (0.02, 1.0, 14, 1.0)
     rare = HeatScale(images=40, rare=90.0, rarest=99.0)
-    label = _scores(replace(subject, spec=GRAD_CAM.model_copy(update={"towards": {"error": rare}})), spots).labels[
+    label = _scores(replace(subject, spec=GRAD_CAM.model_copy(update={"for_label": {"error": rare}})), spots).labels[
         "error"
     ]
     assert label.empty.value == 1

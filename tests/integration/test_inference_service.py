@@ -64,13 +64,13 @@ def test_frames_wait_in_the_queue_until_a_model_is_promoted(
 ) -> None:
     line.send(*[captured(number, painted("blue")) for number in range(5)])
     with line.worker():
-        waiting = reports.until(lambda told: any("train one and promote it" in one.reason for one in told))[-1]
+        waiting = reports.until(lambda received: any("train one and promote it" in one.reason for one in received))[-1]
         assert waiting.model_version is None
         assert line.verdicts.messages == []
         promote(store, paint_bundle("v1"))
         line.send(promoted("paint", "v1"))
         line.judged(5)
-        well = reports.until(lambda told: told[-1].handled == 5)[-1]
+        well = reports.until(lambda received: received[-1].handled == 5)[-1]
     assert well.model_version == "v1"
     assert well.reason == ""
     assert well.service == "inference"
@@ -94,7 +94,7 @@ def test_a_model_is_swapped_under_load_and_no_frame_is_lost(line: Line, store: F
         line.judged(50)
         promote(store, paint_bundle("v2"))
         line.send(promoted("paint", "v2"))
-        line.verdicts.until(lambda told: any(one.model_version == "v2" for one in told))
+        line.verdicts.until(lambda received: any(one.model_version == "v2" for one in received))
         swapped.set()
         camera.join()
         answers = line.judged(len(sent))
@@ -112,15 +112,15 @@ def test_a_broken_model_is_reported_and_the_old_one_goes_on(
 ) -> None:
     promote(store, paint_bundle("v1"))
     with line.worker():
-        reports.until(lambda told: bool(told) and told[-1].model_version == "v1")
+        reports.until(lambda received: bool(received) and received[-1].model_version == "v1")
         promote(store, paint_bundle("v2"))
         store.put("models/paint/v2/openvino_fp32.bin", b"changed on the way")
         line.send(promoted("paint", "v2"))
-        told = reports.until(lambda told: bool(told[-1].reason))[-1]
+        received = reports.until(lambda received: bool(received[-1].reason))[-1]
         line.send(captured(0, painted("blue")))
         (answer,) = line.judged(1)
-    assert "openvino_fp32.bin has changed since it was made" in told.reason
-    assert told.model_version == answer.model_version == "v1"
+    assert "openvino_fp32.bin has changed since it was made" in received.reason
+    assert received.model_version == answer.model_version == "v1"
 
 
 @embedded

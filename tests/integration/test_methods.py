@@ -82,10 +82,10 @@ def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_net
     layer = target_layer_of(network, paint_recipe())
     assert layer == cut
     images = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
-    asked = [(row, label, towards) for row in (0, 1) for label in (0, 2) for towards in (True, False)]
+    asked = [(row, label, for_label) for row in (0, 1) for label in (0, 2) for for_label in (True, False)]
     maps = GradientProbe(network, [layer], method).maps(images, asked)
-    for question, (row, label, towards) in enumerate(asked):
-        slow = slowly(network, layer, images[[row]], label, towards=towards, method=METHODS[method])[0]
+    for question, (row, label, for_label) in enumerate(asked):
+        slow = slowly(network, layer, images[[row]], label, for_label=for_label, method=METHODS[method])[0]
         assert np.abs(maps[question] - slow).max() < 1e-4 * max(1, slow.max())
 
 
@@ -93,7 +93,7 @@ def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
     """Maps by features of the engine that judges, next to the slow ones."""
     images = np.random.default_rng(6).normal(size=(2, 32, 48, 3)).astype(np.float32)
     maps = GradientProbe(network, ["features"], see=by_openvino).maps(images, [(0, 1, True), (1, 1, True)])
-    slow = slowly(network, "features", images, 1, towards=True, method=METHODS["grad-cam"])
+    slow = slowly(network, "features", images, 1, for_label=True, method=METHODS["grad-cam"])
     assert np.abs(maps - slow).max() < 1e-4 * max(1, slow.max())
     return maps
 

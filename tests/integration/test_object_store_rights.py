@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from deploy.object_store.__main__ import CannotSetUp, SetupSettings, add_camera, make_buckets, make_users, remove_camera
-from deploy.object_store.policies import RIGHTS
+from deploy.object_store.rights import RIGHTS
 from shared.settings import ServiceSettings
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageRefusedLogin

@@ -16,7 +16,7 @@ from services.inference.image_store import ImageStore
 from services.inference.live_images import LiveImages
 from services.inference.model import load_model
 from services.trainer.architectures.architecture import UnfitArchitecture
-from services.trainer.cli.workbench import evaluated
+from services.trainer.cli.train_and_evaluate import evaluated
 from services.trainer.datasets.download import Datasets
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.training.build import Built, ModelSpec, build

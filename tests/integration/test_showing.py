@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from samples.sheet import draw_row
 from services.explainer.cli.commands import app
-from services.explainer.cli.showing import CAPTION, GAP, Exhibit, draw_exhibits
+from services.explainer.cli.showing import CAPTION, GAP, ExplainedImage, draw_side_by_side
 from shared.contracts.bundle import write_bundle_folder
 from shared.imaging.codec import decode, encode
 from tests.models import paint_bundle, painted
@@ -23,7 +23,8 @@ def test_each_row_shows_what_it_is_called() -> None:
     image = np.full((40, 60, 3), 100, np.uint8)
     heat = np.zeros((40, 60), np.uint8)
     heat[:20] = 255
-    shown = draw_exhibits([Exhibit(image, [(heat, BLUE)], [("error 0.90", BLUE)])], ("image", "heatmap", "merged"), 40)
+    explained = ExplainedImage(image, [(heat, BLUE)], [("error 0.90", BLUE)])
+    shown = draw_side_by_side([explained], ("image", "heatmap", "merged"), 40)
     assert shown.shape == (2 * GAP + 3 * 40 + 2 * GAP + CAPTION, 60 + 2 * GAP, 3)
     seen, heatmap, merged = (shown[GAP + number * (40 + GAP) :][:40, GAP:-GAP] for number in range(3))
     assert (seen == image).all()

@@ -6,7 +6,7 @@ import logging
 
 import structlog
 
-from shared.health import configure_logging
+from shared.logging import configure_logging
 from shared.settings import ServiceSettings
 from tests.isolation import logging_as_it_was
 from tests.processes import PORTS, WORKERS, free_port, ports_of

@@ -81,11 +81,11 @@ def _refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         read_settings(InferenceSettings)
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert SECRET not in told
-    assert told.startswith("INFERENCE_BROKER_PASSWORD_FILE: ")
-    return told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert SECRET not in printed
+    assert printed.startswith("INFERENCE_BROKER_PASSWORD_FILE: ")
+    return printed
 
 
 def test_a_secret_that_is_given_twice_is_refused(

@@ -13,7 +13,7 @@ SCHEMES: Final = (*WEB_SCHEMES, "rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", 
 """The other schemes of FFmpeg are not allowed: some of them read files of this machine."""
 ADDRESS_STARTS: Final = ", ".join(f"{scheme}://" for scheme in SCHEMES)
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=:|$)")
-"""Of two characters at least: one letter and a colon begin a path of Windows."""
+"""A scheme has two characters at least: one letter and a colon begin a path of Windows."""
 ENCODE_HINT: Final = (
     "in its user and password, write # as %23, / as %2F, ? as %3F, @ as %40, : as %3A, [ as %5B, ] as %5D and % as %25"
 )

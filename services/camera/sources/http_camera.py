@@ -17,7 +17,7 @@ import httpx
 from services.camera.errors import CameraError
 from services.camera.sources.address import hint, redacted
 from services.camera.sources.captured_image import CapturedImage, ImageFile, Unreadable, time_of_image
-from services.camera.sources.multipart import MultipartReader, Part
+from services.camera.sources.multipart import MultipartImage, MultipartReader
 from services.camera.sources.stream import Disconnected, Read
 from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, decode
 
@@ -37,7 +37,7 @@ HttpKind = Literal["video", "live", "playlist", "mjpeg", "image"]
 """A file with an end, a stream, a playlist of segments that a camera goes on writing, motion JPEG, or a still image."""
 
 
-class Login(httpx.Auth):
+class CameraLogin(httpx.Auth):
     """Log in as the camera asks: by Digest or Basic."""
 
     def __init__(self, user: str, password: str) -> None:
@@ -70,7 +70,7 @@ class HttpAddress:
         """Return a client that logs in with the user and password of the address."""
         parts = urlsplit(self.address)
         return httpx.Client(
-            auth=Login(unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None,
+            auth=CameraLogin(unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None,
             timeout=httpx.Timeout(CONNECT_SECONDS, read=self.silence_seconds),
             verify=False,  # noqa: S501  a camera signs its certificate itself; FFmpeg does not check it either
             follow_redirects=True,
@@ -202,7 +202,7 @@ class PolledImage:
             else:
                 if answer.is_success:
                     last_image = time.monotonic()
-                    yield partial(_image_of, Part({}, content), self._address.name)
+                    yield partial(_image_of, MultipartImage({}, content), self._address.name)
                     continue
                 problem = f"{self._address.name} {_refusal(answer.status_code)}"
             if time.monotonic() - last_image > self._address.silence_seconds:
@@ -213,7 +213,7 @@ class PolledImage:
         self._client.close()
 
 
-def _image_of(part: Part, name: str) -> CapturedImage | Unreadable:
+def _image_of(part: MultipartImage, name: str) -> CapturedImage | Unreadable:
     """Decode an image that a camera sent as a file."""
     seconds = 0.0
     with suppress(ValueError):

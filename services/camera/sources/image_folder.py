@@ -54,7 +54,10 @@ class ImageFolder:
         images.sort(key=lambda path: (natural_order(path.stem), path.name))
         others = sum(is_other_image(path.name) for path in files)
         if not images:
-            hint = f"; its {others} other images would have to be converted" if others else _hint_of_folders(folder)
+            folders = sorted({path.parent.name for path in folder.glob("*/*") if is_readable(path.name)})
+            hint = f"; its {others} other images would have to be converted" if others else ""
+            if folders and not others:
+                hint = f"; its folders {', '.join(folders[:SHOWN])} have some: give one of them as the source"
             raise CameraError(f"{folder} has no image that can be read, such as .jpg, .png, .bmp, .tif or .webp{hint}")
         if others:
             log.warning("skipping images of kinds that can't be read", folder=str(folder), images=others)
@@ -63,12 +66,6 @@ class ImageFolder:
     def images(self) -> Iterator[tuple[float, Callable[[], CapturedImage | Unreadable]]]:
         for position, path in enumerate(self._paths):
             yield position / self.frames_per_second, partial(read_file, path, self._pixel_limit)
-
-
-def _hint_of_folders(folder: Path) -> str:
-    """Return where the images are instead: in the folders below."""
-    found = sorted({path.parent.name for path in folder.glob("*/*") if is_readable(path.name)})
-    return f"; its folders {', '.join(found[:SHOWN])} have some: give one of them as the source" if found else ""
 
 
 def read_file(path: Path, pixel_limit: int = PIXEL_LIMIT) -> CapturedImage | Unreadable:

@@ -15,7 +15,7 @@ LONGEST_BOUNDARY: Final = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class MultipartImage:
     """One image as a camera sent it."""
 
     headers: Mapping[str, str]
@@ -46,7 +46,7 @@ class MultipartReader:
         named = re.search(r'boundary="?-*([^";,\s]+)', content_type, re.IGNORECASE)
         self._boundary = _pattern(named[1].encode() if named else b"")
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[MultipartImage]:
         """Yield each whole part until the chunks end."""
         while True:
             try:
@@ -56,7 +56,7 @@ class MultipartReader:
             except _Ended:
                 return
             if content:
-                yield Part(headers, content)
+                yield MultipartImage(headers, content)
 
     def _headers(self) -> dict[str, str]:
         """Return the headers before the next part. Lines of other content before them are skipped."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from services.camera import REGION_PIXEL_LIMIT
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
-from services.camera.settings import CameraSettings, Region
+from services.camera.settings import CameraSettings, RegionOfInterest
 from services.camera.sources.address import ADDRESS_STARTS, WEB_SCHEMES, is_address, read_address, redacted
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.sources.genicam_camera import SCHEME, is_genicam, name_of
@@ -180,7 +180,7 @@ def check_for_other_cameras(settings: CameraSettings) -> None:
         )
 
 
-def check_region(region: Region, size: tuple[int, int]) -> None:
+def check_region(region: RegionOfInterest, size: tuple[int, int]) -> None:
     """Check that a region lies within images of a size.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Read live cameras, which do not wait: USB and network cameras."""
+"""Read live cameras, which send images whether or not they are read, and reconnect after a failure."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from shared.retry import retrying
 BUFFER_BYTES: Final = 128 * 1024**2
 MOST_BUFFERED: Final = 64
 """Images between the camera and the disk, for slow moments. An image that finds no room is dropped and counted."""
-SHORTEST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 15.0
-"""Seconds between two attempts to open a camera that disconnected."""
+SHORTEST_PAUSE_SECONDS: Final = 0.5
+"""Shortest pause before a camera that disconnected is opened again."""
+LONGEST_PAUSE_SECONDS: Final = 15.0
+"""Longest pause between two attempts to open it."""
 CLOSING_SECONDS: Final = 10.0
 HANG_SECONDS: Final = 60.0
-"""A driver that returns neither an image nor a failure for this long hangs: opening and reading have time limits."""
-FIRST_IMAGES: Final = 250
-"""Images of a camera that was just opened, at most, of which one must be readable."""
+"""A driver that returns neither an image nor an error for this long counts as hung. A working one answers earlier,
+because opening and reading have time limits."""
+MOST_UNREADABLE_AT_OPEN: Final = 250
+"""A camera that sends this many unreadable images after it was opened counts as failed."""
 
 
-class DriverHangs(Exception):
+class DriverHung(Exception):
     """The thread that reads the camera has stalled; only a new process helps."""
 
 
@@ -65,10 +67,10 @@ class LiveCamera:
         else:
             assert stream.size  # noqa: S101  `_open` has read an image, or did not need one
             self.size = stream.size
-        self._buffer = min(MOST_BUFFERED, max(2, BUFFER_BYTES // (3 * self.size[0] * self.size[1])))
+        self._most_buffered = min(MOST_BUFFERED, max(2, BUFFER_BYTES // (3 * self.size[0] * self.size[1])))
         rate = stream.frames_per_second or default_rate
         self.frames_per_second = sampling.rate_of(rate)
-        self._hang_seconds = max(HANG_SECONDS, 3 / rate)
+        self._hang_seconds = max(HANG_SECONDS, 3 / rate)  # a slow camera may need three intervals
         self._thread = threading.Thread(target=self._run, args=(stream, images, first), name="live camera", daemon=True)
 
     def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
@@ -80,7 +82,7 @@ class LiveCamera:
                 image = self._images.get(timeout=0.5)
             except queue.Empty:
                 if time.monotonic() - self._last_answer > self._hang_seconds:
-                    raise DriverHangs(f"{self._name} has not answered for {self._hang_seconds:.0f} s") from None
+                    raise DriverHung(f"{self._name} has not answered for {self._hang_seconds:.0f} s") from None
                 continue
             if isinstance(image, BaseException):
                 raise image
@@ -102,12 +104,17 @@ class LiveCamera:
                 if self._closed.is_set():
                     return
                 self._on_state(CameraState.RECONNECTING, reason)
-                self._closed.wait(SHORTEST_PAUSE)
-                pauses = {"shortest": SHORTEST_PAUSE, "longest": LONGEST_PAUSE}
-                reopen = retrying(self._closed, CameraError, **pauses, before_pause=self._report_failure)
+                self._closed.wait(SHORTEST_PAUSE_SECONDS)
+                reopen = retrying(
+                    self._closed,
+                    CameraError,
+                    shortest=SHORTEST_PAUSE_SECONDS,
+                    longest=LONGEST_PAUSE_SECONDS,
+                    before_pause=self._report_failure,
+                )
                 stream, images, first = reopen(self._open)
                 self._on_state(CameraState.RUNNING, "")
-        except BaseException as error:  # noqa: BLE001 - the loop raises it, and the service is restarted
+        except BaseException as error:  # noqa: BLE001  `images` raises it in the capture loop, which ends the service
             if not self._closed.is_set():
                 self._images.put(error)
 
@@ -124,8 +131,12 @@ class LiveCamera:
                     self._images.put(image)
                 elif not self._sampling.takes(time.monotonic()):
                     continue
-                elif self._images.qsize() >= self._buffer:
-                    self._images.put(CapturedImage(clock(), problem="the camera is faster than this machine"))
+                elif self._images.qsize() >= self._most_buffered:
+                    self._images.put(
+                        CapturedImage(
+                            clock(), problem="the buffer of the camera is full: this machine is too slow for it"
+                        )
+                    )
                 else:
                     self._images.put(image())
         except Disconnected as error:
@@ -141,7 +152,7 @@ class LiveCamera:
             return stream, images, None
         reason = "check whether another program uses it"
         try:
-            for each in islice(images, FIRST_IMAGES):
+            for each in islice(images, MOST_UNREADABLE_AT_OPEN):
                 if each is None:
                     continue
                 image = each if isinstance(each, Unreadable) else each()
@@ -152,7 +163,7 @@ class LiveCamera:
         except Disconnected as error:
             reason = str(error)
         stream.close()
-        raise CameraError(f"{self._name} opens and sends no image that can be read: {reason}")
+        raise CameraError(f"{self._name} was opened, but sent no readable image: {reason}")
 
     def _report_failure(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""

@@ -24,7 +24,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import Problem
 from shared.environment import read_settings
-from shared.health import configure_logging
+from shared.logging import configure_logging
 from shared.storage.opening import open_store
 from shared.storage.port import StorageError
 from shared.validation import describe

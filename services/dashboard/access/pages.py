@@ -64,7 +64,7 @@ WORDS: Final = {
     "token.add": marked("made an API token"),
     "token.revoke": marked("revoked an API token"),
     "training.cancel": marked("cancelled a training"),
-    "training.order": marked("requested a training"),
+    "training.request": marked("requested a training"),
     "video.upload": marked("uploaded a video or images"),
 }
 """The actions of the audit log in words."""

@@ -58,20 +58,20 @@ def replay_message(
     accounts: Accounts,
     queue: QueueName,
     parked_id: ParkedId,
-    order: DecisionRequest,
+    body: DecisionRequest,
     *,
     caller: Engineer,
     audit: Audited,
 ) -> Decision:
     """Put a message back into its queue, like a new message."""
-    with audit.recording("parked.replay", f"{queue}/{parked_id}", caller.name, note=order.note):
-        return accounts.parked.decide(queue, parked_id, "replay", by=caller.name, note=order.note)
+    with audit.recording("parked.replay", f"{queue}/{parked_id}", caller.name, note=body.note):
+        return accounts.parked.decide(queue, parked_id, "replay", by=caller.name, note=body.note)
 
 
 @router.post("/parked/{queue}/{parked_id}/discard", responses=documented(401, 403, 404, 422, 503))
 def discard_message(
-    accounts: Accounts, queue: QueueName, parked_id: ParkedId, order: DecisionRequest, *, caller: Admin, audit: Audited
+    accounts: Accounts, queue: QueueName, parked_id: ParkedId, body: DecisionRequest, *, caller: Admin, audit: Audited
 ) -> Decision:
     """Remove a message from its queue. It is stored with the decision in object storage, below `parked/`."""
-    with audit.recording("parked.discard", f"{queue}/{parked_id}", caller.name, note=order.note):
-        return accounts.parked.decide(queue, parked_id, "discard", by=caller.name, note=order.note)
+    with audit.recording("parked.discard", f"{queue}/{parked_id}", caller.name, note=body.note):
+        return accounts.parked.decide(queue, parked_id, "discard", by=caller.name, note=body.note)

@@ -20,7 +20,7 @@ from services.dashboard.accounting.schemas import (
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.lines.repository import CameraCounts, CameraRepository, LineRepository
 from services.dashboard.settings import LONGEST_ACCOUNT_DAYS
-from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.store.counting import Counting
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
@@ -77,13 +77,13 @@ class AccountingService:
                 422,
                 gettext("from: at most %(days)s days; counts by camera and hour expire after that", days=LONGEST.days),
             )
-        starts = starts_between(Step.HOUR, first, last)
+        starts = starts_between(BucketLength.HOUR, first, last)
         lines = [line] if line else self._lines.all()
         found: ParkedList | None = None
         with suppress(MessagingError):
             found = self.parked.look(PARKED_SECONDS)
         parked = Counter(
-            (view.line or "", view.camera or "", Step.HOUR.start(view.captured_at))
+            (view.line or "", view.camera or "", BucketLength.HOUR.start(view.captured_at))
             for view in (found.parked if found else [])
             if view.message in UNINSPECTED and view.captured_at
         )
@@ -93,7 +93,7 @@ class AccountingService:
             by_camera[hour.line, hour.camera] += hour
         account = Accounting(
             start=starts[0],
-            end=starts[-1] + Step.HOUR.length,
+            end=starts[-1] + BucketLength.HOUR.length,
             total=sum(hours, Balance()),
             cameras=[
                 CameraBalance(line=line, camera=camera, **by_camera[line, camera].model_dump())
@@ -109,11 +109,11 @@ class AccountingService:
         return account, found
 
     def _of_line(self, line: str, starts: list[datetime], parked: Counter[Place]) -> Iterator[HourBalance]:
-        end = starts[-1] + Step.HOUR.length
+        end = starts[-1] + BucketLength.HOUR.length
         reported = {camera.message.camera for camera in self._cameras.of_line(line)}
         for camera in sorted(reported.union(self._counting.slices(line, "camera"))):
             by_hour = self._cameras.by_hour(line, camera, starts[0], end)
-            counted = self._counting.buckets(line, Step.HOUR, starts, f"camera={camera}")
+            counted = self._counting.buckets(line, BucketLength.HOUR, starts, f"camera={camera}")
             for start, counts in zip(starts, counted, strict=True):
                 camera_counts = by_hour.get(start, CameraCounts())
                 balance = Balance.settle(

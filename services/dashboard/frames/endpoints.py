@@ -97,10 +97,10 @@ def get_frame(frames: Frames, frame_id: FrameId) -> FrameView:
 
 
 @router.put("/{frame_id}/mark", responses=documented(401, 403, 404, 422, 503))
-def mark_frame(marks: MarkedFrames, frame_id: FrameId, order: MarkRequest, caller: Operator, audit: Audited) -> Mark:
+def mark_frame(marks: MarkedFrames, frame_id: FrameId, body: MarkRequest, caller: Operator, audit: Audited) -> Mark:
     """Mark the verdict of a frame as wrong, for labelling. A second request replaces the note."""
-    with audit.recording("frame.mark", frame_id, caller.name, note=order.note):
-        return marks.mark(frame_id, order.note, by=caller.name)
+    with audit.recording("frame.mark", frame_id, caller.name, note=body.note):
+        return marks.mark(frame_id, body.note, by=caller.name)
 
 
 @router.delete("/{frame_id}/mark", status_code=204, responses=documented(401, 403, 404, 422, 503))

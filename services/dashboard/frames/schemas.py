@@ -37,7 +37,7 @@ class HeatmapView(BaseModel):
         description="8-bit grey PNG of the image's size; the peak is 0 for a rarity of 0.05 or more, 255 for 0.001 or "
         "without a rarity, and linear in its logarithm between"
     )
-    towards: bool = Field(description="true: evidence for the label; false: evidence against it")
+    for_label: bool = Field(description="true: evidence for the label; false: evidence against it")
     peak: tuple[int, int] | None = Field(
         description="x, y in pixels of the strongest evidence, be it rare or not; null if there is none"
     )
@@ -97,8 +97,8 @@ class FrameView(BaseModel):
             heatmaps={
                 label: HeatmapView(
                     url=f"{folder}/heatmaps/{label_slug(label)}",
-                    **heatmap.model_dump(include={"towards", "peak", "box", "rarity"}),
-                    trustworthy=trust.get((label, heatmap.towards)),
+                    **heatmap.model_dump(include={"for_label", "peak", "box", "rarity"}),
+                    trustworthy=trust.get((label, heatmap.for_label)),
                 )
                 for label, heatmap in (explanation.heatmaps.items() if explanation else ())
             },

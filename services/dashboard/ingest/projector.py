@@ -18,9 +18,9 @@ FLEETING: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported)
 INAPPLICABLE: Final = (ValueError, ArithmeticError, DataError)
 """Errors while a message is applied that its content causes: no later try would succeed."""
 
-Applier = Callable[[Sequence[Any]], int | None]
+Updater = Callable[[Sequence[Any]], int | None]
 """Apply messages of one type, and return how many verdicts or explanations were counted for the first time."""
-Appliers = Mapping[type[Message], Applier]
+Updaters = Mapping[type[Message], Updater]
 
 
 class UnwantedMessage(ValueError):
@@ -40,9 +40,9 @@ class Applied:
 class Projector:
     """Applies messages to the projection. Applying one again, or out of order, changes nothing."""
 
-    def __init__(self, watermark: Watermark, appliers: Appliers) -> None:
+    def __init__(self, watermark: Watermark, updaters: Updaters) -> None:
         self.watermark = watermark
-        self._appliers = appliers
+        self._updaters = updaters
 
     def check(self, message: Message) -> None:
         """Check that messages of this type can be applied.
@@ -50,7 +50,7 @@ class Projector:
         Raises:
             UnwantedMessage: they can't.
         """
-        if type(message) not in self._appliers:
+        if type(message) not in self._updaters:
             raise UnwantedMessage(f"{type(message).__name__} is not for the dashboard: see the bindings of its queues")
 
     def apply(self, messages: Sequence[Message]) -> int:
@@ -64,7 +64,7 @@ class Projector:
         for message in messages:
             self.check(message)
             by_type[type(message)].append(message)
-        return sum(self._appliers[kind](group) or 0 for kind, group in by_type.items())
+        return sum(self._updaters[kind](group) or 0 for kind, group in by_type.items())
 
     def apply_valid(self, messages: Sequence[Message]) -> Applied:
         """Apply messages, and leave out those whose content makes that fail.

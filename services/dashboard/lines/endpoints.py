@@ -12,7 +12,7 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.lines.camera_images import CameraImages
 from services.dashboard.lines.schemas import LineAccounting, LineList, LineView, OutputTest, Rates, WorkerView
 from services.dashboard.lines.service import LinesService
-from services.dashboard.statistics.steps import Step
+from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.language import reported
@@ -52,7 +52,7 @@ def get_rates(
     line: Line,
     first: Annotated[QueryTime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
-    step: Step = Step.MINUTE,
+    step: BucketLength = BucketLength.MINUTE,
 ) -> Rates:
     """Return the defect rates of a line and of its labels by capture time (UTC)."""
     last = last or datetime.now(UTC)

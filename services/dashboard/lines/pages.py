@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from services.dashboard.lines.chart import draw_ng_rate
 from services.dashboard.lines.endpoints import Line, Lines
-from services.dashboard.statistics.steps import Step
+from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.web.registry import service_of
 from services.dashboard.web.templating import Clock, show
 
@@ -28,6 +28,6 @@ def show_lines(request: Request) -> HTMLResponse:
 def show_chart(request: Request, lines: Lines, line: Line) -> HTMLResponse:
     """Return the chart of the NG rate over the last hour, for the page of the lines."""
     now = datetime.now(UTC)
-    rates = lines.rates(line, Step.MINUTE, now - timedelta(minutes=CHART_MINUTES - 1), now)
+    rates = lines.rates(line, BucketLength.MINUTE, now - timedelta(minutes=CHART_MINUTES - 1), now)
     drawing = draw_ng_rate(rates.buckets, rates.start, CHART_MINUTES, service_of(request, Clock))
     return HTMLResponse(drawing, headers={"Cache-Control": "no-store"})

@@ -15,9 +15,9 @@ from typing import Final, Generic, TypeVar, cast
 from prometheus_client import Gauge
 from redis import Redis
 
-from services.dashboard.ingest.projector import Appliers
+from services.dashboard.ingest.projector import Updaters
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import STAMPS
+from services.dashboard.statistics.buckets import STAMPS
 from services.dashboard.store.connection import read_hash
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.language import gettext
@@ -116,7 +116,7 @@ class CameraRepository:
         self._store_report = redis.register_script((scripts / "report.lua").read_text(encoding="utf-8"))
 
     @property
-    def appliers(self) -> Appliers:
+    def updaters(self) -> Updaters:
         return {CameraReported: self.store}
 
     def store(self, reports: Iterable[CameraReported]) -> None:
@@ -186,7 +186,7 @@ class WorkerRepository:
         self._keys = keys
 
     @property
-    def appliers(self) -> Appliers:
+    def updaters(self) -> Updaters:
         return {WorkerReported: self.store}
 
     def store(self, reports: Iterable[WorkerReported]) -> None:
@@ -216,7 +216,7 @@ class GatewayRepository:
         self._keys = keys
 
     @property
-    def appliers(self) -> Appliers:
+    def updaters(self) -> Updaters:
         return {GatewayReported: self.store}
 
     def store(self, reports: Iterable[GatewayReported]) -> None:

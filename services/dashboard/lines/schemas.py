@@ -8,8 +8,8 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.statistics.rates import Rate, rate
-from services.dashboard.statistics.steps import Step
 from services.dashboard.store.counting import Counts
 from shared.messages import (
     CameraSight,
@@ -247,7 +247,7 @@ class Rates(BaseModel):
     """Defect rates of a line by time and in total. Buckets without frames are left out."""
 
     line: str
-    step: Step
+    step: BucketLength
     start: datetime
     end: datetime
     total: Bucket

@@ -34,8 +34,8 @@ from services.dashboard.lines.schemas import (
 )
 from services.dashboard.lines.state import LineFacts, state_of
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.statistics.rates import rate
-from services.dashboard.statistics.steps import Step, starts_between
 from services.dashboard.store.counting import Counting, Counts
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
@@ -119,7 +119,7 @@ class LinesService:
         self._lines.check(line)
         return self._account(line, self._cameras.of_line(line), self._last(line)[0])
 
-    def rates(self, line: str, step: Step, first: datetime, last: datetime) -> Rates:
+    def rates(self, line: str, step: BucketLength, first: datetime, last: datetime) -> Rates:
         """Return the defect rates of the frames captured from ``first`` to ``last``, widened to whole buckets.
 
         Raises:

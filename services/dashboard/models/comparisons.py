@@ -22,7 +22,7 @@ class ComparisonsService:
         self._store = store
         self._commands = commands
 
-    def order(self, recipe: str, order: ComparisonRequest, by: str) -> datetime:
+    def request(self, recipe: str, request: ComparisonRequest, by: str) -> datetime:
         """Request a comparison of two versions; return the time of the request.
 
         Raises:
@@ -30,7 +30,7 @@ class ComparisonsService:
             MessagingError: the request was not published.
         """
         versions = bundle.versions(self._store, recipe)
-        for version in (order.baseline, order.candidate):
+        for version in (request.baseline, request.candidate):
             if version not in versions:
                 raise Problem(
                     404,
@@ -40,9 +40,9 @@ class ComparisonsService:
                         recipe=recipe,
                     ),
                 )
-        request = ComparisonRequested(recipe=recipe, by=by, at=datetime.now(UTC), **order.model_dump())
-        self._commands.publish(request, applied=False)
-        return request.at
+        message = ComparisonRequested(recipe=recipe, by=by, at=datetime.now(UTC), **request.model_dump())
+        self._commands.publish(message, applied=False)
+        return message.at
 
     def get(self, recipe: str, baseline: str, candidate: str, since: datetime | None = None) -> ComparisonView:
         """Return the result of a comparison; a refusal of a request before ``since`` does not count.

@@ -92,14 +92,14 @@ def set_thresholds(
     sets: Thresholds,
     recipe: RecipeName,
     version: Version,
-    order: ThresholdSetRequest,
+    body: ThresholdSetRequest,
     *,
     caller: Engineer,
     audit: Audited,
 ) -> ThresholdSetView:
     """Request a version with these thresholds, measured on the test split of the model."""
-    with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
-        return sets.order(recipe, version, order, by=caller.name)
+    with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **body.model_dump()):
+        return sets.request(recipe, version, body, by=caller.name)
 
 
 @router.get("/{recipe}/thresholds", responses=documented(401, 403, 422, 503))
@@ -122,21 +122,21 @@ def list_promotions(models: Models, recipe: RecipeName, paging: Paged) -> Promot
 
 @router.post("/{recipe}/{version}/promotion", status_code=202, responses=documented(401, 403, 404, 422, 503))
 def promote_model(
-    models: Models, recipe: RecipeName, version: Version, order: PromotionRequest, *, caller: Engineer, audit: Audited
+    models: Models, recipe: RecipeName, version: Version, body: PromotionRequest, *, caller: Engineer, audit: Audited
 ) -> PromotionView:
     """Request a promotion. The trainer compares the version with the one in production, and promotes or refuses it."""
-    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
-        return models.promote(recipe, version, order, by=caller.name)
+    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **body.model_dump()):
+        return models.promote(recipe, version, body, by=caller.name)
 
 
 @router.post("/{recipe}/rollback", status_code=202, responses=documented(401, 403, 409, 422, 503))
 def roll_back(
-    models: Models, recipe: RecipeName, caller: Engineer, audit: Audited, order: RollbackRequest | None = None
+    models: Models, recipe: RecipeName, caller: Engineer, audit: Audited, body: RollbackRequest | None = None
 ) -> PromotionView:
     """Request a rollback to the version that was in production before; a second request goes back no further."""
-    order = order or RollbackRequest()
-    with audit.recording("model.rollback", recipe, caller.name, reason=order.reason):
-        return models.roll_back(recipe, order, by=caller.name)
+    body = body or RollbackRequest()
+    with audit.recording("model.rollback", recipe, caller.name, reason=body.reason):
+        return models.roll_back(recipe, body, by=caller.name)
 
 
 @router.get("/{recipe}/history", responses=documented(401, 422, 503))
@@ -149,16 +149,16 @@ def get_history(models: Models, recipe: RecipeName, paging: Paged) -> HistoryVie
 def compare_models(
     comparisons: Comparisons,
     recipe: RecipeName,
-    order: ComparisonRequest,
+    body: ComparisonRequest,
     *,
     caller: Engineer,
     audit: Audited,
     response: Response,
 ) -> None:
     """Request the comparison of two versions on the same images; `Location` is the address of the result."""
-    with audit.recording("model.compare", recipe, caller.name, baseline=order.baseline, candidate=order.candidate):
-        comparisons.order(recipe, order, by=caller.name)
-    response.headers["Location"] = f"/api/models/{recipe}/comparisons/{order.baseline}/{order.candidate}"
+    with audit.recording("model.compare", recipe, caller.name, baseline=body.baseline, candidate=body.candidate):
+        comparisons.request(recipe, body, by=caller.name)
+    response.headers["Location"] = f"/api/models/{recipe}/comparisons/{body.baseline}/{body.candidate}"
 
 
 @router.get("/{recipe}/comparisons/{baseline}/{candidate}", responses=documented(401, 404, 422, 503))

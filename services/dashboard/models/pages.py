@@ -136,9 +136,11 @@ def compare(
 ) -> RedirectResponse:
     """Request a comparison, and show its page."""
     with audit.recording("model.compare", recipe, caller.name, baseline=baseline, candidate=candidate):
-        order = ComparisonRequest(baseline=baseline, candidate=candidate)
-        requested_at = comparisons.order(recipe, order, by=caller.name)
-    return _redirect(f"/models/{recipe}/compare?{urlencode({**order.model_dump(), 'since': requested_at.isoformat()})}")
+        wanted = ComparisonRequest(baseline=baseline, candidate=candidate)
+        requested_at = comparisons.request(recipe, wanted, by=caller.name)
+    return _redirect(
+        f"/models/{recipe}/compare?{urlencode({**wanted.model_dump(), 'since': requested_at.isoformat()})}"
+    )
 
 
 @router.post("/models/{recipe}/rollback")
@@ -210,9 +212,9 @@ def promote(
     force: Annotated[bool, Form()] = False,
 ) -> RedirectResponse:
     """Request a promotion, and show the page of the version."""
-    order = PromotionRequest(reason=reason, force=force)
-    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **order.model_dump()):
-        models.promote(recipe, version, order, by=caller.name)
+    wanted = PromotionRequest(reason=reason, force=force)
+    with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **wanted.model_dump()):
+        models.promote(recipe, version, wanted, by=caller.name)
     return _redirect(f"/models/{recipe}/{version}#promotion")
 
 

@@ -36,7 +36,7 @@ OPTIONS: Final = {
 class MeasuredHeatmaps(BaseModel):
     """The evaluation of a model's heatmaps of one label."""
 
-    towards: bool | None = None
+    for_label: bool | None = None
     """Which heatmaps were measured. True: evidence for the label; False: evidence against it; None: neither."""
     trustworthy: bool | None = None
     reason: str = ""
@@ -60,7 +60,7 @@ class LabelView(BaseModel):
         None,
         description="whether the heatmaps point at what the label names, by the model's evaluation; null: not measured",
     )
-    measured_towards: bool | None = Field(
+    measured_for_label: bool | None = Field(
         None,
         description="which heatmaps were measured: true: evidence for the label; false: evidence against it",
     )

@@ -100,7 +100,7 @@ class ModelsService:
                     **label.model_dump(include={"name", "role", "threshold", "expected"}),
                     colour="#" + bytes(label.colour).hex(),
                     trustworthy=heatmaps.trustworthy,
-                    measured_towards=heatmaps.towards,
+                    measured_for_label=heatmaps.for_label,
                     distrust=heatmaps.reason,
                 )
             )
@@ -164,9 +164,9 @@ class ModelsService:
         """
         try:
             return {
-                (label.name, label.measured_towards): label.trustworthy
+                (label.name, label.measured_for_label): label.trustworthy
                 for label in self.labels(recipe, version)
-                if label.measured_towards is not None
+                if label.measured_for_label is not None
             }
         except StorageError:
             return {}
@@ -191,7 +191,7 @@ class ModelsService:
         """Return whether the bundle of a model has a report."""
         return self._store.exists(f"{bundle.folder_of(recipe, version)}/{bundle.REPORT}")
 
-    def promote(self, recipe: str, version: str, order: PromotionRequest, by: str) -> PromotionView:
+    def promote(self, recipe: str, version: str, request: PromotionRequest, by: str) -> PromotionView:
         """Request the promotion of a version.
 
         Raises:
@@ -207,20 +207,20 @@ class ModelsService:
                     recipe=recipe,
                 ),
             )
-        if order.force and not order.reason:
+        if request.force and not request.reason:
             raise Problem(422, gettext("reason: give the reason for overruling the gate"))
-        request = PromotionRequested(
+        message = PromotionRequested(
             promotion_id=f"promotion-{ULID()}",
             recipe=recipe,
             model_version=version,
-            reason=order.reason,
-            force=order.force,
+            reason=request.reason,
+            force=request.force,
             by=by,
             at=datetime.now(UTC),
         )
-        return self._publish(request)
+        return self._publish(message)
 
-    def roll_back(self, recipe: str, order: RollbackRequest, by: str) -> PromotionView:
+    def roll_back(self, recipe: str, request: RollbackRequest, by: str) -> PromotionView:
         """Request a rollback to the version that was in production before.
 
         Raises:
@@ -233,16 +233,16 @@ class ModelsService:
                 409,
                 gettext("no other model of recipe %(recipe)r was in production before: GET its history", recipe=recipe),
             )
-        request = PromotionRequested(
+        message = PromotionRequested(
             promotion_id=f"rollback-{ULID()}",
             recipe=recipe,
             model_version=before,
-            reason=order.reason,
+            reason=request.reason,
             rollback=True,
             by=by,
             at=datetime.now(UTC),
         )
-        return self._publish(request)
+        return self._publish(message)
 
     def history(self, recipe: str, paging: Paging = ALL) -> HistoryView:
         """Return every promotion, rollback and refusal of a recipe, newest first."""
@@ -254,10 +254,10 @@ class ModelsService:
         """Return one promotion; None if there is no message about it."""
         return next((each for each in self.promotions(recipe).promotions if each.promotion_id == promotion_id), None)
 
-    def _publish(self, request: PromotionRequested) -> PromotionView:
-        self._commands.publish(request)
+    def _publish(self, message: PromotionRequested) -> PromotionView:
+        self._commands.publish(message)
         return next(
-            each for each in self.promotions(request.recipe).promotions if each.promotion_id == request.promotion_id
+            each for each in self.promotions(message.recipe).promotions if each.promotion_id == message.promotion_id
         )
 
     def promotions(self, recipe: str, paging: Paging = ALL) -> PromotionList:

@@ -69,7 +69,7 @@ def save_thresholds(
         form.problems["reason"] = gettext("give a reason: it is shown before a rollback")
     if not form.problems:
         try:
-            order = ThresholdSetRequest.model_validate(
+            wanted = ThresholdSetRequest.model_validate(
                 {
                     "thresholds": form.thresholds,
                     "operating_point": fields.get("operating_point") or None,
@@ -77,8 +77,8 @@ def save_thresholds(
                     "promote": bool(fields.get("promote")),
                 }
             )
-            with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **order.model_dump()):
-                view = sets.order(recipe, version, order, by=caller.name)
+            with audit.recording("thresholds.set", f"{recipe}/{version}", caller.name, **wanted.model_dump()):
+                view = sets.request(recipe, version, wanted, by=caller.name)
             return RedirectResponse(f"/models/{recipe}/thresholds/{view.thresholds_id}", status_code=303)
         except Problem as problem:
             form.problems["form"] = problem.details.detail

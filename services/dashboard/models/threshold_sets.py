@@ -63,7 +63,7 @@ class ThresholdSetsService:
             )
         return found
 
-    def order(self, recipe: str, version: str, order: ThresholdSetRequest, by: str) -> ThresholdSetView:
+    def request(self, recipe: str, version: str, request: ThresholdSetRequest, by: str) -> ThresholdSetView:
         """Request a version with other thresholds.
 
         Raises:
@@ -71,35 +71,35 @@ class ThresholdSetsService:
             MessagingError: the request was not published.
         """
         found = self.recipe(recipe, version)
-        thresholds = order.thresholds
-        if order.operating_point:
+        thresholds = request.thresholds
+        if request.operating_point:
             points = self._models.operating_points(recipe, version)
-            if points is None or order.operating_point not in points.points:
+            if points is None or request.operating_point not in points.points:
                 raise Problem(
                     422,
                     gettext(
                         "operating_point: model %(version)s has no %(operating_point)s: give thresholds",
                         version=version,
-                        operating_point=order.operating_point,
+                        operating_point=request.operating_point,
                     ),
                 )
-            thresholds = points.points[order.operating_point].thresholds
+            thresholds = points.points[request.operating_point].thresholds
         _check(found, thresholds)
         changed = {name: value for name, value in thresholds.items() if value != found.label(name).threshold}
         if not changed:
             raise Problem(422, gettext("thresholds: the model has these thresholds already: change one"))
-        request = ThresholdsRequested(
+        message = ThresholdsRequested(
             thresholds_id=f"thresholds-{ULID()}",
             recipe=recipe,
             model_version=version,
             thresholds=changed,
-            reason=order.reason,
-            promote=order.promote,
+            reason=request.reason,
+            promote=request.promote,
             by=by,
             at=datetime.now(UTC),
         )
-        self._commands.publish(request)
-        return next(each for each in self._views(recipe) if each.thresholds_id == request.thresholds_id)
+        self._commands.publish(message)
+        return next(each for each in self._views(recipe) if each.thresholds_id == message.thresholds_id)
 
     def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:
         """Return the requested threshold sets of a recipe, newest first."""

@@ -26,7 +26,7 @@ from services.dashboard.store.keys import Keys
 from services.dashboard.web.language import count, data_size
 from shared.contracts.retention import RULED, Kind
 from shared.environment import read_settings
-from shared.health import configure_logging
+from shared.logging import configure_logging
 from shared.storage.opening import open_store
 
 Rules = Annotated[str | None, typer.Option(help="Try these rules instead of DASHBOARD_RETENTION.")]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.statistics.working_day import Shifts
 
 DAY: Final = timedelta(days=1)
@@ -58,14 +58,14 @@ def spans(every: Every, first: datetime, last: datetime, shifts: Shifts) -> list
                 found.append(Span(start, end, every.value, (start,)))
                 start = end
         case Every.WEEK:
-            day = Step.DAY.start(first)
+            day = BucketLength.DAY.start(first)
             start = day - day.weekday() * DAY
             while start < last:
                 days = tuple(start + offset * DAY for offset in range(7))
-                found.append(Span(start, start + 7 * DAY, Step.DAY.value, days))
+                found.append(Span(start, start + 7 * DAY, BucketLength.DAY.value, days))
                 start += 7 * DAY
         case _:
-            step = Step(every.value)
+            step = BucketLength(every.value)
             for start in starts_between(step, first, last):
                 found.append(Span(start, start + step.length, step.value, (start,)))
     return found

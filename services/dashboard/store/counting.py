@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import STAMPS, Step
+from services.dashboard.statistics.buckets import STAMPS, BucketLength
 from services.dashboard.store.connection import read_hash
 from services.dashboard.store.keys import Keys
 from shared.messages import FrameExplained, FrameIdentity, FrameInspected, PartDecided
@@ -180,7 +180,7 @@ class Counting:
         for fact in facts:
             chunk, bit = divmod(fact.frame.sequence, CHUNK)
             seen = self._keys.seen(fact.kind, fact.frame.session, chunk)
-            minute = Step.MINUTE.start(fact.frame.captured_at)
+            minute = BucketLength.MINUTE.start(fact.frame.captured_at)
             place = places.number_of((fact.frame.line, fact.slices, minute))
             listed.append([seen, bit, place, lists.number_of(fact.fields)])
         now = datetime.now(UTC)
@@ -206,12 +206,12 @@ class Counting:
         """Return all counts of a line, or of one of its slices."""
         return Counts.read(read_hash(self._redis, self._keys.total(_of(line, part))))
 
-    def buckets(self, line: str, step: Step, starts: Iterable[datetime], part: str = "") -> list[Counts]:
+    def buckets(self, line: str, step: BucketLength, starts: Iterable[datetime], part: str = "") -> list[Counts]:
         """Return the counts of buckets of a line, or of one of its slices."""
         return self.sums([[self.key(line, step.value, start, part)] for start in starts])
 
     def key(self, line: str, step: str, start: datetime, part: str = "") -> str:
-        """Return the key of the bucket that begins at ``start``; ``step`` is a `Step`, or ``shift``."""
+        """Return the key of the bucket that begins at ``start``; ``step`` is a `BucketLength`, or ``shift``."""
         return self._keys.bucket(_of(line, part), step, start.strftime(STAMPS[step]))
 
     def sums(self, groups: Sequence[Sequence[str]], fields: Sequence[str] = ()) -> list[Counts]:
@@ -290,7 +290,7 @@ class Counting:
         self, line: str, slices: tuple[str, ...], minute: datetime, now: datetime
     ) -> Iterator[tuple[str, int]]:
         """Yield the buckets of a frame that have not expired, each with the Unix time of its expiry (0: never)."""
-        spans = [(step.value, step.start(minute), step.start(minute) + step.length) for step in Step]
+        spans = [(step.value, step.start(minute), step.start(minute) + step.length) for step in BucketLength]
         shift = self._shifts.start(minute)
         spans.append(("shift", shift, self._shifts.after(shift)))
         for part in ("", *slices):

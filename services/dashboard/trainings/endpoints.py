@@ -33,11 +33,11 @@ TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB
 
 @router.post("", status_code=202, responses=documented(401, 403, 422, 503))
 def order_training(
-    trainings: Trainings, order: TrainingRequest, caller: Engineer, audit: Audited, response: Response
+    trainings: Trainings, body: TrainingRequest, caller: Engineer, audit: Audited, response: Response
 ) -> TrainingView:
     """Request a training. The answer comes when the trainer's queue has the request; `Location` is its address."""
-    with audit.recording("training.order", order.recipe, caller.name, dataset=order.dataset, promote=order.promote):
-        training = trainings.order(order, by=caller.name)
+    with audit.recording("training.request", body.recipe, caller.name, dataset=body.dataset, promote=body.promote):
+        training = trainings.request(body, by=caller.name)
     response.headers["Location"] = f"/api/trainings/{training.training_id}"
     return training
 

@@ -71,7 +71,7 @@ class CheckedForm:
     problems: dict[str, str] = field(default_factory=dict)
     """What to correct, by field."""
 
-    def order(self) -> TrainingRequest | None:
+    def request(self) -> TrainingRequest | None:
         """Return the request, or None if a field has a problem."""
         form = self.form
         options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
@@ -144,13 +144,13 @@ def order_training(
 ) -> Response:
     """Request a training and show its page, or show each problem beside its field."""
     checked = CheckedForm(form)
-    order = checked.order()
-    if order:
+    wanted = checked.request()
+    if wanted:
         try:
             with audit.recording(
-                "training.order", order.recipe, caller.name, dataset=order.dataset, promote=order.promote
+                "training.request", wanted.recipe, caller.name, dataset=wanted.dataset, promote=wanted.promote
             ):
-                training = trainings.order(order, by=caller.name)
+                training = trainings.request(wanted, by=caller.name)
             return RedirectResponse(f"/trainings/{training.training_id}", status_code=303)
         except Problem as problem:
             checked.take(problem)

@@ -9,7 +9,7 @@ from typing import cast
 
 from redis import Redis
 
-from services.dashboard.ingest.projector import Appliers
+from services.dashboard.ingest.projector import Updaters
 from services.dashboard.store.announcer import Announcer
 from services.dashboard.store.keys import Keys
 from services.dashboard.store.latest import Latest
@@ -38,7 +38,7 @@ class TrainingRepository:
         self._announcer = announcer
 
     @property
-    def appliers(self) -> Appliers:
+    def updaters(self) -> Updaters:
         return dict.fromkeys((TrainingRequested, TrainingProgressed, ModelTrained), self.store)
 
     def store(self, messages: Sequence[TrainingMessage]) -> None:

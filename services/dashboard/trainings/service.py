@@ -32,7 +32,7 @@ class TrainingsService:
         self._models = models
         self._commands = commands
 
-    def order(self, order: TrainingRequest, by: str) -> TrainingView:
+    def request(self, request: TrainingRequest, by: str) -> TrainingView:
         """Request a training.
 
         Raises:
@@ -40,14 +40,16 @@ class TrainingsService:
             MessagingError: the request was not published.
         """
         try:
-            TrainingOptions.model_validate(order.options)
+            TrainingOptions.model_validate(request.options)
         except ValidationError as error:
             raise problem_of(error, "options") from error
-        if order.recipe_yaml is not None:
-            _check_recipe(order.recipe_yaml, order.recipe)
-        request = TrainingRequested(training_id=f"training-{ULID()}", by=by, at=datetime.now(UTC), **order.model_dump())
-        self._commands.publish(request)
-        return self.get(request.training_id)
+        if request.recipe_yaml is not None:
+            _check_recipe(request.recipe_yaml, request.recipe)
+        message = TrainingRequested(
+            training_id=f"training-{ULID()}", by=by, at=datetime.now(UTC), **request.model_dump()
+        )
+        self._commands.publish(message)
+        return self.get(message.training_id)
 
     def page(self, paging: Paging) -> TrainingList:
         """Return trainings, newest first."""

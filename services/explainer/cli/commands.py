@@ -54,9 +54,9 @@ def reported_errors() -> Iterator[None]:
         raise SystemExit(WRONG_INPUT) from None
 
 
-def workbench() -> ModuleType:
-    """Import the module that carries out the commands, which needs TensorFlow."""
-    return import_quietly("services.explainer.cli.workbench")
+def heatmaps_module() -> ModuleType:
+    """Import the module that measures and shows heatmaps, which needs TensorFlow."""
+    return import_quietly("services.explainer.cli.heatmaps")
 
 
 @app.command()
@@ -73,7 +73,7 @@ def show(
         wanted = [row for row in rows.split(",") if row]
         if not wanted or not set(wanted) <= set(ROWS):
             raise WrongRequest(f"rows are some of {', '.join(ROWS)}, and not {rows!r}")
-        workbench().show(model, images, out, wanted, side)
+        heatmaps_module().show(model, images, out, wanted, side)
 
 
 @app.command()
@@ -95,10 +95,10 @@ def score(
 ) -> None:
     """Measure the heatmaps of models on marked images; images that one of the models was trained on are left out."""
     with reported_errors():
-        bench = workbench()
-        scores = bench.score(model, data, images=images, most=most, curves=curves, seed=seed)
+        heatmaps = heatmaps_module()
+        scores = heatmaps.score(model, data, images=images, most=most, curves=curves, seed=seed)
         for version, of_model in scores.items():
-            typer.echo((f"{version}: " if len(scores) > 1 else "") + bench.table_of(of_model))
+            typer.echo((f"{version}: " if len(scores) > 1 else "") + heatmaps.table_of(of_model))
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(bench.as_json(scores) + "\n", encoding="utf-8")
+            report.write_text(heatmaps.as_json(scores) + "\n", encoding="utf-8")

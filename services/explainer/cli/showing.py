@@ -23,45 +23,38 @@ BACKGROUND: Final = 255
 
 
 @dataclass(frozen=True)
-class Exhibit:
-    """An image with its heatmaps and its caption, each word (in ASCII) in the colour of its label."""
+class ExplainedImage:
+    """An image with its heatmaps and its caption, each text (in ASCII) in the colour of its label."""
 
     image: Image
-    heat: Sequence[Layer]
-    words: Sequence[tuple[str, Colour]]
+    heatmaps: Sequence[Layer]
+    caption: Sequence[tuple[str, Colour]]
 
 
-def draw_exhibits(exhibits: Sequence[Exhibit], rows: Sequence[Row], side: int) -> Image:
-    """Draw exhibits side by side.
+def draw_side_by_side(images: Sequence[ExplainedImage], rows: Sequence[Row], side: int) -> Image:
+    """Draw explained images side by side.
 
     Args:
-        exhibits: from left to right.
-        rows: what to show of each exhibit, from top to bottom.
+        images: from left to right.
+        rows: what to show of each image, from top to bottom.
         side: height of every image, in pixels.
     """
-    columns = [_column(exhibit, rows, side) for exhibit in exhibits]
-    return np.hstack(
-        [cv2.copyMakeBorder(each, GAP, GAP, GAP, GAP, cv2.BORDER_CONSTANT, value=(BACKGROUND,) * 3) for each in columns]
-    )
-
-
-def _column(exhibit: Exhibit, rows: Sequence[Row], side: int) -> Image:
-    gap = np.full((GAP, round(side * exhibit.image.shape[1] / exhibit.image.shape[0]), 3), BACKGROUND, np.uint8)
-    parts = [part for row in rows for part in (gap, cv2.resize(_cell(exhibit, row), (gap.shape[1], side)))]
-    strip = np.full((CAPTION, gap.shape[1], 3), BACKGROUND, np.uint8)
-    at = 2
-    for word, colour in exhibit.words:
-        dark = tuple(int(part * 0.8) for part in reversed(colour))
-        cv2.putText(strip, word, (at, CAPTION - 7), FONT, 0.45, dark, 1, cv2.LINE_AA)
-        at += cv2.getTextSize(f"{word} ", FONT, 0.45, 1)[0][0]
-    return np.vstack([*parts[1:], strip])
-
-
-def _cell(exhibit: Exhibit, row: Row) -> Image:
-    match row:
-        case "image":
-            return exhibit.image
-        case "heatmap":
-            return overlay(np.zeros_like(exhibit.image), exhibit.heat, strength=1.0)
-        case "merged":
-            return overlay(exhibit.image, exhibit.heat)
+    columns = []
+    for each in images:
+        drawings = {
+            "image": each.image,
+            "heatmap": overlay(np.zeros_like(each.image), each.heatmaps, strength=1.0),
+            "merged": overlay(each.image, each.heatmaps),
+        }
+        width = round(side * each.image.shape[1] / each.image.shape[0])
+        gap = np.full((GAP, width, 3), BACKGROUND, np.uint8)
+        parts = [part for row in rows for part in (gap, cv2.resize(drawings[row], (width, side)))]
+        caption = np.full((CAPTION, width, 3), BACKGROUND, np.uint8)
+        left = 2
+        for text, colour in each.caption:
+            dark = tuple(int(part * 0.8) for part in reversed(colour))
+            cv2.putText(caption, text, (left, CAPTION - 7), FONT, 0.45, dark, 1, cv2.LINE_AA)
+            left += cv2.getTextSize(f"{text} ", FONT, 0.45, 1)[0][0]
+        column = np.vstack([*parts[1:], caption])
+        columns.append(cv2.copyMakeBorder(column, GAP, GAP, GAP, GAP, cv2.BORDER_CONSTANT, value=(BACKGROUND,) * 3))
+    return np.hstack(columns)

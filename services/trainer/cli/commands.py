@@ -44,9 +44,9 @@ Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]
 SkipProblems = Annotated[bool, typer.Option(help="Leave out wrong rows and unreadable images instead of stopping.")]
 
 
-def workbench() -> ModuleType:
-    """Import the commands that need TensorFlow or OpenVINO."""
-    return import_quietly("services.trainer.cli.workbench")
+def training_module() -> ModuleType:
+    """Import the module that trains and evaluates, which needs TensorFlow and OpenVINO."""
+    return import_quietly("services.trainer.cli.train_and_evaluate")
 
 
 @app.command()
@@ -128,16 +128,16 @@ def train(
             raise BundleError(f"{out} holds a model already, and models are not changed: choose another folder")
         if VARIABLE in os.environ:  # the error names lost workers in a line; TensorFlow would log pages
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        bench = workbench()
+        training = training_module()
         for folder in (out, *([checkpoint.parent] if checkpoint else [])):
             prove_writable(folder)
-        stored = bench.checkpoint_in(checkpoint) if checkpoint else None
-        bench.architecture_of(architecture)  # an unknown name is an error before the images are read
-        images, chosen = bench.read_images(
+        stored = training.checkpoint_in(checkpoint) if checkpoint else None
+        training.architecture_of(architecture)  # an unknown name is an error before the images are read
+        images, chosen = training.read_images(
             data, recipe, task, size, reference=reference or (), skip_problems=skip_problems
         )
-        spec = bench.spec_of(images, chosen, architecture, options, version=version, weights=weights)
-        bench.train(spec, out, stored)
+        spec = training.spec_of(images, chosen, architecture, options, version=version, weights=weights)
+        training.train(spec, out, stored)
 
 
 @app.command()
@@ -157,9 +157,9 @@ def evaluate(
     with complaints():
         for path in filter(None, (report, html)):
             prove_writable(path.parent)
-        bench = workbench()
-        with bench.evaluated(model, data, variant, skip_problems=skip_problems) as evaluation:
-            typer.echo(bench.summary_of(evaluation.evaluation))
+        training = training_module()
+        with training.evaluated(model, data, variant, skip_problems=skip_problems) as evaluation:
+            typer.echo(training.summary_of(evaluation.evaluation))
             for note in evaluation.notes:
                 typer.echo(f"note: {note}")
             if report:
@@ -178,7 +178,7 @@ def describe(
 ) -> None:
     """Print an architecture's layers, parameters and multiply-accumulates."""
     with complaints():
-        workbench().describe(name, ImageSpec(height=height, width=width), labels)
+        training_module().describe(name, ImageSpec(height=height, width=width), labels)
 
 
 app.command("split")(split_folder)

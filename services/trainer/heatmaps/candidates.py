@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from shared.contracts.bundle import BundleError
 from shared.engines.port import Images, Logits
-from shared.explain.cam import METHODS, fused
+from shared.explain.cam import METHODS, fuse_maps
 from shared.explain.network import by_tensorflow, cut, cut_at, layers_with_maps, target_layer_of
 from shared.explain.targets import Maps
 from shared.recipe import ExplanationMethod, Recipe
@@ -102,8 +102,8 @@ class AllMaps:
             asked: for each image the position of a label among the outputs, and whether to look for evidence for it.
         """
         directions = np.zeros((len(images), self._labels), np.float32)
-        for row, (output, towards) in enumerate(asked):
-            directions[row, output] = 1 if towards else -1
+        for row, (output, for_label) in enumerate(asked):
+            directions[row, output] = 1 if for_label else -1
         return [np.asarray(maps, np.float32) for maps in self._run(self._look(images), directions)]
 
     def _maps(self, features: Any, directions: Any) -> list[Any]:
@@ -114,6 +114,6 @@ class AllMaps:
         at_layers = [features, *later]
         gradients = tape.gradient(answers, at_layers)
         return [
-            fused([method(at_layers[place], gradients[place]) for place in places])
+            fuse_maps([method(at_layers[place], gradients[place]) for place in places])
             for method, places in self._candidates
         ]

@@ -16,14 +16,15 @@ from services.trainer.heatmaps.candidates import AllMaps, Candidate, candidates_
 from services.trainer.heatmaps.pasted import paste_defect
 from shared.contracts.bundle import ChosenBy, HeatmapSpec
 from shared.explain.masks import MarkedImage, Mask, read_mask
-from shared.explain.metrics import FEW, point
+from shared.explain.metrics import FEWEST_MARKED_IMAGES, point
 from shared.explain.network import target_layer_of
 from shared.explain.rendering import heat_of
-from shared.explain.targets import fault_questions, points_at_presence
+from shared.explain.targets import fault_questions
 from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.imaging.preprocessing import normalise, prepare
 from shared.imaging.references import References
 from shared.recipe import Recipe
+from shared.verdict import points_at_presence
 
 MOST: Final = 64
 """Defects that decide."""
@@ -42,7 +43,7 @@ class Defect:
     """Of any size."""
     output: int
     """The position among the network's outputs of the label that the defect decides."""
-    towards: bool
+    for_label: bool
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def choose_heatmaps(
         return Choice(HeatmapSpec(**default._asdict(), chosen_by=by), {}, 0)
     every_map = AllMaps(network, candidates)
     defects, by = marked_defects(recipe, marked, store.references), ChosenBy.MASKS
-    if len(defects) < FEW:
+    if len(defects) < FEWEST_MARKED_IMAGES:
         defects, by = pasted_defects(every_map, recipe, store, rows), ChosenBy.PASTED
-    if len(defects) < FEW:
+    if len(defects) < FEWEST_MARKED_IMAGES:
         return Choice(HeatmapSpec(**default._asdict()), {}, 0)
     pointing = pointing_of(every_map, defects)
     best = candidates[best_of(pointing)]
@@ -97,9 +98,9 @@ def marked_defects(recipe: Recipe, marked: Sequence[MarkedImage], references: Re
     for output, label in enumerate(recipe.labels):
         of_label = [image for image in marked if label.name in image.masks]
         for number in rng.permutation(len(of_label))[: max(1, MOST // len(recipe.labels))]:
-            image, towards = of_label[number], points_at_presence(label, recipe)
+            image, for_label = of_label[number], points_at_presence(label, recipe)
             pixels = prepare(decode(as_jpeg_or_png(image.path.read_bytes())), recipe.image, references)
-            defects.append(Defect(pixels, read_mask(image.masks[label.name]), output, towards))
+            defects.append(Defect(pixels, read_mask(image.masks[label.name]), output, for_label))
     return defects
 
 
@@ -113,7 +114,7 @@ def pasted_defects(every_map: AllMaps, recipe: Recipe, store: PixelStore, rows: 
     if not faults or not len(good):
         return []
     rng = np.random.default_rng(0)
-    outputs, signs = [each.output for each in faults], [1 if each.towards else -1 for each in faults]
+    outputs, signs = [each.output for each in faults], [1 if each.for_label else -1 for each in faults]
     found: list[tuple[float, Defect]] = []
     for row in rng.permutation(good)[: 3 * MOST // 2]:
         plain, reference = np.split(store.pixels[row], [store.image.channels], axis=2)
@@ -125,7 +126,7 @@ def pasted_defects(every_map: AllMaps, recipe: Recipe, store: PixelStore, rows: 
         change = evidence[1:] - evidence[0]
         best, number = np.unravel_index(int(change.argmax()), change.shape)
         fault, mask = faults[number], pasted[best][1]
-        found.append((float(change[best, number]), Defect(images[best + 1], mask, fault.output, fault.towards)))
+        found.append((float(change[best, number]), Defect(images[best + 1], mask, fault.output, fault.for_label)))
     found.sort(key=lambda each: -each[0])
     return [defect for change, defect in found[: (len(found) + 1) // 2] if change > 0]
 
@@ -139,7 +140,9 @@ def pointing_of(every_map: AllMaps, defects: Sequence[Defect]) -> NDArray[np.flo
     hits = []
     for begin in range(0, len(defects), BATCH):
         batch = defects[begin : begin + BATCH]
-        maps = every_map.maps(np.stack([each.image for each in batch]), [(each.output, each.towards) for each in batch])
+        maps = every_map.maps(
+            np.stack([each.image for each in batch]), [(each.output, each.for_label) for each in batch]
+        )
         for row, defect in enumerate(batch):
             hits.append([point(heat_of(each[row], *defect.mask.shape), defect.mask).hit for each in maps])
     _, label_of, counts = np.unique([defect.output for defect in defects], return_inverse=True, return_counts=True)

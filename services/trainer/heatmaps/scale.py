@@ -51,24 +51,24 @@ def scaled(
     faults, good = fault_questions(recipe), ~is_ng(recipe, truth)
     fits: list[tuple[list[Question], NDArray[np.bool_]]] = [(faults, good)] if faults else []
     for place, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True)):
-        for towards in (True, False):
-            question = Question(label, place, towards)
-            if question not in faults and (towards or label.role is not LabelRole.DEFECT):
-                wrong = good if can_be_fault else (truth[:, place] > 0) != towards
+        for for_label in (True, False):
+            question = Question(label, place, for_label)
+            if question not in faults and (for_label or label.role is not LabelRole.DEFECT):
+                wrong = good if can_be_fault else (truth[:, place] > 0) != for_label
                 fits.append(([question], wrong))
     scales: dict[bool, dict[str, HeatScale]] = {True: {}, False: {}}
     for questions, images in fits:
         for question, scale in zip(questions, fit_scales(evidence_for(questions, scores[images])), strict=False):
-            scales[question.towards][question.label.name] = scale
+            scales[question.for_label][question.label.name] = scale
     false_heat = cross_fitted_heat(
         evidence_for(faults, scores[good]), [group for group, ok in zip(groups, good, strict=True) if ok], faults
     )
-    return spec.model_copy(update={"towards": scales[True], "against": scales[False]}), false_heat
+    return spec.model_copy(update={"for_label": scales[True], "against_label": scales[False]}), false_heat
 
 
 def evidence_for(questions: Sequence[Question], scores: Scores) -> Evidence:
     """Return the evidence of images for the answer to each question."""
-    columns = [evidence_of(scores[:, each.output], towards=each.towards) for each in questions]
+    columns = [evidence_of(scores[:, each.output], for_label=each.for_label) for each in questions]
     return np.stack(columns, axis=1) if columns else np.zeros((len(scores), 0))
 
 

@@ -151,7 +151,7 @@ class ThresholdSet:
 
     @property
     def measured_on(self) -> MeasuredOn:
-        return MeasuredOn(self.base_evaluation.get("part", MeasuredOn.TEST))
+        return MeasuredOn(self.base_evaluation.get("split", MeasuredOn.TEST))
 
     @property
     def measured(self) -> EvaluationRun:

@@ -315,7 +315,7 @@ class Findings:
         proofs, left_out = self.variants.proofs, self.variants.left_out
         curves = self.valid.threshold_curves
         return {
-            "part": self.measured_on.value,
+            "split": self.measured_on.value,
             "dataset": self.provenance.dataset,
             **self.measured.evaluation.model_dump(mode="json"),
             "operating_points": self.points.model_dump(mode="json") if self.points else None,

@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connection import Address, connect_with_retry
-from shared.messaging.rabbitmq.session import Session
+from shared.messaging.rabbitmq.consumer_session import ConsumerSession
 from shared.messaging.rabbitmq.trials import Trials
 from shared.topology import Broadcast, Queue
 
@@ -128,8 +128,8 @@ class RabbitSubscription:
             self._inbox.append(delivery)
             self._changed.notify_all()
 
-    def _open(self) -> Session:
-        return Session(
+    def _open(self) -> ConsumerSession:
+        return ConsumerSession(
             self._address, self._source, self._prefetch, self._queues, arrive=self._arrive, trials=self._trials
         )
 

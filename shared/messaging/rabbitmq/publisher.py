@@ -207,7 +207,12 @@ class _Session:
         tags = [tag for tag in self._unconfirmed if tag <= last] if frame.method.multiple else [last]
         for tag in tags:
             parcel = self._unconfirmed.pop(tag)
-            self._settle(parcel, _refusal(parcel) if refused or parcel.returned else None)
+            failure: MessagingError | None = None
+            if parcel.returned:
+                failure = UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
+            elif refused:
+                failure = PublishRefused(f"a queue for {parcel.routing_key!r} on {parcel.exchange} is full")
+            self._settle(parcel, failure)
 
     def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
         if self._connection.is_open:
@@ -222,9 +227,3 @@ class _Session:
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
         self._failure = self._failure or self._address.failure(reason)
         connection.ioloop.stop()
-
-
-def _refusal(parcel: _Parcel) -> MessagingError:
-    if parcel.returned:
-        return UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
-    return PublishRefused(f"a queue for {parcel.routing_key!r} on {parcel.exchange} is full")

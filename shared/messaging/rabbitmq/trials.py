@@ -22,7 +22,7 @@ LOSSES_HEADER: Final = "x-seamline-losses"
 """Number of lost readers of earlier copies of a suspect."""
 
 
-class Decision(Enum):
+class SuspectDecision(Enum):
     """The decision on a suspect."""
 
     TRY = auto()
@@ -58,16 +58,16 @@ class Trials:
         now = self._clock()
         return any(now - since < RETURN_SECONDS for since in self._survived.values())
 
-    def judge(self, body: bytes, losses: int) -> Decision:
+    def judge(self, body: bytes, losses: int) -> SuspectDecision:
         """Decide on a suspect with this number of lost readers."""
         name = digest(body)
         if losses <= SUSPECT_DELIVERY_LIMIT or name in self._survived:
             self._met.pop(name, None)  # if its readers are lost again, they may reconnect again
-            return Decision.TRY
+            return SuspectDecision.TRY
         if self._clock() - self._met.setdefault(name, self._clock()) < RETURN_SECONDS:
-            return Decision.WAIT
+            return SuspectDecision.WAIT
         del self._met[name]
-        return Decision.PARK
+        return SuspectDecision.PARK
 
 
 def digest(body: bytes) -> bytes:

@@ -19,7 +19,7 @@ from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import NoRecorder
-from services.camera.reporter import Reporter
+from services.camera.reporter import CameraReporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
@@ -62,7 +62,7 @@ class CameraInside:
         chosen = CameraSettings(outbox_folder=folder / "outbox", **{**defaults, **settings})  # type: ignore[arg-type]
         session = Session.of(chosen)
         self.outbox = Outbox.of(chosen, session.id)
-        reporter = Reporter(session, self.outbox, chosen.report_seconds)
+        reporter = CameraReporter(session, self.outbox, chosen.report_seconds)
         store = FilesystemStore(folder / "objects")
         sending = Sender(self.outbox, store, reporter, lambda: address.open(self.queues), chosen.window)
         handler = FrameMaker(chosen, session, self.outbox, NoRecorder())
@@ -275,8 +275,8 @@ def test_a_network_camera_that_drops_is_reported_and_comes_back_and_its_password
     line.take_until_finished()
     (report,) = line.finished.values()
     assert line.sequences() == list(range(report.captured))
-    told = next(report for report in line.reports if report.state == "reconnecting")
-    assert told.reason.startswith("http://127.0.0.1:")
+    reported = next(report for report in line.reports if report.state == "reconnecting")
+    assert reported.reason.startswith("http://127.0.0.1:")
     assert "hunter2" not in camera.log.read_text() + "".join(report.model_dump_json() for report in line.reports)
 
 

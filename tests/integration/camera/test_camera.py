@@ -136,7 +136,7 @@ def test_a_stop_sends_the_captured_frames_and_reports_them(
     assert camera.stop() == 0
     line.take_until_finished()
     (report,) = line.finished.values()
-    assert report.reason == "told to stop"
+    assert report.reason == "stopped on request"
     assert (report.captured, report.waiting) == (len(line.frames), 0)
     assert line.sequences() == list(range(report.captured))
 

@@ -34,19 +34,19 @@ class Plc:
         command = [sys.executable, "-m", "tests.plc", str(port), str(self._file), str(self.hold)]
         self.process = ChildServer(command, folder / "plc.log", self._file.exists, {"PYTHONPATH": str(ROOT)})
 
-    def _told(self) -> list[dict[str, Any]]:
+    def _entries(self) -> list[dict[str, Any]]:
         """Return the lines that are written to their ends."""
         whole, _, _ = self._file.read_text().rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        return [each for each in self._told() if "number" in each]
+        return [each for each in self._entries() if "number" in each]
 
     @property
     def status(self) -> dict[str, Any]:
         unknown = {"online": False, "overrun": False, "error": -1}
-        return [unknown, *(each for each in self._told() if "online" in each)][-1]
+        return [unknown, *(each for each in self._entries() if "online" in each)][-1]
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_the_plc_gets_each_part_once_and_what_it_does_not_acknowledge_is_missed(
     assert "did not acknowledge" in out.outbox.reasons(NAME)[0][1]
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_reported() -> None:
     port = free_port()
     first, second = (ModbusServer(ModbusSettings(type="modbus", port=port)) for _ in range(2))
     first.check()

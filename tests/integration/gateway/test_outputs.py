@@ -187,17 +187,17 @@ def test_decisions_are_published_beside_a_retained_state(sending: Open, mosquitt
     with mosquitto.subscriber("plant/one/#") as plant:
         out.decide(*parts)
         out.until(lambda: out.waiting == 0)
-        plant.until(lambda told: len(told) == 6)
+        plant.until(lambda received: len(received) == 6)
     decisions = [document for topic, document in plant.messages if topic == "plant/one/line-1/decision"]
     assert [document["part"] for document in decisions] == [part.part for part in parts]
     with mosquitto.subscriber("plant/one/line-1/state") as later:
-        later.until(lambda told: len(told) == 1 and told[0][1]["online"] is False)
+        later.until(lambda received: len(received) == 1 and received[0][1]["online"] is False)
         out.output.show(LineStatus(Trouble.NONE))
-        later.until(lambda told: told[-1][1] == {"online": True, "error": 0, "reason": ""})
+        later.until(lambda received: received[-1][1] == {"online": True, "error": 0, "reason": ""})
         out.output.show(LineStatus(Trouble.CAMERA, "unplugged"))
-        later.until(lambda told: told[-1][1] == {"online": False, "error": 2, "reason": "unplugged"})
+        later.until(lambda received: received[-1][1] == {"online": False, "error": 2, "reason": "unplugged"})
         out.output.close()
-        later.until(lambda told: told[-1][1]["reason"] == "the gateway is gone")
+        later.until(lambda received: received[-1][1]["reason"] == "the gateway is gone")
 
 
 def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(
@@ -216,13 +216,13 @@ def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(
         finally:
             mosquitto.server.start()
         out.until(lambda: out.waiting == 0)
-        plant.until(lambda told: len(told) >= 1)
+        plant.until(lambda received: len(received) >= 1)
     assert [missed for missed, _ in out.outbox.reasons(NAME)] == [f"line-1/{old.part}/out"]
     assert {document["part"] for _, document in plant.messages} <= {before.part, gone.part}
     assert out.outbox.books(NAME).sent == 2
 
 
-def test_a_wrong_password_is_told(sending: Open, mosquitto: Mosquitto, product: Product, tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported(sending: Open, mosquitto: Mosquitto, product: Product, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     out = sending(**{**mosquitto.settings, "password_file": str(tmp_path / "wrong"), "timeout_seconds": 3_600})
     out.decide(product.part())

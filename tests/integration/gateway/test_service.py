@@ -59,9 +59,9 @@ def now(sequence: int, said: str = "ok", *, age: float = 0, **frame: Any) -> Fra
     return verdict(sequence, said, captured_at=datetime.now(UTC) - timedelta(seconds=age), **frame)
 
 
-def parts(told: Sequence[PartDecided]) -> list[PartDecided]:
+def parts(received: Sequence[PartDecided]) -> list[PartDecided]:
     """Each decision once: one that was published and not yet noted as such comes again after a restart."""
-    return list({one.part: one for one in told}.values())
+    return list({one.part: one for one in received}.values())
 
 
 def test_each_part_is_decided_once_however_often_its_verdicts_come(
@@ -71,15 +71,15 @@ def test_each_part_is_decided_once_however_often_its_verdicts_come(
     with acting(line, tmp_path / "gateway", REPORT_SECONDS="0.5") as gateway:
         verdicts = [now(number, "ng" if number == 4 else "ok") for number in (1, 0, 2, 3, 5, 4)]
         line.send(*verdicts, *verdicts)
-        decisions.until(lambda told: len(told) >= 2, 120)
+        decisions.until(lambda received: len(received) >= 2, 120)
         incomplete = [now(number, age=592) for number in (7, 6)]
         line.send(*incomplete, *incomplete)
-        decisions.until(lambda told: len(told) >= 3, 120)
+        decisions.until(lambda received: len(received) >= 3, 120)
         last = [now(number) for number in (9, 10, 11)]
         line.send(now(8), *verdicts, *incomplete, *last)
-        told = decisions.until(lambda told: len(told) >= 4, 120)
+        received = decisions.until(lambda received: len(received) >= 4, 120)
         gateway.stop()
-    assert [(one.verdict, one.action, len(one.frames), one.missing) for one in told] == [
+    assert [(one.verdict, one.action, len(one.frames), one.missing) for one in received] == [
         ("ok", "pass", 3, 0),
         ("ng", "reject", 3, 0),
         ("not_inspected", "reject", 2, 1),
@@ -98,14 +98,14 @@ def test_a_gateway_that_is_killed_in_the_middle_of_a_part_continues_with_it(
     verdicts = [now(number) for number in range(6)]
     with line.running("gateway", FOLDER=str(tmp_path / "gateway"), LEASE_SECONDS="60") as gateway:
         line.send(*verdicts[:5])
-        decisions.until(lambda told: len(told) == 1, 120)
+        decisions.until(lambda received: len(received) == 1, 120)
         gateway.kill()
     with line.running("gateway", FOLDER=str(tmp_path / "gateway"), LEASE_SECONDS="60"):
         line.send(verdicts[5], *verdicts)
-        decisions.until(lambda told: len(parts(told)) == 2, 120)
-        told = parts(decisions.for_a_while(0.5))
-    assert [[frame[-1] for frame in one.frames] for one in told] == [["0", "1", "2"], ["3", "4", "5"]]
-    assert {one.verdict for one in told} == {"ok"}
+        decisions.until(lambda received: len(parts(received)) == 2, 120)
+        received = parts(decisions.for_a_while(0.5))
+    assert [[frame[-1] for frame in one.frames] for one in received] == [["0", "1", "2"], ["3", "4", "5"]]
+    assert {one.verdict for one in received} == {"ok"}
 
 
 DIES: Final = """
@@ -166,15 +166,15 @@ def test_of_two_gateways_one_acts_and_the_other_takes_its_place(
     second = line.running("gateway", FOLDER=str(tmp_path / "second"), LEASE_SECONDS="5")
     with first as acting:
         line.send(*[now(number) for number in range(3)])
-        decisions.until(lambda told: len(told) == 1, 120)
+        decisions.until(lambda received: len(received) == 1, 120)
         with second:
             log = tmp_path / "gateway-1.log"
             wait_until(lambda: "stands by" in log.read_text(), 120, "the second gateway to stand by")
             line.send(*[now(number) for number in range(3, 30)])
-            decisions.until(lambda told: len(parts(told)) == 10, 120)
+            decisions.until(lambda received: len(parts(received)) == 10, 120)
             acting.kill()
             line.send(*[now(number) for number in range(30, 33)])
-            decisions.until(lambda told: len(parts(told)) == 11, 120)
+            decisions.until(lambda received: len(parts(received)) == 11, 120)
             assert log.read_text().index("stands by") < log.read_text().index("this gateway acts")
 
 
@@ -187,6 +187,6 @@ def test_a_line_whose_recipe_has_no_parts_is_left_alone(
     lines.write_text("lines: {line-2: {parts: {of: frame}}}")
     with line.running("gateway", FOLDER=str(tmp_path / "gateway"), LINES=str(lines)):
         line.send(now(0), now(1), now(2, line="line-2"))
-        told = decisions.until(lambda told: len(told) == 1, 120)
+        received = decisions.until(lambda received: len(received) == 1, 120)
         wait_until(lambda: line.broker.depth(topology.GATEWAY_VERDICTS.name).total == 0, 120, "an empty queue")
-    assert [one.frame.line for one in told] == ["line-2"]
+    assert [one.frame.line for one in received] == ["line-2"]

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def told(*words: str | Path) -> str:
+def output(*words: str | Path) -> str:
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.stderr
     return result.stdout
@@ -49,9 +49,9 @@ def told(*words: str | Path) -> str:
 def test_tables_of_a_folder_go_into_the_store_and_come_back_as_they_were(
     store: ObjectStore, folder: Path, tmp_path: Path
 ) -> None:
-    assert told("dataset", "import", folder, "--name", "hem").startswith("new: hem@0001-")
-    assert told("dataset", "import", folder, "--name", "hem").startswith("nothing changed")
-    told("dataset", "export", "hem", "--out", tmp_path / "copy", "--split", "0.5,0.25,0.25")
+    assert output("dataset", "import", folder, "--name", "hem").startswith("new: hem@0001-")
+    assert output("dataset", "import", folder, "--name", "hem").startswith("nothing changed")
+    output("dataset", "export", "hem", "--out", tmp_path / "copy", "--split", "0.5,0.25,0.25")
     for table in ("a_data.csv", "b_data.csv"):
         with (
             (folder / table).open(encoding="utf-8") as before,
@@ -66,13 +66,13 @@ def test_tables_of_a_folder_go_into_the_store_and_come_back_as_they_were(
 def test_a_replaced_image_is_a_new_version_and_the_old_one_keeps_its_own(
     store: ObjectStore, folder: Path, tmp_path: Path
 ) -> None:
-    told("dataset", "import", folder, "--name", "hem")
+    output("dataset", "import", folder, "--name", "hem")
     before = (folder / NAMES[0]).read_bytes()
     (folder / NAMES[0]).write_bytes(encode(np.full((16, 16, 3), 255, np.uint8), "png"))
-    assert told("dataset", "import", folder, "--name", "hem").startswith("new: hem@0002-")
+    assert output("dataset", "import", folder, "--name", "hem").startswith("new: hem@0002-")
     first, second = (read_version(store, "hem", version) for version in versions(store, "hem"))
     assert store.get(image_key(first.images[0].digest)) == before
     assert first.images[1:] == second.images[1:]
-    listed = told("dataset", "list", "hem").splitlines()
+    listed = output("dataset", "list", "hem").splitlines()
     assert [line.partition("  ")[0] for line in listed] == [first.reference, second.reference]
     assert "4 images in 2 groups: good 2" in listed[1]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.camera.frame_maker import FrameMaker
-from services.camera.outbox import Counts, Outbox
+from services.camera.outbox import Outbox, SessionCounts
 from services.camera.recorder import NoRecorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
@@ -113,7 +113,7 @@ def test_an_undecodable_image_is_sent_unchanged(
 @pytest.mark.parametrize(
     "unusable",
     [
-        CapturedImage(NOW, problem="the camera is faster than this machine"),
+        CapturedImage(NOW, problem="the buffer of the camera is full"),
         CapturedImage(NOW, np.zeros((10, 10, 3), np.uint8)),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_shot_that_no_frame_can_be_made_of_is_counted_and_has_a_number(
 ) -> None:
     the_camera = camera(cameras, tmp_path, roi="10,20,30,15")
     assert the_camera.take(unusable) is None
-    assert the_camera.outbox.counts() == Counts(captured=1, dropped=1, waiting=0)
+    assert the_camera.outbox.counts() == SessionCounts(captured=1, dropped=1, waiting=0)
     frame = the_camera.take(CapturedImage(NOW, IMAGE))
     assert frame is not None
     assert frame.frame.sequence == 1
@@ -138,7 +138,7 @@ def test_a_shot_that_no_message_takes_is_dropped_and_ends_nothing(cameras: list[
     the_camera = camera(cameras, tmp_path)
     strange = CapturedImage(NOW, file=ImageFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
     assert the_camera.take(strange) is None
-    assert the_camera.outbox.counts() == Counts(captured=1, dropped=1, waiting=0)
+    assert the_camera.outbox.counts() == SessionCounts(captured=1, dropped=1, waiting=0)
 
 
 def test_frames_keep_their_order_while_the_clock_jumps(cameras: list[Camera], tmp_path: Path) -> None:

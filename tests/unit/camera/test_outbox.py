@@ -10,7 +10,7 @@ import pytest
 from ulid import ULID
 
 from services.camera.errors import CameraError
-from services.camera.outbox import Counts, Outbox, StoredFrame
+from services.camera.outbox import Outbox, OutboxFrame, SessionCounts
 from shared.messages import FrameCaptured, FrameIdentity, decode, frame_id
 
 Opener = Callable[..., Outbox]
@@ -41,8 +41,8 @@ def frame(sequence: int = 0, size: int = 100) -> FrameCaptured:
     return FrameCaptured(frame=identity, encoding="jpeg", width=2, height=2, image=b"x" * size)
 
 
-def all_of(outbox: Outbox) -> list[StoredFrame]:
-    found: list[StoredFrame] = []
+def all_of(outbox: Outbox) -> list[OutboxFrame]:
+    found: list[OutboxFrame] = []
     while one := outbox.after(found[-1].position if found else 0):
         found.append(one)
     return found
@@ -62,7 +62,7 @@ def test_a_confirmed_frame_is_gone_and_an_unconfirmed_one_stays(open_outbox: Ope
     first, second, third = all_of(outbox)
     outbox.confirm([first, third])
     assert [one.position for one in all_of(outbox)] == [second.position]
-    assert outbox.counts() == Counts(captured=3, dropped=0, waiting=1)
+    assert outbox.counts() == SessionCounts(captured=3, dropped=0, waiting=1)
 
 
 def test_frames_of_an_earlier_run_come_first(open_outbox: Opener) -> None:
@@ -75,7 +75,7 @@ def test_frames_of_an_earlier_run_come_first(open_outbox: Opener) -> None:
     new = frame(0)
     outbox.add(new)
     assert [decode(one.message.body) for one in all_of(outbox)] == [*left, new]
-    assert outbox.counts() == Counts(captured=1, dropped=0, waiting=1)
+    assert outbox.counts() == SessionCounts(captured=1, dropped=0, waiting=1)
     assert outbox.waiting == 4
 
 
@@ -87,7 +87,7 @@ def test_the_end_of_an_earlier_run_is_reported_when_its_last_frame_is_confirmed(
     outbox = open_outbox("second")
     assert outbox.ended_sessions() == {}
     outbox.confirm(all_of(outbox))
-    assert outbox.ended_sessions() == {"first": Counts(captured=3, dropped=1, waiting=0)}
+    assert outbox.ended_sessions() == {"first": SessionCounts(captured=3, dropped=1, waiting=0)}
     outbox.forget("first")
     assert outbox.ended_sessions() == {}
 
@@ -96,10 +96,10 @@ def test_the_end_of_an_earlier_run_is_reported_when_its_last_frame_is_confirmed(
 def test_beyond_the_limit_frames_are_dropped_and_counted(open_outbox: Opener, limits: dict[str, int]) -> None:
     outbox = open_outbox(**limits)
     assert [outbox.add(frame(number, size=200)) for number in range(4)] == [True, True, False, False]
-    assert outbox.counts() == Counts(captured=4, dropped=2, waiting=2)
+    assert outbox.counts() == SessionCounts(captured=4, dropped=2, waiting=2)
     outbox.confirm(all_of(outbox))
     assert outbox.add(frame(4))
-    assert outbox.counts() == Counts(captured=5, dropped=2, waiting=1)
+    assert outbox.counts() == SessionCounts(captured=5, dropped=2, waiting=1)
 
 
 def test_a_frame_that_a_full_disk_does_not_take_is_dropped_and_the_camera_goes_on(
@@ -111,7 +111,7 @@ def test_a_frame_that_a_full_disk_does_not_take_is_dropped_and_the_camera_goes_o
     database.execute(f"PRAGMA max_page_count = {pages + 10}")
     assert outbox.add(frame(0, size=1000))
     assert not outbox.add(frame(1, size=100_000))
-    assert outbox.counts() == Counts(captured=2, dropped=1, waiting=1)
+    assert outbox.counts() == SessionCounts(captured=2, dropped=1, waiting=1)
     assert outbox.add(frame(2, size=1000))
     assert [one.position for one in all_of(outbox)] == [1, 2]
 
@@ -124,7 +124,7 @@ def test_a_confirmed_frame_that_a_full_disk_does_not_let_go_is_not_sent_again(op
     outbox._database.execute("PRAGMA query_only = ON")
     outbox.confirm([first, second])
     assert [one.position for one in all_of(outbox)] == [third.position]
-    assert outbox.counts() == Counts(captured=3, dropped=0, waiting=1)
+    assert outbox.counts() == SessionCounts(captured=3, dropped=0, waiting=1)
     outbox._database.execute("PRAGMA query_only = OFF")
     outbox.confirm([third])
     assert not outbox.wait_for_frames(0, 0)
@@ -135,7 +135,7 @@ def test_dropped_frames_are_counted_across_a_crash(open_outbox: Opener, path: Pa
     earlier = open_outbox("first")
     earlier.drop("too broken to keep")
     earlier.__exit__(None, None, None)
-    assert open_outbox("second").ended_sessions() == {"first": Counts(captured=1, dropped=1, waiting=0)}
+    assert open_outbox("second").ended_sessions() == {"first": SessionCounts(captured=1, dropped=1, waiting=0)}
 
 
 def test_a_frame_that_cant_be_read_back_stays_and_lets_the_others_pass(open_outbox: Opener, path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_frame_that_cant_be_read_back_stays_and_lets_the_others_pass(open_outb
     broken, good = all_of(outbox)
     outbox.set_aside(broken, "of an unknown version")
     assert [one.position for one in all_of(outbox)] == [good.position]
-    assert outbox.counts() == Counts(captured=2, dropped=1, waiting=1)
+    assert outbox.counts() == SessionCounts(captured=2, dropped=1, waiting=1)
     rows = sqlite3.connect(path).execute("SELECT position, broken FROM frames WHERE broken IS NOT NULL").fetchall()
     assert rows == [(broken.position, "of an unknown version")]
 

@@ -14,7 +14,7 @@ import pytest
 from services.camera import sender as module
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
-from services.camera.reporter import Reporter
+from services.camera.reporter import CameraReporter
 from services.camera.sender import Sender
 from services.camera.session import Session
 from shared.health import Health
@@ -99,7 +99,7 @@ def _frame(session: str, sequence: int) -> FrameCaptured:
 
 
 def _sender(tmp_path: Path, session: Session, outbox: Outbox, broker: Confirming) -> Sender:
-    reporter = Reporter(session, outbox, every_seconds=60)
+    reporter = CameraReporter(session, outbox, every_seconds=60)
     return Sender(outbox, FilesystemStore(tmp_path / "objects"), reporter, lambda: broker, window=8)  # type: ignore[arg-type,return-value]
 
 

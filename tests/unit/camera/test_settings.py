@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.camera.settings import CameraSettings, Region, Resolution
+from services.camera.settings import CameraSettings, RegionOfInterest, Resolution
 from shared.environment import read_settings
 from shared.settings import ServiceSettings
 
@@ -21,7 +21,7 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, **environment: str) -> CameraSe
 
 def test_a_region_and_a_resolution_are_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(monkeypatch, ROI="10, 20,640,480", RESOLUTION="1920x1080")
-    assert settings.roi == Region(10, 20, 640, 480)
+    assert settings.roi == RegionOfInterest(10, 20, 640, 480)
     assert settings.resolution == Resolution(1920, 1080)
 
 

@@ -28,9 +28,9 @@ class Watched:
 
     def __init__(self, **settings: object) -> None:
         self.now = 100.0
-        self.told: list[tuple[CameraSight, str]] = []
+        self.reported: list[tuple[CameraSight, str]] = []
         chosen = CameraSettings(source="0", **settings)  # type: ignore[arg-type]
-        self.watch = SightWatch(chosen, lambda *told: self.told.append(told), lambda: self.now)
+        self.watch = SightWatch(chosen, lambda *change: self.reported.append(change), lambda: self.now)
 
     def show(self, *images: Image, seconds: float = 0.2) -> list[CameraSight]:
         found = []
@@ -41,13 +41,13 @@ class Watched:
 
     @property
     def sights(self) -> list[CameraSight]:
-        return [sight for sight, _ in self.told]
+        return [sight for sight, _ in self.reported]
 
 
 def test_a_camera_that_sees_its_scene_is_clear() -> None:
     watched = Watched()
     assert set(watched.show(*map(scene, range(60)))) == {CameraSight.CLEAR}
-    assert watched.told == []
+    assert watched.reported == []
 
 
 def test_a_camera_that_sends_the_same_image_is_frozen_from_its_limit_on_and_clear_with_the_next_other_one() -> None:
@@ -90,14 +90,14 @@ def blurred(image: Image) -> Image:
     ("spoil", "sight"),
     [(dark, CameraSight.DARK), (overexposed, CameraSight.OVEREXPOSED), (covered, CameraSight.COVERED)],
 )
-def test_a_camera_that_sees_nothing_is_told_after_its_time_and_not_before(spoil, sight: CameraSight) -> None:  # type: ignore[no-untyped-def]
+def test_a_camera_that_sees_nothing_is_reported_after_its_time_and_not_before(spoil, sight: CameraSight) -> None:  # type: ignore[no-untyped-def]
     watched = Watched(blind_seconds=3)
     spoilt = [spoil(scene(number)) for number in range(30)]
     assert set(watched.show(*spoilt[:14])) == {CameraSight.CLEAR}
     assert watched.show(*spoilt[14:])[-1] is sight
     watched.show(*map(scene, range(10)))
     assert watched.sights == [sight, CameraSight.CLEAR]
-    assert "check" in watched.told[0][1]
+    assert "check" in watched.reported[0][1]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_camera_that_sees_nothing_is_told_after_its_time_and_not_before(spoil,
         (lambda image: (image // 5 + 90).astype(np.uint8), CameraSight.COVERED),
     ],
 )
-def test_a_camera_that_sees_less_than_at_its_set_up_is_told(tmp_path: Path, spoil, sight: CameraSight) -> None:  # type: ignore[no-untyped-def]
+def test_a_camera_that_sees_less_than_at_its_set_up_is_reported(tmp_path: Path, spoil, sight: CameraSight) -> None:  # type: ignore[no-untyped-def]
     reference = tmp_path / "set-up" / "reference.png"
     Watched(reference=reference).show(scene(0))
     assert reference.exists(), "the first image is the reference"
@@ -133,7 +133,7 @@ def test_only_the_region_of_interest_is_looked_at() -> None:
     assert Watched(roi="80,0,80,120").show(*images)[-1] is CameraSight.CLEAR
 
 
-def test_a_reference_that_cant_be_read_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_reference_that_cant_be_read_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "reference.png").write_bytes(b"no image")
     with pytest.raises(CameraError, match="delete it to take a new one"):
         Watched(reference=tmp_path / "reference.png")

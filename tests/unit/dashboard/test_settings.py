@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import Step
+from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.store.keys import Keys
 from shared.environment import read_settings
 from shared.settings import ServiceSettings
@@ -99,7 +99,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         keys.epochs("t"),
         keys.promotions("r"),
         keys.thresholds("r"),
-        *(keys.bucket("l", step, "x") for step in Step),
+        *(keys.bucket("l", step, "x") for step in BucketLength),
     ]
     made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.requested("f")]
     made += [
@@ -112,7 +112,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         keys.device("d"),
     ]
     public = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
-    assert len(made) == len(public) + len(Step) - 1, "a key was added: say it in the README and here"
+    assert len(made) == len(public) + len(BucketLength) - 1, "a key was added: say it in the README and here"
     kinds = "bitmap|hash|string|list|set|sorted set|channel"
     cells = re.findall(rf"^\| (`[a-z].*?) \| (?:{kinds}) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
     documented = re.findall(r"`([a-z]+)[`:]", " ".join(cells))

@@ -176,8 +176,8 @@ def test_the_image_of_a_flagged_frame_is_kept_as_it_came_and_of_a_passed_one_not
     assert list(store.keys("frames/")) == [flagged.image_key]
 
 
-def test_every_nth_passed_frame_is_kept_by_its_number(model: Model, store: AwayStore) -> None:
-    sampling = Model("v1", paint_recipe("keeping: {every_nth_passed: 3}"), model.engine)
+def test_the_image_of_every_nth_ok_frame_is_stored(model: Model, store: AwayStore) -> None:
+    sampling = Model("v1", paint_recipe("stored_images: {every_nth_ok: 3}"), model.engine)
     inspector = _inspector(sampling, store)
     frames = [captured(number, painted("black")) for number in range(7)]
     answers = _verdicts([*inspector(frames[:2]), *inspector(frames[2:])])
@@ -216,7 +216,7 @@ def test_a_flagged_frame_whose_image_waits_for_storage_is_explained_when_the_ima
 
 
 def test_the_key_of_an_image_names_the_kind_by_which_it_is_removed(model: Model, store: AwayStore) -> None:
-    sampling = Model("v1", paint_recipe("keeping: {every_nth_passed: 1}"), model.engine)
+    sampling = Model("v1", paint_recipe("stored_images: {every_nth_ok: 1}"), model.engine)
     unsure = Model("v1", paint_recipe("unsure_margin: 0.5"), model.engine)
     ok, ng = _verdicts(_inspector(sampling, store)([captured(0, painted("black")), captured(1, painted("blue"))]))
     (near,) = _verdicts(_inspector(unsure, store)([captured(2, painted("black"))]))

@@ -45,16 +45,16 @@ def test_a_failed_storage_is_not_called_except_for_one_probe_after_each_pause() 
     breaker = CircuitBreaker(5, clock)
     assert breaker.is_closed
     assert not breaker.probe_is_due()
-    breaker.failed("no answer")
+    breaker.record_failure("no answer")
     assert not breaker.is_closed
     assert not breaker.probe_is_due()
     clock.now = 5.1
     assert breaker.probe_is_due()
     assert not breaker.probe_is_due()
-    breaker.failed("still no answer")
+    breaker.record_failure("still no answer")
     clock.now = 10.3
     assert breaker.probe_is_due()
-    breaker.succeeded()
+    breaker.record_success()
     assert breaker.is_closed
 
 

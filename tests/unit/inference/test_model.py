@@ -22,7 +22,7 @@ from tests.models import BIAS, pack, paint_bundle, paint_recipe, painted
 
 IN_FULL = -2.0
 ROUNDED = -3.0
-"""What the two variants say of the first label of a black image: they are told apart by it."""
+"""The scores of the first label of a black image, which differ between the two variants."""
 
 
 def bundle_of(*, int8: bool) -> Bundle:

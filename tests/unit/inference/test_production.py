@@ -206,7 +206,7 @@ def test_storage_that_is_away_changes_nothing_and_is_asked_again(tmp_path: Path)
 
 
 def test_a_network_that_judges_an_image_by_its_neighbours_is_refused() -> None:
-    from services.inference.model import _prove
+    from services.inference.model import prove
 
     class ByTheBatch:
         name = "by the batch"
@@ -218,11 +218,11 @@ def test_a_network_that_judges_an_image_by_its_neighbours_is_refused() -> None:
         def close(self) -> None: ...
 
     with pytest.raises(EngineError, match="depends on the other images"):
-        _prove(ByTheBatch(), paint_recipe(), largest_batch=4)
+        prove(ByTheBatch(), paint_recipe(), largest_batch=4)
 
 
 def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
-    from services.inference.model import _prove
+    from services.inference.model import prove
 
     class Counted:
         name = "counted"
@@ -237,12 +237,12 @@ def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
         def close(self) -> None: ...
 
     recipe = paint_recipe()
-    _prove(engine := Counted(), recipe, largest_batch=16)
+    prove(engine := Counted(), recipe, largest_batch=16)
     assert engine.sizes == {1, 2, 4, 8, 16}
     for frames in range(17):
         assert len(Model("v1", recipe, engine).run(np.zeros((frames, *recipe.image.shape), np.float32))) == frames
     assert engine.sizes == {1, 2, 4, 8, 16}, "no size that was not run before"
-    _prove(engine, recipe, largest_batch=64)
+    prove(engine, recipe, largest_batch=64)
     assert engine.sizes == {1, 2, 4, 8, 16, 32}
 
 

@@ -21,7 +21,7 @@ class Clock:
 def test_a_service_is_healthy_while_each_of_its_loops_turns() -> None:
     clock = Clock()
     health = Health(silence_seconds=10, clock=clock)
-    beside = health.beside()
+    beside = health.add_loop()
     clock.now = 9
     health.beat()
     assert health.healthy
@@ -37,14 +37,14 @@ def test_a_service_is_healthy_while_each_of_its_loops_turns() -> None:
 def test_a_stalled_part_is_named_and_makes_the_service_unhealthy() -> None:
     clock = Clock()
     health = Health(silence_seconds=10, clock=clock)
-    health.beside("the loop of requests")
+    health.add_loop("the loop of requests")
     asked: list[float] = []
 
     def troubles(silence_seconds: float) -> list[str]:
         asked.append(silence_seconds)
         return ["the publisher's thread has ended"] if clock.now else []
 
-    health.watch(troubles)
+    health.add_check(troubles)
     settings = ServiceSettings(health_port=free_port())
     serve_health(health, settings)
     address = f"http://127.0.0.1:{settings.health_port}/healthz"
@@ -61,7 +61,7 @@ def test_a_stalled_part_is_named_and_makes_the_service_unhealthy() -> None:
 def test_a_loop_whose_turns_take_longer_may_stand_longer() -> None:
     clock = Clock()
     health = Health(silence_seconds=10, clock=clock)
-    health.beside("the thread that trains", silence_seconds=100)
+    health.add_loop("the thread that trains", silence_seconds=100)
     clock.now = 99
     health.beat()
     assert health.healthy

@@ -35,7 +35,7 @@ def written(store: ObjectStore) -> list[AuditEntry]:
 def test_a_training_is_in_the_audit_log_with_its_author(client: httpx.Client, store: ObjectStore) -> None:
     assert client.post("/api/trainings", json={"recipe": "seam", "dataset": "seam"}).status_code == 202
     (entry,) = written(store)
-    assert (entry.by, entry.action, entry.subject, entry.failed) == ("local", "training.order", "seam", None)
+    assert (entry.by, entry.action, entry.subject, entry.failed) == ("local", "training.request", "seam", None)
     assert entry.details["dataset"] == "seam"
 
 

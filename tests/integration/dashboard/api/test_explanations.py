@@ -54,7 +54,9 @@ def test_a_frame_that_passed_is_explained_on_request(
     assert request.verdict == passed
     assert (request.labels, request.by) == ((), LOCAL.name)
 
-    heatmap = Heatmap(key=f"{passed.frame.storage_key}/heatmap.length.png", towards=True, peak=(1, 2), box=(0, 0, 5, 5))
+    heatmap = Heatmap(
+        key=f"{passed.frame.storage_key}/heatmap.length.png", for_label=True, peak=(1, 2), box=(0, 0, 5, 5)
+    )
     answer = explanation_of(passed).model_copy(update={"heatmaps": {"length": heatmap}, "flagged": False})
     publish(broker, answer)
     soon(lambda: client.get(_address(passed)).status_code == 200)
@@ -129,8 +131,8 @@ def test_heatmaps_that_are_not_trustworthy_are_marked_everywhere(
 ) -> None:
     why = "its peaks do not point better than the middle of the image does"
     measured = {
-        "break": {"towards": True, "trustworthy": False, "reason": why},
-        "good": {"towards": False, "trustworthy": True, "reason": ""},
+        "break": {"for_label": True, "trustworthy": False, "reason": why},
+        "good": {"for_label": False, "trustworthy": True, "reason": ""},
     }
     put_model(store, heatmaps={"method": "grad-cam", "labels": measured})
     verdict = Line().verdict("break")
@@ -156,16 +158,16 @@ def test_trust_in_one_direction_of_heatmaps_does_not_hold_for_the_other(
 ) -> None:
     why = "its peaks do not point better than the middle of the image does"
     measured = {
-        "good": {"towards": False, "trustworthy": True, "reason": ""},
-        "break": {"towards": True, "trustworthy": False, "reason": why},
+        "good": {"for_label": False, "trustworthy": True, "reason": ""},
+        "break": {"for_label": True, "trustworthy": False, "reason": why},
         "error": {"trustworthy": True, "reason": ""},
     }
     put_model(store, heatmaps={"method": "grad-cam", "labels": measured})
     verdict = Line().verdict("break")
     answer = explanation_of(verdict)
     turned = {
-        label: answer.heatmaps["break"].model_copy(update={"towards": towards})
-        for label, towards in {"good": True, "break": False, "error": True}.items()
+        label: answer.heatmaps["break"].model_copy(update={"for_label": for_label})
+        for label, for_label in {"good": True, "break": False, "error": True}.items()
     }
     publish(broker, verdict, answer.model_copy(update={"heatmaps": turned}))
     soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
@@ -175,7 +177,7 @@ def test_trust_in_one_direction_of_heatmaps_does_not_hold_for_the_other(
     assert page.count("localisation not measured") == 3
     assert "localisation not verified" not in page
     model = client.get("/api/models/seam/versions/model-1").json()
-    assert {label["name"]: label["measured_towards"] for label in model["labels"]} == {
+    assert {label["name"]: label["measured_for_label"] for label in model["labels"]} == {
         "good": False,
         "error": None,
         "break": True,

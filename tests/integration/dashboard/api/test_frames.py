@@ -62,7 +62,7 @@ def test_a_label_of_any_name_is_found_counted_and_shown(
     key = f"{verdict.frame.storage_key}/heatmap.{label_slug(label)}.png"
     store.put(key, b"a heatmap")
     explanation = explanation_of(verdict)
-    publish(broker, verdict, explanation.model_copy(update={"heatmaps": {label: Heatmap(key=key, towards=True)}}))
+    publish(broker, verdict, explanation.model_copy(update={"heatmaps": {label: Heatmap(key=key, for_label=True)}}))
     address = f"/api/frames/{verdict.frame.frame_id}"
     soon(lambda: client.get(address).json().get("explained"))
     assert client.get(client.get(address).json()["heatmaps"][label]["url"]).content == b"a heatmap"

@@ -13,7 +13,7 @@ from services.dashboard.ingest.condensing import Condenser
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.store.keys import Keys
 from shared.messages import FrameInspected, Message, PartDecided, TrainingRequested
 from shared.storage.port import ObjectStore
@@ -63,11 +63,11 @@ def counted(projection: Projection) -> dict[str, object]:
     for line in ("line-1", "line-2"):
         for part in ("", "camera=camera-1", "model=model-1", "batch=batch-7"):
             known[f"total of {line} {part}"] = projection.counting.total(line, part)
-            starts = starts_between(Step.DAY, DAY - timedelta(days=1), DAY + timedelta(days=3))
-            known[f"days of {line} {part}"] = projection.counting.buckets(line, Step.DAY, starts, part)
+            starts = starts_between(BucketLength.DAY, DAY - timedelta(days=1), DAY + timedelta(days=3))
+            known[f"days of {line} {part}"] = projection.counting.buckets(line, BucketLength.DAY, starts, part)
             known[f"seen of {line} {part}"] = projection.counting.seen(line, part) if part else None
-        hours = starts_between(Step.HOUR, DAY, DAY + timedelta(days=2))
-        known[f"hours of {line}"] = projection.counting.buckets(line, Step.HOUR, hours)
+        hours = starts_between(BucketLength.HOUR, DAY, DAY + timedelta(days=2))
+        known[f"hours of {line}"] = projection.counting.buckets(line, BucketLength.HOUR, hours)
     known["trainings"] = [projection.trainings.find(f"t-{number}") for number in (0, 1)]
     return known
 

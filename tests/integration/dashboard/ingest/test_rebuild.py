@@ -13,7 +13,7 @@ from services.dashboard.ingest.compaction import compact
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.store.counting import Counts
 from services.dashboard.store.keys import Keys
 from shared.messages import FrameInspected, Message, TrainingProgressed, TrainingRequested, TrainingState
@@ -61,7 +61,7 @@ def everything(projection: Projection) -> dict[str, object]:
     known: dict[str, object] = {"training": projection.trainings.find("training-1")}
     for line in ("line-1", "line-2"):
         known[f"total of {line}"] = projection.counting.total(line)
-        for step in Step:
+        for step in BucketLength:
             starts = starts_between(step, NOW - step.length, NOW + step.length * 2)
             known[f"{step} of {line}"] = projection.counting.buckets(line, step, starts)
         for kind in FrameKind:

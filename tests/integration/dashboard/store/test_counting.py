@@ -14,7 +14,7 @@ from redis import Redis
 
 from services.dashboard.lines import repository
 from services.dashboard.projection import Projection
-from services.dashboard.statistics.steps import Step, starts_between
+from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.store.counting import fact_of_verdict
 from services.dashboard.store.keys import Keys
 from shared.messages import Verdict
@@ -73,8 +73,8 @@ def test_frames_fall_into_the_minute_of_their_capture(projection: Projection) ->
     line = Line(start=start)
     verdicts = [line.verdict("break" if second == 2 else None, after=float(second)) for second in range(4)]
     projection.projector.apply(list(reversed(verdicts)))
-    starts = starts_between(Step.MINUTE, start, start + timedelta(minutes=1))
-    first, second = projection.counting.buckets("line-1", Step.MINUTE, starts)
+    starts = starts_between(BucketLength.MINUTE, start, start + timedelta(minutes=1))
+    first, second = projection.counting.buckets("line-1", BucketLength.MINUTE, starts)
     assert (first.inspected, first.ng, second.inspected, second.ng) == (2, 0, 2, 1)
     assert second.fault == {"break": 1, "good": 1}
     assert second.scored == {"good": 2, "error": 2, "break": 2, "length": 2}
@@ -85,7 +85,7 @@ def test_frames_fall_into_the_minute_of_their_capture(projection: Projection) ->
 def test_every_step_and_the_total_count_the_same_frames(projection: Projection) -> None:
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     projection.projector.apply(list(Line(start=start).verdicts(500)))
-    for step in Step:
+    for step in BucketLength:
         buckets = projection.counting.buckets("line-1", step, starts_between(step, start, start + timedelta(minutes=2)))
         assert sum(bucket.inspected for bucket in buckets) == 500
 

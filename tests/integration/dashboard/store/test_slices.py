@@ -11,7 +11,7 @@ from services.dashboard.assembly import build_rebuilder
 from services.dashboard.lines.repository import CameraCounts
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.steps import Step
+from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.store.keys import Keys
 from shared.messages import Message
 from shared.storage.port import ObjectStore
@@ -73,12 +73,12 @@ def test_the_counts_of_a_slice_expire(redis: Redis, keys: Keys, projection: Proj
     projection.projector.apply([Line(start=HOUR).verdict()])
     day = 86_400
 
-    def days(part: str, step: Step) -> int:
+    def days(part: str, step: BucketLength) -> int:
         return round(int(redis.ttl(projection.counting.key("line-1", step.value, step.start(HOUR), part))) / day)
 
-    assert (days("", Step.HOUR), days("camera=camera-1", Step.HOUR)) == (400, 35)
-    assert redis.ttl(projection.counting.key("line-1", "day", Step.DAY.start(HOUR), "model=model-1")) == -1
-    assert 400 <= days("batch=batch-7", Step.DAY) <= 401
+    assert (days("", BucketLength.HOUR), days("camera=camera-1", BucketLength.HOUR)) == (400, 35)
+    assert redis.ttl(projection.counting.key("line-1", "day", BucketLength.DAY.start(HOUR), "model=model-1")) == -1
+    assert 400 <= days("batch=batch-7", BucketLength.DAY) <= 401
     assert redis.ttl(keys.total("line-1/batch=batch-7")) > 399 * day
 
 

@@ -259,7 +259,9 @@ def test_a_video_that_is_away_when_it_is_played_again_is_waited_for(
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("ts", "mp4v"), ("mkv", "mp4v"), ("avi", "MJPG"), ("mp4", "mp4v")])
-def test_a_video_goes_on_after_damage_and_every_image_is_read_or_told(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_a_video_goes_on_after_damage_and_each_image_is_read_or_reported(
+    tmp_path: Path, suffix: str, codec: str
+) -> None:
     whole = write_video(tmp_path / f"whole.{suffix}", images=150, codec=codec, size=(160, 120))
     shots = play_all(open_video(damaged(whole, 0.4, 0.5, tmp_path / f"damaged.{suffix}")))
     numbers = [number_of(shot.pixels) for shot in shots if isinstance(shot, CapturedImage)]

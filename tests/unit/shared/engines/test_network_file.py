@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.engines.network_file import ForeignNetwork, described
+from shared.engines.network_file import ForeignNetwork, description_of
 from tests.bounded import run_bounded
 from tests.messages import DEEP
 from tests.property.mutation import mutations
@@ -63,22 +63,22 @@ FOREIGN = {
 
 
 def test_the_network_of_the_sample_model_is_described() -> None:
-    assert described(NETWORK.read_bytes())["class_name"] == "Functional"
+    assert description_of(NETWORK.read_bytes())["class_name"] == "Functional"
 
 
 def test_how_a_network_was_trained_is_passed_over_as_keras_does() -> None:
     trained = layer("Sequential", "keras", layers=[]) | {"compile_config": layer("Adam", "keras.optimizers")}
-    assert described(archive({"config.json": json.dumps(trained).encode()})) == trained
+    assert description_of(archive({"config.json": json.dumps(trained).encode()})) == trained
     nested = layer("Sequential", "keras", layers=[trained])
     with pytest.raises(ForeignNetwork, match="names 'Adam'"):
-        described(archive({"config.json": json.dumps(nested).encode()}))
+        description_of(archive({"config.json": json.dumps(nested).encode()}))
 
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_network_that_may_run_code_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ForeignNetwork, match=f"names '{name}' of"):
-        described(network(FOREIGN[name]))
+        description_of(network(FOREIGN[name]))
     assert not list(tmp_path.iterdir())
 
 
@@ -97,7 +97,7 @@ def test_a_network_that_may_run_code_is_refused(name: str, tmp_path: Path, monke
 )
 def test_a_file_that_is_no_network_is_refused(content: bytes) -> None:
     with pytest.raises(ForeignNetwork):
-        described(content)
+        description_of(content)
 
 
 def describe_mutations() -> None:
@@ -111,7 +111,7 @@ def describe_mutations() -> None:
         *(archive({"config.json": each}) for each in mutations([description], 300)),
     ):
         try:
-            described(content)
+            description_of(content)
         except ForeignNetwork:
             broken += 1
     assert 100 < broken < 600

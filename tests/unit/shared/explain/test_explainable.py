@@ -59,9 +59,9 @@ def test_a_model_that_cant_be_explained_is_refused_at_promotion(
 ) -> None:
     store = FilesystemStore(tmp_path)
     write_bundle(store, bundle.manifest, bundle.files)
-    told = Promoting(store).promote(promotion("v1", force=force, reason="in a hurry"))
-    assert isinstance(told, PromotionRefused)
-    assert told.reason == complaint
+    answer = Promoting(store).promote(promotion("v1", force=force, reason="in a hurry"))
+    assert isinstance(answer, PromotionRefused)
+    assert answer.reason == complaint
     assert production_version(store, "paint") is None
 
 
@@ -92,8 +92,8 @@ def test_a_rollback_to_a_model_without_heatmaps_is_possible(tmp_path: Path) -> N
     old, new = _without(_bundle(NESTED), KERAS), pack(_bundle(NESTED).files, paint_recipe(), "v2", "features")
     promote(store, old)
     promote(store, new)
-    told = Promoting(store).promote(promotion("v1", rollback=True))
-    assert isinstance(told, ModelPromoted)
+    answer = Promoting(store).promote(promotion("v1", rollback=True))
+    assert isinstance(answer, ModelPromoted)
     assert production_version(store, "paint") == "v1"
 
 

@@ -34,7 +34,7 @@ def test_a_peak_in_the_mask_is_a_hit_and_one_beside_the_tolerance_is_none() -> N
     assert point(heat_of(_map(12, 2), 100, 200), mask).hit == 0
 
 
-def test_the_baselines_are_the_middle_of_the_image_and_a_pixel_drawn_by_lot() -> None:
+def test_the_baselines_are_the_middle_of_the_image_and_a_pixel_drawn_at_random() -> None:
     aside, central = _mask(30, 20, 10, 10), _mask(95, 45, 10, 10)
     heat = heat_of(_map(3, 2), 100, 200)
     assert (point(heat, aside).centre, point(heat, central).centre) == (0, 1)

@@ -24,12 +24,12 @@ def test_heat_grows_with_rarity_between_one_in_twenty_and_one_in_a_thousand(
 
 
 def test_the_evidence_against_a_label_is_that_of_the_opposite() -> None:
-    assert evidence_of(0.9, towards=False) == pytest.approx(evidence_of(0.1, towards=True))
-    assert 10 < evidence_of(1.0, towards=True) < 20, "a score of 1 is not infinite evidence"
+    assert evidence_of(0.9, for_label=False) == pytest.approx(evidence_of(0.1, for_label=True))
+    assert 10 < evidence_of(1.0, for_label=True) < 20, "a score of 1 is not infinite evidence"
 
 
 def test_the_scale_is_that_of_the_label_and_the_direction() -> None:
     label = paint_recipe().label("error")
-    spec = HeatmapSpec(method="grad-cam", layers=("features",), towards={"error": SCALE})
-    assert shade_for(spec, Question(label, 1, towards=True), 0.5) == 0.25
-    assert shade_for(spec, Question(label, 1, towards=False), 0.5) is None
+    spec = HeatmapSpec(method="grad-cam", layers=("features",), for_label={"error": SCALE})
+    assert shade_for(spec, Question(label, 1, for_label=True), 0.5) == 0.25
+    assert shade_for(spec, Question(label, 1, for_label=False), 0.5) is None

@@ -23,7 +23,7 @@ labels:
 
 def _asked(recipe: Recipe, scores: list[float]) -> dict[str, bool]:
     return {
-        question.label.name: question.towards for question in questions_about(judge(recipe, scores).findings, recipe)
+        question.label.name: question.for_label for question in questions_about(judge(recipe, scores).findings, recipe)
     }
 
 
@@ -43,13 +43,13 @@ def test_the_questions_are_about_the_labels_that_flagged_a_frame_towards_the_fau
     assert _asked(paint_recipe(), scores) == asked
 
 
-@pytest.mark.parametrize(("expected", "score", "towards"), [("true", 0.1, False), ("false", 0.9, True)])
-def test_an_attribute_is_explained_towards_the_unexpected_value(expected: str, score: float, towards: bool) -> None:
+@pytest.mark.parametrize(("expected", "score", "for_label"), [("true", 0.1, False), ("false", 0.9, True)])
+def test_an_attribute_is_explained_towards_the_unexpected_value(expected: str, score: float, for_label: bool) -> None:
     recipe = parse_recipe(
         f"name: seam\ntask: multi-label\nlabels:\n"
         f"  length: {{key: l, colour: red, role: attribute, expected: {expected}}}\n"
     )
-    assert _asked(recipe, [score]) == {"length": towards}
+    assert _asked(recipe, [score]) == {"length": for_label}
 
 
 def test_the_questions_about_a_frame_without_faults_are_about_its_present_labels() -> None:
@@ -78,7 +78,7 @@ def test_findings_of_labels_that_the_recipe_does_not_know_are_passed_over() -> N
 
 def _wanted(recipe: Recipe, scores: list[float], *labels: str) -> dict[str, bool]:
     questions = questions_about(judge(recipe, scores).findings, recipe, labels)
-    return {question.label.name: question.towards for question in questions}
+    return {question.label.name: question.for_label for question in questions}
 
 
 def test_a_requested_label_has_a_question() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.trainer.cli.commands import app, train, workbench
+from services.trainer.cli.commands import app, train, training_module
 from services.trainer.cli.errors import complaints
 from services.trainer.promotion.promotions import Promotions
 from shared.contracts.bundle import MANIFEST, RECIPE, read_bundle_folder, write_bundle, write_bundle_folder
@@ -110,7 +110,7 @@ def test_an_unreadable_file_is_reported_in_one_line(tmp_path: Path, capsys: pyte
 def test_a_recipe_is_drafted_from_the_valid_rows(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"no image")
     (tmp_path / "labels.csv").write_text("name,good,stain\n9.png,True,False\n0.png,False,perhaps\n0.png,True,False\n")
-    _, drafted = workbench().read_images(tmp_path, None, Task.MULTI_LABEL, None, skip_problems=True)
+    _, drafted = training_module().read_images(tmp_path, None, Task.MULTI_LABEL, None, skip_problems=True)
     assert drafted.label_names == ("good", "stain")
 
 

@@ -20,7 +20,7 @@ class Commands:
     def run(self, *words: str | Path) -> Result:
         return CliRunner().invoke(app, [str(word) for word in words])
 
-    def told(self, *words: str | Path) -> str:
+    def output(self, *words: str | Path) -> str:
         result = self.run(*words)
         assert result.exit_code == 0, result.stderr
         return result.stdout
@@ -46,20 +46,22 @@ def source(tmp_path: Path) -> Path:
 def test_a_folder_is_imported_listed_and_exported_with_its_split(
     commands: Commands, source: Path, tmp_path: Path
 ) -> None:
-    first = commands.told("dataset", "import", source, "--name", "strokes", "--by", "ada")
+    first = commands.output("dataset", "import", source, "--name", "strokes", "--by", "ada")
     assert first.startswith("new: strokes@0001-")
-    assert commands.told("dataset", "import", source, "--name", "strokes").startswith("nothing changed: strokes@0001-")
-    (listed,) = commands.told("dataset", "list").splitlines()
+    assert commands.output("dataset", "import", source, "--name", "strokes").startswith(
+        "nothing changed: strokes@0001-"
+    )
+    (listed,) = commands.output("dataset", "list").splitlines()
     assert "40 images in 8 groups: good " in listed
     assert "by ada" in listed
     parts = ("--split", "0.6,0.2,0.2", "--seed", "1")
-    commands.told("dataset", "export", "strokes", "--out", tmp_path / "copy", *parts)
+    commands.output("dataset", "export", "strokes", "--out", tmp_path / "copy", *parts)
     again, before = read_dataset(tmp_path / "copy"), read_dataset(source)
     assert [(each.name, each.labels, each.group) for each in again.examples] == [
         (each.name, each.labels, each.group) for each in before.examples
     ]
-    commands.told("split", source, "--out", tmp_path / "split", *parts)
-    commands.told("dataset", "split", "strokes", "--out", tmp_path / "third", *parts)
+    commands.output("split", source, "--out", tmp_path / "split", *parts)
+    commands.output("dataset", "split", "strokes", "--out", tmp_path / "third", *parts)
     for part in ("train.csv", "valid.csv", "test.csv"):
         written = (tmp_path / "split" / part).read_bytes()
         assert written.startswith(b"name,good,dark,bright\n")
@@ -71,7 +73,7 @@ def test_a_folder_and_its_version_are_split_alike_where_files_were_copied_and_sa
 ) -> None:
     images = source / "images"
     (images / "stroke_0039.png").write_bytes((images / "stroke_0000.png").read_bytes())
-    commands.told("dataset", "import", source, "--name", "strokes")
+    commands.output("dataset", "import", source, "--name", "strokes")
     shares = ("--split", "0.6,0.2,0.2", "--out")
     of_folder = commands.run("split", source, *shares, tmp_path / "folder")
     of_version = commands.run("dataset", "split", "strokes", *shares, tmp_path / "version")

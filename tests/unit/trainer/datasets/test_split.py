@@ -122,9 +122,9 @@ def test_shares_that_leave_too_little_to_measure_are_warned_of_with_those_to_ask
     dataset = dataset_of([number // 2 for number in range(400)], labels)
     *scarce, advice = split(dataset, Shares(), seed=0).warnings
     assert scarce
-    told = re.fullmatch(r"ask for shares ([\d.]+),([\d.]+),([\d.]+) .* with and without good, length, as .*", advice)
-    assert told
-    train, valid, test = map(float, told.groups())
+    advised = re.fullmatch(r"ask for shares ([\d.]+),([\d.]+),([\d.]+) .* with and without good, length, as .*", advice)
+    assert advised
+    train, valid, test = map(float, advised.groups())
     assert (valid, 0.12 <= test <= 0.2) == (0.2, True)
     assert split(dataset, Shares(train=train, valid=valid, test=test), seed=0).warnings == ()
 
@@ -138,9 +138,9 @@ def test_shares_of_three_digits_get_advice_that_can_be_asked_for() -> None:
     labels = [(number % 4 == 0, number % 2 == 0) for number in range(400)]
     dataset = dataset_of([number // 2 for number in range(400)], labels)
     advice = split(dataset, Shares(train=0.855, valid=0.125, test=0.02), seed=0).warnings[-1]
-    told = re.match(r"ask for shares ([\d.]+),([\d.]+),([\d.]+) ", advice)
-    assert told
-    train, valid, test = map(float, told.groups())
+    advised = re.match(r"ask for shares ([\d.]+),([\d.]+),([\d.]+) ", advice)
+    assert advised
+    train, valid, test = map(float, advised.groups())
     assert valid >= 0.125
     assert split(dataset, Shares(train=train, valid=valid, test=test), seed=0).warnings == ()
 

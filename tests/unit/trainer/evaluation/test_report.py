@@ -145,14 +145,14 @@ def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam:
     measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_FIGURES)}
     known = LabelHeatmaps(
         images=40,
-        towards=True,
+        for_label=True,
         curves=8,
         advantage=measured["pointing"],
         by_size=(SizeClass(smallest=0, largest=0.005, images=7, pointing=measured["pointing"]),),
         trustworthy=True,
         **measured,
     )
-    unknown = {"trustworthy": None, "reason": "only 3 images have a mask", "towards": False}
+    unknown = {"trustworthy": None, "reason": "only 3 images have a mask", "for_label": False}
     no_interval = {"pointing": Measured(value=0.5, low=float("nan"), high=float("nan"))}
     labels = {"break": known, "good": known.model_copy(update={**unknown, **no_interval})}
     false_heat = FalseHeat(images=64, share=Measured(value=0.03, low=0.01, high=0.1), labels={})

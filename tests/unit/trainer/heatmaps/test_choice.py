@@ -118,9 +118,9 @@ def test_the_layer_is_chosen_that_points_at_defects_marked_or_pasted(
 
 def test_the_scale_leaves_good_images_empty_and_is_measured(network: keras.Model, marked: Images) -> None:
     heatmaps = made(network, marked)
-    assert set(heatmaps.spec.towards) == {"good", "error", "break", "length"}
-    assert set(heatmaps.spec.against) == {"good"}, "no image has a length, so nothing is known of its absence"
-    assert heatmaps.spec.towards["error"].images == 20, "the good images that were held out"
+    assert set(heatmaps.spec.for_label) == {"good", "error", "break", "length"}
+    assert set(heatmaps.spec.against_label) == {"good"}, "no image has a length, so nothing is known of its absence"
+    assert heatmaps.spec.for_label["error"].images == 20, "the good images that were held out"
     scores = heatmaps.scores
     assert scores.false_heat
     assert scores.false_heat.share.value <= 0.12

@@ -67,9 +67,9 @@ def test_attributes_are_scaled_by_the_images_without_them() -> None:
     spec, heat = scaled(
         HeatmapSpec(method="grad-cam", layers=("features",)), recipe, truth, scores, [*map(str, range(60))]
     )
-    towards = {name: scale.images for name, scale in spec.towards.items()}
-    assert towards == {"good": 40, "error": 40, "break": 40, "length": 30}
-    assert {name: scale.images for name, scale in spec.against.items()} == {"good": 40, "length": 30}
-    assert evidence_of(0.2, towards=True) < spec.towards["length"].rare < evidence_of(0.8, towards=True)
+    for_label = {name: scale.images for name, scale in spec.for_label.items()}
+    assert for_label == {"good": 40, "error": 40, "break": 40, "length": 30}
+    assert {name: scale.images for name, scale in spec.against_label.items()} == {"good": 40, "length": 30}
+    assert evidence_of(0.2, for_label=True) < spec.for_label["length"].rare < evidence_of(0.8, for_label=True)
     assert heat
     assert heat.images == 40

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.registry import ARCHITECTURES
-from services.trainer.cli.workbench import evaluated
+from services.trainer.cli.train_and_evaluate import evaluated
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.validation import DivergedTraining, Validator
 from services.trainer.training import precision
@@ -201,7 +201,7 @@ def test_a_bundle_holds_the_proof_of_its_compiled_variant(built: Built) -> None:
     assert proof["images"] >= 35
     assert proof["changed_verdicts"] == 0
     assert proof["largest_score_difference"] < 1e-3
-    assert report["part"] == "test"
+    assert report["split"] == "test"
     assert report["verdict_accuracy"] == built.evaluation.verdict_accuracy
 
 

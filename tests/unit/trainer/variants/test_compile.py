@@ -21,6 +21,7 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.explain.network import read_network
 from shared.recipe import ImageSpec, Recipe, parse_recipe
 from shared.verdict import scores_of
+from tests.unit.trainer.recipes import FRUIT
 
 RECIPE = """
 name: strokes
@@ -29,14 +30,6 @@ image: {height: 48, width: 32}
 labels:
   good: {key: g, colour: white, role: quality}
   dark: {key: d, colour: blue, role: defect}
-"""
-
-FRUIT = """
-name: fruit
-task: exclusive
-labels:
-  apple: {key: a, colour: green, role: attribute}
-  orange: {key: o, colour: blue, role: attribute}
 """
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import Counter, Histogram
 
 from services.dashboard.frames.repository import FrameRepository
-from services.dashboard.ingest.projector import Appliers
+from services.dashboard.ingest.projector import Updaters
 from services.dashboard.lines.repository import CameraRepository, ThroughputRepository
 from services.dashboard.store.announcer import Announcer
 from services.dashboard.store.counting import Counting, fact_of_decision, fact_of_explanation, fact_of_verdict
@@ -25,7 +25,7 @@ DELAY: Final = Histogram(
 )
 
 
-class FrameAppliers:
+class FrameUpdaters:
     """Applies the messages about frames."""
 
     def __init__(
@@ -43,7 +43,7 @@ class FrameAppliers:
         self._announcer = announcer
 
     @property
-    def appliers(self) -> Appliers:
+    def updaters(self) -> Updaters:
         return {
             FrameInspected: self._apply_verdicts,
             FrameExplained: self._apply_explanations,

@@ -16,7 +16,7 @@ from pika import exceptions
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
 from shared.messaging.rabbitmq.connection import RAISED_BY_PIKA, Address, connect
 from shared.messaging.rabbitmq.parking import Origin, origin_of, put
-from shared.messaging.rabbitmq.trials import LOSSES_HEADER, Decision, Trials, digest, losses_of
+from shared.messaging.rabbitmq.trials import LOSSES_HEADER, SuspectDecision, Trials, digest, losses_of
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, DIED, Broadcast, Queue, WhenFull
 
 TURN_SECONDS: Final = 1.0
@@ -46,7 +46,7 @@ class Suspect:
     losses: int
 
 
-class Session:
+class ConsumerSession:
     """The connection and its channels. Only `ask` and `held` may be used by other threads than that of `run`."""
 
     def __init__(
@@ -176,11 +176,11 @@ class Session:
             return None
         for suspect in self._each_suspect():
             match self._trials.judge(suspect.delivery.body, suspect.losses):
-                case Decision.TRY:
+                case SuspectDecision.TRY:
                     return suspect.delivery
-                case Decision.WAIT:
+                case SuspectDecision.WAIT:
                     self._give_back(suspect)
-                case Decision.PARK:
+                case SuspectDecision.PARK:
                     self.move(suspect.delivery, suspect.source, suspect.source.parked, DIED)
         return None
 
@@ -225,7 +225,9 @@ class Session:
     def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         delivery = self._hold(channel, method, properties, body, self._queue)
         source = self._source
-        if isinstance(source, Queue) and _is_suspect(source, properties):
+        deliveries = (properties.headers or {}).get("x-delivery-count", 0)
+        # for a queue that sheds, RabbitMQ does not check whether too many readers of a message were lost
+        if isinstance(source, Queue) and source.when_full is WhenFull.SHED and deliveries > DELIVERY_LIMIT:
             self._jobs.append(lambda: self.move(delivery, source, source.suspects))
         else:
             self._arrive(delivery)
@@ -256,12 +258,6 @@ class Session:
             self._trials.survived(suspect.delivery.body)
         self._suspects.clear()
         self.held.clear()
-
-
-def _is_suspect(source: Queue, properties: Any) -> bool:
-    """Return whether too many readers of a message were lost; for a queue that sheds, RabbitMQ does not check it."""
-    sheds = source.when_full is WhenFull.SHED
-    return sheds and (properties.headers or {}).get("x-delivery-count", 0) > DELIVERY_LIMIT
 
 
 def _wake() -> None:

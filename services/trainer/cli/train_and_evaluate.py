@@ -1,4 +1,4 @@
-"""The commands that need TensorFlow or OpenVINO: train, evaluate, describe."""
+"""Train, evaluate and describe models on the command line. This module imports TensorFlow and OpenVINO."""
 
 from __future__ import annotations
 
@@ -89,7 +89,10 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     console = Console(stderr=True, markup=False, highlight=False)
     labels = [example.labels for example in spec.images.examples]
     known = [*spec.images.warnings, *coverage_warnings(spec.images.label_names, labels, spec.images.groups)]
-    for line in [*(f"left out: {line}" for line in listed(spec.images.problems)), *(f"note: {note}" for note in known)]:
+    for line in [
+        *(f"left out: {line}" for line in listed(spec.images.problems)),
+        *(f"note: {note}" for note in known),
+    ]:
         console.print(line, soft_wrap=True)
     refuse_unlearnable(spec.images.label_names, labels)
     workers = workers_of(os.environ.get(VARIABLE))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Step(StrEnum):
+class BucketLength(StrEnum):
     """The length of a bucket."""
 
     MINUTE = "minute"
@@ -17,17 +17,21 @@ class Step(StrEnum):
     @property
     def length(self) -> timedelta:
         """Return the time from the start of one bucket to the start of the next."""
-        return {Step.MINUTE: timedelta(minutes=1), Step.HOUR: timedelta(hours=1), Step.DAY: timedelta(days=1)}[self]
+        return {
+            BucketLength.MINUTE: timedelta(minutes=1),
+            BucketLength.HOUR: timedelta(hours=1),
+            BucketLength.DAY: timedelta(days=1),
+        }[self]
 
     def start(self, moment: datetime) -> datetime:
         """Return the start (UTC) of the bucket that contains a time."""
         moment = moment.astimezone(UTC)
         match self:
-            case Step.MINUTE:
+            case BucketLength.MINUTE:
                 return moment.replace(second=0, microsecond=0)
-            case Step.HOUR:
+            case BucketLength.HOUR:
                 return moment.replace(minute=0, second=0, microsecond=0)
-            case Step.DAY:
+            case BucketLength.DAY:
                 return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def stamp(self, start: datetime) -> str:
@@ -39,7 +43,7 @@ STAMPS: Final = {"minute": "%Y-%m-%dT%H%M", "hour": "%Y-%m-%dT%H", "shift": "%Y-
 """Formats of a bucket's start (UTC) in its key."""
 
 
-def starts_between(step: Step, first: datetime, last: datetime) -> list[datetime]:
+def starts_between(step: BucketLength, first: datetime, last: datetime) -> list[datetime]:
     """Return the starts of the buckets that contain any time from ``first`` to just before ``last``."""
     starts = []
     start = step.start(first)

@@ -1,4 +1,4 @@
-"""Carry out the commands: load models from folders, measure and show them. This module imports TensorFlow."""
+"""Measure and show the heatmaps of models in folders. This module imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from services.explainer.cli.marked import good_images, known_images, marked_images, random_sample, training_images
 from services.explainer.cli.requests import Request, WrongRequest, read_request
-from services.explainer.cli.showing import Exhibit, Row, draw_exhibits
+from services.explainer.cli.showing import ExplainedImage, Row, draw_side_by_side
 from shared.contracts.bundle import read_bundle_folder
 from shared.explain.cam import subject_of
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured, Subject, score_heatmaps
@@ -74,30 +74,30 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
     bundle = read_bundle_folder(model)
     subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, bundle.references)
-    exhibits = [_exhibit(read_request(word, bundle.recipe), subject) for word in images]
+    explained = [_explained(read_request(word, bundle.recipe), subject) for word in images]
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(encode(draw_exhibits(exhibits, rows, side), SUFFIXES[out.suffix]))
+    out.write_bytes(encode(draw_side_by_side(explained, rows, side), SUFFIXES[out.suffix]))
 
 
-def _exhibit(request: Request, subject: Subject) -> Exhibit:
+def _explained(request: Request, subject: Subject) -> ExplainedImage:
     recipe, image = subject.recipe, request.image
     prepared = prepare(image, recipe.image, subject.references)[np.newaxis]
     judgement = judge(recipe, subject.scores(prepared)[0])
     questions = questions_about(judgement.findings, recipe, request.labels)
-    maps = subject.probe.maps(prepared, [(0, question.output, question.towards) for question in questions])
-    layers, words = [], []
+    maps = subject.probe.maps(prepared, [(0, question.output, question.for_label) for question in questions])
+    layers, caption = [], []
     for map_, question in zip(maps, questions, strict=True):
         finding = judgement.findings[question.label.name]
         shade = shade_for(subject.spec, question, finding.score)
         heat = heat_of(map_, image.shape[0], image.shape[1], 1.0 if shade is None else shade)
         layers.append((heat.pixels, question.label.colour))
-        words.append(
+        caption.append(
             (
                 f"{'' if finding.present else 'not '}{ascii_caption(question.label.name)} {finding.score:.2f}",
                 question.label.colour,
             )
         )
-    return Exhibit(image, layers, words)
+    return ExplainedImage(image, layers, caption)
 
 
 def table_of(scores: HeatmapScores) -> str:
@@ -117,22 +117,16 @@ def table_of(scores: HeatmapScores) -> str:
         )
         shown = name.replace("|", "\\|")
         rows.append(f"| {shown} | {label.images} | {cells} | {sizes} | {trust} |")
+    if heat := scores.false_heat:
+        labels = ", ".join(f"{name} {100 * share.value:.1f} %" for name, share in heat.labels.items())
+        false_heat = (
+            f"False heat: {100 * heat.share.value:.1f} % ({100 * heat.share.low:.1f} – {100 * heat.share.high:.1f}) "
+            f"of {heat.images} good images have heat for any label ({labels})"
+        )
+    else:
+        false_heat = "False heat was not measured: no image of a good part was left out of the training."
     titles = ("label", "images", *COLUMNS, "pointing by size of the defect", "trustworthy")
-    return "\n".join(
-        [head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows, "", _false_heat(scores)]
-    )
-
-
-def _false_heat(scores: HeatmapScores) -> str:
-    """Say how often good images have heat."""
-    found = scores.false_heat
-    if found is None:
-        return "False heat was not measured: no image of a good part was left out of the training."
-    labels = ", ".join(f"{name} {100 * share.value:.1f} %" for name, share in found.labels.items())
-    return (
-        f"False heat: {100 * found.share.value:.1f} % ({100 * found.share.low:.1f} – {100 * found.share.high:.1f}) of "
-        f"{found.images} good images have heat for any label ({labels})"
-    )
+    return "\n".join([head, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *rows, "", false_heat])
 
 
 def _cell(label: LabelHeatmaps, column: str) -> str:
