@@ -24,6 +24,8 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 DETAILS: Final = {413: marked("the request body is too large: send less")}
 """Details of errors for which the framework has none."""
+OF_THE_FRAMEWORK: Final = (marked("Not Found"), marked("Method Not Allowed"))
+"""Details of errors that the framework gives."""
 
 _log = structlog.stdlib.get_logger("api")
 

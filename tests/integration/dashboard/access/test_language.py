@@ -14,7 +14,7 @@ def test_errors_are_in_the_language_of_the_request(house: House) -> None:
     path = "/api/lines/nowhere"
     assert browser.get(path).json()["detail"].startswith("there is no line 'nowhere'")
     assert browser.get(path, headers=GERMAN).json()["detail"].startswith("eine Linie 'nowhere' gibt es nicht")
-    assert browser.get("/nowhere", headers=GERMAN | PAGE).text.count("Nicht gefunden") == 2
+    assert browser.get("/nowhere", headers=GERMAN | PAGE).text.count("Nicht gefunden") == 3
     invalid = browser.get("/api/frames?limit=0", headers=GERMAN).json()
     assert invalid["errors"] == [{"where": "query.limit", "what": "mindestens 1 angeben"}]
 
