@@ -34,6 +34,7 @@ from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sight import SightWatch
 from services.camera.sources.captured_image import CapturedImage
+from services.camera.triggers.opening import open_triggers
 from shared.health import Health
 from shared.imaging.codec import Image, encode
 from shared.storage.filesystem import FilesystemStore
@@ -91,7 +92,8 @@ def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -
         sender = Sender(outbox, FilesystemStore(line.objects), reporter, line.address.open, settings.window)
         frames = FrameMaker(settings, session, outbox, NoRecorder())
         sight = SightWatch(settings, reporter.set_sight)
-        loop = CaptureLoop(Repeated(images, count), frames, outbox, sender, settings, sight)
+        triggers = open_triggers(settings, outbox.count_missed_trigger)
+        loop = CaptureLoop(Repeated(images, count), frames, outbox, sender, settings, sight, triggers)
         began = time.perf_counter()
         loop.run(Heartbeat(threading.Event(), Health(), sender.check))
         return count / (time.perf_counter() - began)

@@ -117,11 +117,11 @@ def serve_health(health: HealthCheck, settings: ServiceSettings) -> None:
         def log_message(self, format: str, *args: object) -> None:
             """Log nothing: health checks come every few seconds."""
 
-    server = HealthServer((settings.health_host, settings.health_port), Handler)
+    server = LimitedHttpServer((settings.health_host, settings.health_port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 
-class HealthServer(ThreadingHTTPServer):
+class LimitedHttpServer(ThreadingHTTPServer):
     """Serve a limited number of connections; one beyond the limit closes the oldest, so that no client can hold all."""
 
     daemon_threads = True

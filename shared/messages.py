@@ -146,6 +146,10 @@ class FrameIdentity(BaseModel):
     batch: Name | None = None
     part: Name | None = None
     captured_at: Moment
+    order: Name | None = None
+    operator: Name | None = None
+    recipe: Name | None = None
+    """The recipe that the trigger asks for: a worker of another recipe does not inspect the frame."""
 
     @property
     def session(self) -> str:
@@ -423,6 +427,10 @@ class CameraReported(Message):
     dropped: Count = Field(description="frames that neither the broker nor the outbox took")
     unreadable: Count = Field(
         0, description="images of the source that became no frames: damaged, or sent again by a frozen camera"
+    )
+    triggers: Count = Field(0, description="triggers: captured + missed; 0 of a camera that captures without triggers")
+    missed_triggers: Count = Field(
+        0, description="triggers that came while the camera was busy or away, and got no image"
     )
     waiting: Count = Field(description="frames in the outbox, not yet confirmed by the broker")
     frames_per_second: float = Field(ge=0, le=1e6)

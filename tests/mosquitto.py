@@ -1,4 +1,4 @@
-"""An MQTT broker for tests, mosquitto of the system's package, and a subscriber of it."""
+"""An MQTT broker for tests, mosquitto of the system's package, and a client of it."""
 
 from __future__ import annotations
 
@@ -74,6 +74,10 @@ class Subscriber:
 
     def until(self, enough: Callable[[list[tuple[str, dict[str, Any]]]], bool], seconds: float = 120) -> None:
         wait_until(lambda: enough(self.messages), seconds, "messages of the broker")
+
+    def publish(self, topic: str, document: str) -> None:
+        """Publish, and wait until the broker has confirmed it."""
+        self._client.publish(topic, document, 1).wait_for_publish(30)
 
     def close(self) -> None:
         self._client.disconnect()

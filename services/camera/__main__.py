@@ -7,7 +7,7 @@ from shared.shutdown import Stop, exit_on_signal
 if __name__ == "__main__":
     exit_on_signal()  # before the imports, which take seconds
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 
 from services.camera.capture_loop import CaptureLoop
@@ -22,9 +22,11 @@ from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sight import SightWatch
 from services.camera.sources.opening import open_source
+from services.camera.triggers.opening import open_triggers
 from shared.environment import read_settings
 from shared.health import Health, serve_health
 from shared.logging import configure_logging
+from shared.messages import CameraState
 from shared.messaging import open_broker
 from shared.service import run_service
 from shared.storage.opening import open_store
@@ -42,20 +44,26 @@ def main(stop: Stop) -> None:
     serve_health(health, settings)
 
     session = Session.of(settings)
-    with Outbox.of(settings, session.id) as outbox:
+    with Outbox.of(settings, session.id) as outbox, ExitStack() as opened:
         reporter = CameraReporter(session, outbox, settings.report_seconds)
         sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
         health.add_check(sender.troubles)
         heartbeat = Heartbeat(stop, health, sender.check)
         try:
-            source = open_source(settings, reporter.set_state)
+            triggers = opened.enter_context(closing(open_triggers(settings, outbox.count_missed_trigger)))
+
+            def set_state(state: CameraState, reason: str) -> None:
+                reporter.set_state(state, reason)
+                triggers.set_state(state, reason)
+
+            source = opened.enter_context(closing(open_source(settings, set_state)))
         except CameraError as error:
             sender.send_remaining(heartbeat, settings.drain_seconds, str(error))
             raise
-        with closing(source), closing(open_recorder(settings, source)) as recorder:
-            frames = FrameMaker(settings, session, outbox, recorder)
-            sight = SightWatch(settings, reporter.set_sight)
-            CaptureLoop(source, frames, outbox, sender, settings, sight).run(heartbeat)
+        recorder = opened.enter_context(closing(open_recorder(settings, source)))
+        frames = FrameMaker(settings, session, outbox, recorder)
+        sight = SightWatch(settings, reporter.set_sight)
+        CaptureLoop(source, frames, outbox, sender, settings, sight, triggers).run(heartbeat)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -12,9 +15,13 @@ from services.camera.outbox import Outbox
 from services.camera.sender import Sender
 from services.camera.settings import CameraSettings
 from services.camera.sight import SightWatch
-from services.camera.sources.captured_image import Unreadable
+from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.sources.opening import Source
+from services.camera.triggers.triggers import Triggers
 from shared.messages import CameraSight, CameraState
+
+TRIGGER_SECONDS: Final = 0.5
+"""Longest wait for a trigger before the loop beats again."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,13 +36,17 @@ class CaptureLoop:
     sender: Sender
     settings: CameraSettings
     sight: SightWatch
+    triggers: Triggers
 
     def run(self, heartbeat: Heartbeat) -> None:
         """Store each image of the source as a frame, and send the frames and the last report."""
         self.sender.start()
         drain_seconds = self.settings.drain_seconds
         try:
-            self._capture(heartbeat)
+            try:
+                self._capture(heartbeat)
+            finally:
+                self.triggers.close()  # before the last report, so that it has all triggers
         except Exception as error:
             reason = f"{type(error).__name__}: see the camera's log"
             self.sender.finish(heartbeat, drain_seconds, CameraState.FAILED, reason)
@@ -51,7 +62,8 @@ class CaptureLoop:
 
     def _capture(self, heartbeat: Heartbeat) -> None:
         captured = 0
-        for image in self.source.images(heartbeat):
+        can_wait = self.source.can_wait and not self.settings.is_triggered
+        for image in self._images(heartbeat):
             self.sender.check()
             if isinstance(image, Unreadable):
                 self.frames.count_unreadable(image)
@@ -61,11 +73,39 @@ class CaptureLoop:
                 self.frames.count_unreadable(Unreadable("the camera is frozen: it sends the same image again"))
                 continue
             # a source that can wait is never more than a window ahead of the line
-            while self.source.can_wait and not self.outbox.wait_for_room(self.settings.window, 0.5):
+            while can_wait and not self.outbox.wait_for_room(self.settings.window, 0.5):
                 self.sender.check()
                 if not heartbeat.beat():
                     return
-            self.frames.add(image)
+            if not self._add(image):
+                continue
             captured += 1
             if captured == self.settings.frames:
                 return
+
+    def _images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
+        """Yield the images of the source. A file of a triggered camera is read when a trigger has come."""
+        self.triggers.set_state(CameraState.RUNNING)
+        images = self.source.images(heartbeat)
+        if not self.settings.is_triggered or self.source.is_live:
+            yield from images
+            return
+        while heartbeat.beat():
+            if self.triggers.wait(TRIGGER_SECONDS):
+                image = next(images, None)
+                if image is None:
+                    return
+                yield image
+
+    def _add(self, image: CapturedImage) -> bool:
+        """Make a frame of an image, and return whether it became one: a triggered camera needs a trigger for it."""
+        if not self.settings.is_triggered:
+            self.frames.add(image)
+            return True
+        if image.pixels is None and image.file is None:
+            return False  # the camera is faster than this machine
+        pending = self.triggers.take(image.read_at if self.source.is_live else math.inf)
+        if pending is None:
+            return False
+        self.triggers.captured(pending, self.frames.add(image, pending.trigger))
+        return True

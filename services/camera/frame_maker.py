@@ -14,6 +14,7 @@ from services.camera.recorder import Recorder
 from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sources.captured_image import CapturedImage, Unreadable
+from services.camera.triggers.trigger import Trigger
 from shared.imaging.codec import UnreadableImage, encode, size_of
 from shared.messages import FrameCaptured, FrameIdentity
 
@@ -52,9 +53,9 @@ class FrameMaker:
             log.warning("images of the source are unreadable", reason=image.reason, unreadable=unreadable)
             self._quiet_until = now + SECONDS_BETWEEN_LOGS
 
-    def add(self, image: CapturedImage) -> None:
-        """Add an image to the outbox as the session's next frame."""
-        identity = self._session.next_identity(image.captured_at)
+    def add(self, image: CapturedImage, trigger: Trigger | None = None) -> FrameIdentity:
+        """Add an image to the outbox as the session's next frame, and return its identity."""
+        identity = self._session.next_identity(image.captured_at, trigger)
         self._captured.inc()
         try:
             frame = self._undecoded_frame(identity, image) if image.pixels is None else self._frame(identity, image)
@@ -64,6 +65,7 @@ class FrameMaker:
             added = False
         if not added:
             self._dropped.inc()
+        return identity
 
     def _frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
         """Crop, record and encode a decoded image; a file in the right encoding is sent as it is."""

@@ -25,7 +25,7 @@ from shared.messages import FrameCaptured
 from shared.messaging.port import EncodedMessage
 from shared.sqlite import Reserve, free_bytes, transaction
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS frames (
@@ -33,16 +33,18 @@ CREATE TABLE IF NOT EXISTS frames (
     routing_key TEXT NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL, broken TEXT);
 CREATE TABLE IF NOT EXISTS sessions (
     session TEXT PRIMARY KEY, captured INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
-    unreadable INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    unreadable INTEGER NOT NULL DEFAULT 0, triggers INTEGER NOT NULL DEFAULT 0,
+    missed_triggers INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
 INSERT: Final = "INSERT INTO frames (session, exchange, routing_key, checksum, body) VALUES (?, ?, ?, ?, ?)"
 COUNT: Final = """
-INSERT INTO sessions (session, captured, dropped, unreadable) VALUES (?, ?, ?, ?)
+INSERT INTO sessions (session, captured, dropped, unreadable, triggers, missed_triggers) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (session) DO UPDATE SET
-    captured = excluded.captured, dropped = excluded.dropped, unreadable = excluded.unreadable
+    captured = excluded.captured, dropped = excluded.dropped, unreadable = excluded.unreadable,
+    triggers = excluded.triggers, missed_triggers = excluded.missed_triggers
 """
 SHRINK_BYTES: Final = 64 * 1024**2
 """Size from which the file of an empty outbox is made small again."""
@@ -69,18 +71,26 @@ class OutboxFrame:
 
 @dataclass(frozen=True)
 class SessionCounts:
-    """The frames of a session: captured = confirmed + waiting + dropped. Unreadable images are no frames."""
+    """The frames of a session: captured = confirmed + waiting + dropped. Unreadable images are no frames.
+
+    Of a camera that captures for triggers: triggers = captured + missed triggers.
+    """
 
     captured: int
     dropped: int
     waiting: int
     unreadable: int = 0
+    triggers: int = 0
+    missed_triggers: int = 0
 
 
 class Outbox:
     """Hold frames in the order of their capture, and the counts of each session. Thread-safe."""
 
-    def __init__(self, path: Path, session: str, *, frames_limit: int, bytes_limit: int) -> None:
+    def __init__(
+        self, path: Path, session: str, *, frames_limit: int, bytes_limit: int, is_triggered: bool = False
+    ) -> None:
+        """Open the outbox; ``is_triggered``: each captured frame has a trigger, and is counted as one."""
         self._path = path
         self._session = session
         self._frames_limit = frames_limit
@@ -95,12 +105,14 @@ class Outbox:
         self._captured = 0
         self._dropped = 0
         self._unreadable = 0
+        self._is_triggered = is_triggered
+        self._missed_triggers = 0
         self._lock = _lock(path)
         self._reserve = Reserve(path.with_suffix(".reserve"))
         with _clear_errors(path):
             self._database = _open_with(self._reserve, path)
             self._reserve.hold()
-            self._write_if_possible(COUNT, [(session, 0, 0, 0)])
+            self._write_if_possible(COUNT, [self._count_row(0)])
             held = self._database.execute("SELECT session, length(body) FROM frames WHERE broken IS NULL").fetchall()
         self._waiting = Counter(session for session, _ in held)
         self._bytes = sum(size for _, size in held)
@@ -109,7 +121,13 @@ class Outbox:
     def of(cls, settings: CameraSettings, session: str) -> Self:
         """Open the outbox that the settings name: one for each camera of each line."""
         path = settings.outbox_folder / f"{settings.line}.{settings.name}.sqlite"
-        return cls(path, session, frames_limit=settings.outbox_frames, bytes_limit=settings.outbox_bytes)
+        return cls(
+            path,
+            session,
+            frames_limit=settings.outbox_frames,
+            bytes_limit=settings.outbox_bytes,
+            is_triggered=settings.is_triggered,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -137,8 +155,7 @@ class Outbox:
                 try:
                     with transaction(self._database):
                         self._database.execute(INSERT, row)
-                        counts = self._session, self._captured + 1, self._dropped, self._unreadable
-                        self._database.execute(COUNT, counts)
+                        self._database.execute(COUNT, self._count_row(self._captured + 1))
                 except sqlite3.OperationalError as error:
                     reason = f"the disk of the outbox fails: {error}"
                     self._out_of_room = True
@@ -165,6 +182,12 @@ class Outbox:
         """Count an image of the source that became no frame."""
         with self._changed:
             self._unreadable += 1
+            self._write_counts()
+
+    def count_missed_trigger(self) -> None:
+        """Count a trigger that got no image."""
+        with self._changed:
+            self._missed_triggers += 1
             self._write_counts()
 
     def wait_for_room(self, frames: int, seconds: float) -> bool:
@@ -240,17 +263,19 @@ class Outbox:
     def counts(self) -> SessionCounts:
         """Return the counts of this session so far."""
         with self._changed:
-            return SessionCounts(self._captured, self._dropped, self._waiting[self._session], self._unreadable)
+            _, captured, dropped, *others = self._count_row(self._captured)
+            return SessionCounts(captured, dropped, self._waiting[self._session], *others)
 
     def ended_sessions(self) -> dict[str, SessionCounts]:
         """Return the earlier sessions whose frames have all been sent since, and whose end was not reported yet."""
         with self._changed:
             rows = self._database.execute(
-                "SELECT session, captured, dropped, unreadable FROM sessions ORDER BY session"
+                "SELECT session, captured, dropped, unreadable, triggers, missed_triggers FROM sessions "
+                "ORDER BY session"
             )
             return {
-                session: SessionCounts(captured, dropped, 0, unreadable)
-                for session, captured, dropped, unreadable in rows
+                session: SessionCounts(captured, dropped, 0, *others)
+                for session, captured, dropped, *others in rows
                 if session != self._session and not self._waiting[session]
             }
 
@@ -280,7 +305,11 @@ class Outbox:
 
     def _write_counts(self) -> None:
         with suppress(sqlite3.OperationalError):  # the next successful write includes these totals
-            self._write(COUNT, [(self._session, self._captured, self._dropped, self._unreadable)])
+            self._write(COUNT, [self._count_row(self._captured)])
+
+    def _count_row(self, captured: int) -> tuple[str, int, int, int, int, int]:
+        triggers = captured + self._missed_triggers if self._is_triggered else 0
+        return self._session, captured, self._dropped, self._unreadable, triggers, self._missed_triggers
 
     def _following(self, position: int) -> int | None:
         """Return the position of the oldest unconfirmed frame after another; None if there is none."""

@@ -110,6 +110,8 @@ class CameraReporter:
             captured=counts.captured,
             dropped=counts.dropped,
             unreadable=counts.unreadable,
+            triggers=counts.triggers,
+            missed_triggers=counts.missed_triggers,
             waiting=counts.waiting,
             frames_per_second=round(frames_per_second, 2),
             at=clock(),

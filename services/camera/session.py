@@ -8,6 +8,7 @@ from typing import Self
 from ulid import ULID
 
 from services.camera.settings import CameraSettings
+from services.camera.triggers.trigger import Trigger
 from shared.messages import SEQUENCE_LIMIT, FrameIdentity, frame_id
 
 
@@ -44,8 +45,8 @@ class Session:
             frames_per_part=settings.frames_per_part,
         )
 
-    def next_identity(self, captured_at: datetime) -> FrameIdentity:
-        """Return the identity of the next frame.
+    def next_identity(self, captured_at: datetime, trigger: Trigger | None = None) -> FrameIdentity:
+        """Return the identity of the next frame; what its trigger says of the part comes before the settings.
 
         Raises:
             SessionFull: no number is left.
@@ -57,11 +58,15 @@ class Session:
         part = self._part
         if self._frames_per_part:
             part = f"{self._part_prefix}-{sequence // self._frames_per_part + 1:06d}"
+        trigger = trigger or Trigger()
         return FrameIdentity(
             frame_id=frame_id(self.id, sequence),
             line=self.line,
             camera=self.camera,
-            batch=self._batch,
-            part=part,
+            batch=trigger.batch or self._batch,
+            part=trigger.part or part,
+            order=trigger.order,
+            operator=trigger.operator,
+            recipe=trigger.recipe,
             captured_at=captured_at,
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from shared.messages import Name
-from shared.settings import ServiceSettings
+from shared.settings import ServiceSettings, split_address
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+MQTT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
 class RegionOfInterest(NamedTuple):
@@ -26,6 +29,39 @@ class Resolution(NamedTuple):
 
     width: int
     height: int
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+class MqttBroker(NamedTuple):
+    """Where an MQTT broker is, and whether its connections are encrypted."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+def parse_address(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("where to listen is HOST:PORT, such as 127.0.0.1:8090")
+    return Address(host.strip("[]"), int(port))
+
+
+def parse_mqtt(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = split_address("CAMERA_TRIGGER_MQTT", value)
+    if parts.scheme not in MQTT_PORTS or not parts.hostname:
+        raise ValueError("an MQTT broker is mqtt://HOST[:PORT], or mqtts:// where it is encrypted")
+    return MqttBroker(parts.hostname, parts.port or MQTT_PORTS[parts.scheme], parts.scheme == "mqtts")
 
 
 def parse_region(value: Any) -> Any:
@@ -142,6 +178,30 @@ class CameraSettings(ServiceSettings):
         "`AcquisitionFrameRate=20 ReverseX=true`",
     )
 
+    trigger_http: Annotated[Address | None, NoDecode, BeforeValidator(parse_address)] = Field(
+        None, description="`HOST:PORT` on which to take triggers over HTTP; unset: none"
+    )
+    trigger_mqtt: Annotated[MqttBroker | None, NoDecode, BeforeValidator(parse_mqtt)] = Field(
+        None, description="`mqtt://HOST[:PORT]` or `mqtts://…`: MQTT broker from which to take triggers; unset: none"
+    )
+    trigger_modbus: Annotated[Address | None, NoDecode, BeforeValidator(parse_address)] = Field(
+        None, description="`HOST:PORT` on which to take triggers over Modbus TCP; unset: none"
+    )
+    trigger_seconds: float = Field(
+        1, gt=0, le=60, description="a trigger whose image does not come in this time is missed"
+    )
+    trigger_delay_ms: int = Field(
+        0, ge=0, le=60_000, description="from the trigger to the image, which is the first that is read after it"
+    )
+    trigger_token: SecretStr | None = Field(
+        None, repr=False, description="bearer token of triggers over HTTP; required beyond this machine"
+    )
+    trigger_topic: str = Field(
+        "seamline", pattern=r"^[A-Za-z0-9_./-]+$", description="first part of the MQTT topics of triggers"
+    )
+    trigger_user: str | None = Field(None, description="user at the MQTT broker of triggers")
+    trigger_password: SecretStr | None = Field(None, repr=False, description="its password")
+
     frozen_seconds: float = Field(
         5, ge=0, description="time of equal images after which a live camera counts as frozen; 0: never"
     )
@@ -189,3 +249,15 @@ class CameraSettings(ServiceSettings):
     window: int = Field(64, ge=1, le=512, description="frames that may be sent to the broker without a confirm")
     report_seconds: float = Field(3, gt=0, description="time between two reports")
     drain_seconds: float = Field(5, ge=0, description="how long a stop waits for frames that are not confirmed yet")
+
+    @property
+    def is_triggered(self) -> bool:
+        """Return whether an image becomes a frame only for a trigger."""
+        return bool(self.trigger_http or self.trigger_mqtt or self.trigger_modbus)
+
+    @model_validator(mode="after")
+    def _triggers_of_a_network_need_a_token(self) -> Self:
+        beyond = self.trigger_http and self.trigger_http.host not in LOOPBACK
+        if beyond and not self.trigger_token:
+            raise ValueError("CAMERA_TRIGGER_HTTP listens beyond this machine: set CAMERA_TRIGGER_TOKEN")
+        return self

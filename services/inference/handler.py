@@ -109,10 +109,11 @@ class Inspector:
         delayed = [isinstance(content, Missing) and content.temporary for content in contents]
         with metrics.STEP_SECONDS.labels("prepare").time():
             available = [content for content, waits in zip(contents, delayed, strict=True) if not waits]
-            read = list(self._decoding.map(lambda content: _read(content, model), available))
+            present = [frame for frame, waits in zip(frames, delayed, strict=True) if not waits]
+            read = list(self._decoding.map(lambda frame, content: _read(frame, content, model), present, available))
             images = [one for one in read if not isinstance(one, Judgement)]
             return Prepared(
-                frames=[frame for frame, waits in zip(frames, delayed, strict=True) if not waits],
+                frames=present,
                 contents=available,
                 failures=[one if isinstance(one, Judgement) else None for one in read],
                 images=np.stack(images) if images else np.zeros((0, *model.recipe.image.shape), np.float32),
@@ -178,8 +179,11 @@ class Inspector:
         )
 
 
-def _read(content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judgement:
+def _read(frame: FrameCaptured, content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judgement:
     """Return an image as the network takes it, or the verdict *error*."""
+    wanted, own = frame.frame.recipe, model.recipe.name
+    if wanted and wanted != own:
+        return error_judgement(f"its trigger asks for the recipe {wanted}, and this worker has {own}")
     if isinstance(content, Missing):
         return error_judgement(f"its image is gone: {content.reason}")
     try:

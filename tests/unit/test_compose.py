@@ -27,7 +27,7 @@ SERVICES: Final = {name: service for name, service in EVERYTHING.items() if name
 DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
 EXAMPLE: Final = (ROOT / ".env.example").read_text()
 SECRETS: Final = set(re.findall(r"^([A-Z_]+)=$", EXAMPLE, re.MULTILINE))
-DEFAULTS: Final = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
+DEFAULTS: Final = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
 
 
 def _settings_of(service: str) -> type[ServiceSettings]:
@@ -116,10 +116,11 @@ def test_every_variable_of_the_set_up_is_one_of_its_settings() -> None:
     }
 
 
-def test_only_the_dashboard_and_the_gateway_are_published_and_only_on_the_given_address() -> None:
+def test_only_dashboard_gateway_and_triggers_are_published_and_only_on_the_given_address() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert list(published) == ["gateway", "dashboard"]
+    assert list(published) == ["camera", "gateway", "dashboard"]
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in published["dashboard"])
+    assert all(port.startswith("${CAMERA_BIND_ADDRESS:-127.0.0.1}:") for port in published["camera"])
     assert all(port.startswith("${GATEWAY_BIND_ADDRESS:-127.0.0.1}:") for port in published["gateway"])
     assert [name for name, network in COMPOSE["networks"].items() if not network] == ["front", "plant", "factory"]
     assert all(network == {"internal": True} for network in COMPOSE["networks"].values() if network)

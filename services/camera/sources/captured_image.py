@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -53,6 +54,8 @@ class CapturedImage:
     pixels: Image | None = None
     file: ImageFile | None = None
     problem: str = ""
+    read_at: float = field(default_factory=time.monotonic, compare=False)
+    """When it was read, by the steady clock."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str],
         source = LiveCamera(*camera, sampling, on_state, default_rate=settings.frames_per_second)
     else:
         video = open_video(settings)
-        source = Player(video, sampling, paced=settings.pace == "source", loop=settings.at_end == "loop")
+        paced = settings.pace == "source" and not settings.is_triggered
+        source = Player(video, sampling, paced=paced, loop=settings.at_end == "loop")
     if settings.roi and source.size:
         check_region(settings.roi, source.size)
     return source

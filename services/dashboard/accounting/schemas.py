@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.dashboard.ingest.watermark import Restored
+from services.dashboard.lines.repository import CameraCounts
 from services.dashboard.web.paging import Next
 
 
@@ -24,19 +25,23 @@ class Balance(BaseModel):
         description="images of the sources that became no frames: damaged, or sent again by a frozen camera; they are "
         "not among the captured frames",
     )
+    triggers: int = Field(0, description="of cameras that capture for triggers: captured + missed triggers")
+    missed_triggers: int = Field(0, description="triggers that came while a camera was busy or away")
 
     @classmethod
-    def settle(cls, *, captured: int, inspected: int, dropped: int, parked: int, unreadable: int = 0) -> Self:
+    def settle(cls, *, inspected: int, parked: int, camera: CameraCounts) -> Self:
         """Return the balance; captured frames that are not inspected, dropped or parked are in flight."""
-        settled = inspected + dropped + parked
-        captured = max(captured, settled)
+        settled = inspected + camera.dropped + parked
+        captured = max(camera.captured, settled)
         return cls(
             captured=captured,
             inspected=inspected,
-            dropped=dropped,
+            dropped=camera.dropped,
             parked=parked,
             in_flight=captured - settled,
-            unreadable=unreadable,
+            unreadable=camera.unreadable,
+            triggers=captured + camera.missed_triggers if camera.triggers else 0,
+            missed_triggers=camera.missed_triggers,
         )
 
     def __add__(self, other: Balance) -> Balance:

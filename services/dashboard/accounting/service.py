@@ -115,13 +115,10 @@ class AccountingService:
             by_hour = self._cameras.by_hour(line, camera, starts[0], end)
             counted = self._counting.buckets(line, BucketLength.HOUR, starts, f"camera={camera}")
             for start, counts in zip(starts, counted, strict=True):
-                camera_counts = by_hour.get(start, CameraCounts())
                 balance = Balance.settle(
-                    captured=camera_counts.captured,
                     inspected=counts.inspected,
-                    dropped=camera_counts.dropped,
                     parked=parked[line, camera, start],
-                    unreadable=camera_counts.unreadable,
+                    camera=by_hour.get(start, CameraCounts()),
                 )
-                if balance.captured or balance.unreadable:
+                if balance.captured or balance.unreadable or balance.missed_triggers:
                     yield HourBalance(line=line, camera=camera, start=start, **balance.model_dump())

@@ -62,6 +62,8 @@ class FrameView(BaseModel):
     camera: str
     batch: str | None
     part: str | None
+    order: str | None
+    operator: str | None
     captured_at: datetime
     verdict: Verdict
     reason: str
@@ -86,7 +88,9 @@ class FrameView(BaseModel):
         verdict, explanation = frame.verdict, frame.explanation
         identity, folder = verdict.frame, f"/api/frames/{verdict.frame.frame_id}"
         return cls(
-            **identity.model_dump(include={"frame_id", "line", "camera", "batch", "part", "captured_at"}),
+            **identity.model_dump(
+                include={"frame_id", "line", "camera", "batch", "part", "order", "operator", "captured_at"}
+            ),
             **verdict.model_dump(include={"verdict", "reason", "flagged", "recipe", "model_version", "latency_ms"}),
             inspected_at=verdict.at,
             faults=[label for label, found in verdict.findings.items() if found.fault],

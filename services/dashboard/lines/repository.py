@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from statistics import median
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, Self, TypeVar, cast
 
 from prometheus_client import Gauge
 from redis import Redis
@@ -69,16 +69,21 @@ class ReceivedMessage(Generic[M]):
 
 @dataclass(frozen=True)
 class CameraCounts:
-    """The frames that a camera captured in some time, how many of them it dropped, and its unreadable images."""
+    """The counts of a camera in some time: frames captured, of these dropped, unreadable images, and triggers."""
 
     captured: int = 0
     dropped: int = 0
     unreadable: int = 0
+    triggers: int = 0
+    missed_triggers: int = 0
+
+    @classmethod
+    def of(cls, report: CameraReported) -> Self:
+        """Return the counts of a report."""
+        return cls(**{each.name: getattr(report, each.name) for each in fields(cls)})
 
     def __add__(self, other: CameraCounts) -> CameraCounts:
-        return CameraCounts(
-            self.captured + other.captured, self.dropped + other.dropped, self.unreadable + other.unreadable
-        )
+        return CameraCounts(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
 
 class LineRepository:
@@ -122,7 +127,7 @@ class CameraRepository:
     def store(self, reports: Iterable[CameraReported]) -> None:
         """Store reports; one that is older than the stored report changes nothing."""
         for report in reports:
-            self._advance(report, report.at, CameraCounts(report.captured, report.dropped, report.unreadable))
+            self._advance(report, report.at, CameraCounts.of(report))
             arrival = self._arrival(report.at)
             arguments = [report.camera, report.session, report.captured, min(report.at, arrival).timestamp()]
             arguments += [arrival.timestamp(), int(report.state is CameraState.FINISHED), OUT_OF_ORDER_SECONDS]

@@ -51,6 +51,8 @@ class CameraView(BaseModel):
     captured: int = Field(description="frames of this run of the camera")
     dropped: int
     unreadable: int = Field(description="images of its source that became no frames in this run")
+    triggers: int = Field(description="of this run: captured + missed triggers; 0 of a camera without triggers")
+    missed_triggers: int = Field(description="triggers of this run that came while it was busy or away")
     waiting: int = Field(description="frames in the camera's outbox")
     reported_at: datetime = Field(description="by the camera's clock")
     received_at: datetime = Field(description="when the last report arrived")
@@ -165,6 +167,8 @@ class LineAccounting(BaseModel):
         description="images of the sources that became no frames: damaged, or sent again by a frozen camera; they are "
         "not among the captured frames"
     )
+    triggers: int = Field(description="of cameras that capture for triggers: captured + missed triggers")
+    missed_triggers: int = Field(description="triggers that came while a camera was busy or away, and got no image")
     parked: int | None = Field(
         description="parked by the broker, which does not say of which line; null if they may be of another line: "
         "then they count as in flight"

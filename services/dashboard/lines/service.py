@@ -303,6 +303,8 @@ class LinesService:
             error=counts.error,
             dropped=counts.dropped,
             unreadable=counts.unreadable,
+            triggers=counts.triggers,
+            missed_triggers=counts.missed_triggers,
             parked=parked,
             in_flight=max(0, counts.captured - counts.inspected - counts.dropped - (parked or 0)),
             waiting=sum(camera.message.waiting for camera in cameras),

@@ -74,6 +74,8 @@ class Counts:
     captured: int = 0
     dropped: int = 0
     unreadable: int = 0
+    triggers: int = 0
+    missed_triggers: int = 0
     part_ok: int = 0
     part_ng: int = 0
     part_not_inspected: int = 0

@@ -14,8 +14,8 @@ from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal
 from services.gateway.outputs.settings import FileSettings
 
 COLUMNS: Final = (
-    "id", "test", "line", "batch", "part", "verdict", "action", "reason", "faults", "recipe", "model_versions",
-    "missing", "captured_at", "decided_at",
+    "id", "test", "line", "batch", "order", "operator", "part", "verdict", "action", "reason", "faults", "recipe",
+    "model_versions", "missing", "captured_at", "decided_at",
 )  # fmt: skip
 
 

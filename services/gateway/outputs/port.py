@@ -71,6 +71,8 @@ class Signal(BaseModel):
     faults: tuple[LabelName, ...]
     scores: dict[LabelName, float]
     batch: Name | None
+    order: Name | None = Field(None, description="of the trigger of the first frame, as the operator")
+    operator: Name | None = None
     recipe: Name
     model_versions: tuple[Name, ...]
     frames: tuple[FrameId, ...]
@@ -96,6 +98,8 @@ class Signal(BaseModel):
             faults=decision.faults,
             scores=decision.scores,
             batch=frame.batch,
+            order=frame.order,
+            operator=frame.operator,
             recipe=decision.recipe,
             model_versions=decision.model_versions,
             frames=decision.frames,

@@ -25,6 +25,7 @@ from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sight import SightWatch
 from services.camera.sources.opening import open_source
+from services.camera.triggers.opening import open_triggers
 from shared import topology
 from shared.health import Health
 from shared.imaging.codec import decode, encode
@@ -68,7 +69,8 @@ class CameraInside:
         handler = FrameMaker(chosen, session, self.outbox, NoRecorder())
         self.stop = threading.Event()
         sight = SightWatch(chosen, reporter.set_sight)
-        self._loop = CaptureLoop(open_source(chosen, reporter.set_state), handler, self.outbox, sending, chosen, sight)
+        source, triggers = open_source(chosen, reporter.set_state), open_triggers(chosen, lambda: None)
+        self._loop = CaptureLoop(source, handler, self.outbox, sending, chosen, sight, triggers)
         self._thread = threading.Thread(target=lambda: self._loop.run(Heartbeat(self.stop, Health())), daemon=True)
 
         self._thread.start()

@@ -19,7 +19,6 @@ from services.gateway.outbox import Outbox
 from services.gateway.outputs.opening import open_output
 from services.gateway.outputs.settings import AnyOutput
 from shared.messages import PartDecided
-from tests.mosquitto import Mosquitto
 from tests.receiver import Receiver, receiving
 from tests.verdicts import Line, decision_of
 
@@ -94,14 +93,6 @@ def sending(journal: Journal) -> Iterator[Callable[..., Sending]]:
 def receiver() -> Iterator[Receiver]:
     with receiving() as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    server = Mosquitto(tmp_path_factory.mktemp("mosquitto"))
-    server.server.start()
-    yield server
-    server.server.remove()
 
 
 class Product:

@@ -141,6 +141,17 @@ def test_a_frame_that_cant_be_decoded_gets_an_error_verdict(
     assert (before.verdict, after.verdict) == (Verdict.NG, Verdict.OK)
 
 
+def test_a_frame_whose_trigger_asks_for_another_recipe_is_not_inspected(model: Model, store: AwayStore) -> None:
+    frames = [captured(number, painted("black")) for number in range(3)]
+    asked = [
+        frame.model_copy(update={"frame": frame.frame.model_copy(update={"recipe": recipe})})
+        for frame, recipe in zip(frames, ("paint", "another", None), strict=True)
+    ]
+    answers = _verdicts(_inspector(model, store)(asked))
+    assert [answer.verdict for answer in answers] == [Verdict.OK, Verdict.ERROR, Verdict.OK]
+    assert answers[1].reason == "its trigger asks for the recipe another, and this worker has paint"
+
+
 def test_a_batch_of_nothing_but_broken_images_is_answered(model: Model, store: AwayStore) -> None:
     answers = _verdicts(_inspector(model, store)([captured(0, b""), captured(1, b"x")]))
     assert [answer.verdict for answer in answers] == [Verdict.ERROR, Verdict.ERROR]

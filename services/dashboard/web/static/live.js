@@ -163,6 +163,7 @@ function showLine(line) {
   for (const row of panel.section.querySelectorAll(".alarming")) {
     row.classList.toggle("alarm", (Number(row.querySelector("dd").textContent.replace(/\D/g, "")) || 0) > 0);
   }
+  for (const row of panel.section.querySelectorAll("[data-triggers]")) row.hidden = !line.accounting.triggers;
   showGateway(panel.section.querySelector("[data-gateway]"), line);
   showParts(panel.section.querySelector("[data-parts]"), line);
   showLimits(panel, line);

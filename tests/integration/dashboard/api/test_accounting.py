@@ -28,17 +28,21 @@ def test_frames_are_accounted_for_by_camera_and_hour(client: httpx.Client, broke
     verdicts = [*left.verdicts(20), *right.verdicts(10)]
     park(broker, INFERENCE_FRAMES, [captured(left)], "the worker died of it")
     reports = [
-        left.report(captured=25, dropped=2, unreadable=7, at=HOUR + timedelta(minutes=5)),
+        left.report(
+            captured=25, dropped=2, unreadable=7, triggers=28, missed_triggers=3, at=HOUR + timedelta(minutes=5)
+        ),
         right.report(at=HOUR + timedelta(minutes=65)),
     ]
     publish(broker, *verdicts, *reports)
     soon(lambda: inspected(client) == 30)
     soon(lambda: client.get("/api/lines/line-1/accounting").json()["captured"] == 35)
+    soon(lambda: client.get("/api/lines/line-1/accounting").json()["missed_triggers"] == 3)
     soon(lambda: len(_parked(client)) == 1)
 
     account = client.get("/api/accounting", params={"line": "line-1"}).json()
     one = {"captured": 25, "inspected": 20, "dropped": 2, "parked": 1, "in_flight": 2, "unreadable": 7}
-    other = {"captured": 10, "inspected": 10, "dropped": 0, "parked": 0, "in_flight": 0, "unreadable": 0}
+    one |= {"triggers": 28, "missed_triggers": 3}
+    other = {**dict.fromkeys(one, 0), "captured": 10, "inspected": 10}
     cameras = {row["camera"]: {name: row[name] for name in one} for row in account["cameras"]}
     assert cameras == {"left": one, "right": other}
     hours = {(row["camera"], datetime.fromisoformat(row["start"])): row["captured"] for row in account["hours"]}

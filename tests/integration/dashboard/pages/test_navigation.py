@@ -157,18 +157,27 @@ def test_the_answer_to_an_action_is_in_view(page: Page, broker: Broker, store: O
         expect(page.get_by_role("alert").first).to_be_focused()
 
 
-def test_a_line_shows_that_a_camera_is_blind_and_what_it_could_not_read(page: Page, broker: Broker) -> None:
+def test_a_line_shows_that_a_camera_is_blind_what_it_could_not_read_and_its_triggers(
+    page: Page, broker: Broker
+) -> None:
     line = Line()
     reason = "it has sent the same image again and again"
-    publish(broker, *line.verdicts(20), line.report(sight=CameraSight.FROZEN, reason=reason, unreadable=1234))
+    publish(
+        broker,
+        *line.verdicts(20),
+        line.report(sight=CameraSight.FROZEN, reason=reason, unreadable=1234, triggers=25, missed_triggers=5),
+    )
     page.goto("/", wait_until="domcontentloaded")
     expect(page.locator("[data-title]").first).to_have_text("Camera blind")
     expect(page.locator(".line-state .reason").first).to_contain_text("camera camera-1 is frozen: it has sent the same")
     expect(page.locator("[data-vital=cameras]")).to_have_text("▲ 1 camera lost or blind")
     expect(page.locator("[data-cameras]")).to_contain_text("▲ frozen")
     expect(page.locator("[data-field='accounting.unreadable']")).to_have_text("1\u202f234")
+    expect(page.locator("[data-field='accounting.triggers']")).to_have_text("25")
+    expect(page.locator("[data-field='accounting.missed_triggers']")).to_have_text("5")
     page.goto("/accounting")
     expect(page.locator(".warning").first).to_contain_text("1\u202f234 images of the cameras became no frames")
+    expect(page.get_by_text("25 triggers = 20 captured + 5 missed")).to_be_visible()
 
 
 def test_a_line_shows_whether_its_cameras_are_lost(page: Page, broker: Broker) -> None:

@@ -1,0 +1,1 @@
+"""Capture an image per trigger: over HTTP, MQTT and Modbus TCP."""

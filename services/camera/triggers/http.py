@@ -1,0 +1,84 @@
+"""Take triggers over HTTP: ``POST /trigger`` is answered when the image is captured, or the trigger is missed."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Final
+
+from services.camera.errors import CameraError
+from services.camera.settings import Address
+from services.camera.triggers.trigger import LONGEST, Answer, Cause, Outcome, Refused, Trigger
+from services.camera.triggers.triggers import Triggers
+from shared.health import LimitedHttpServer
+
+PATH: Final = "/trigger"
+
+
+class HttpTriggers:
+    """An HTTP server. A request needs the content type ``application/json``: no page of another site can send that."""
+
+    def __init__(self, triggers: Triggers, address: Address, token: str) -> None:
+        """Listen; raises `CameraError`. With a token, each request needs it as its bearer token."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self._is_allowed():
+                    ready = b'{"ready":true}' if triggers.is_ready else b'{"ready":false}'
+                    self._send(HTTPStatus.OK, ready)
+
+            def do_POST(self) -> None:
+                if not self._is_allowed():
+                    return
+                length = self.headers.get("Content-Length", "0")
+                if self.headers.get_content_type() != "application/json" or not length.isdecimal():
+                    self._fail(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON with its length: a trigger, or {}")
+                    return
+                try:
+                    trigger = Trigger.read(self.rfile.read(min(int(length), LONGEST + 1)))
+                except Refused as error:
+                    self._answer(triggers.miss(Cause.REFUSED, str(error)), HTTPStatus.UNPROCESSABLE_ENTITY)
+                    return
+                self._answer(triggers.fire(trigger).result(), HTTPStatus.CONFLICT)
+
+            def _is_allowed(self) -> bool:
+                given = self.headers.get("Authorization", "").removeprefix("Bearer ").encode("latin-1", "replace")
+                if self.path != PATH:
+                    self._fail(HTTPStatus.NOT_FOUND, f"try {PATH}")
+                elif token and not hmac.compare_digest(given, token.encode()):
+                    self._fail(HTTPStatus.UNAUTHORIZED, "the bearer token is missing or wrong")
+                else:
+                    return True
+                return False
+
+            def _answer(self, answer: Answer, if_missed: HTTPStatus) -> None:
+                status = HTTPStatus.OK if answer.outcome is Outcome.CAPTURED else if_missed
+                self._send(status, answer.model_dump_json().encode())
+
+            def _fail(self, status: HTTPStatus, reason: str) -> None:
+                self._send(status, f'{{"detail":"{reason}"}}'.encode())
+
+            def _send(self, status: HTTPStatus, content: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Log nothing: a missed trigger is logged with its reason."""
+
+        try:
+            self._server = LimitedHttpServer(address, Handler)
+        except OSError as error:
+            raise CameraError(
+                f"CAMERA_TRIGGER_HTTP: can't listen on {address.host}:{address.port}: {error.strerror}"
+            ) from error
+        threading.Thread(target=self._server.serve_forever, name="triggers", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,122 @@
+"""Take triggers over MQTT: each is answered on a topic beside that of the triggers."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future
+from typing import Any, Final
+
+import structlog
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from ulid import ULID
+
+from services.camera.settings import CameraSettings, MqttBroker
+from services.camera.triggers.trigger import Answer, Cause, Refused, Trigger
+from services.camera.triggers.triggers import Triggers
+
+QOS: Final = 1
+KEEP_ALIVE: Final = 5
+"""Seconds; the broker publishes the last will when it hears nothing for one and a half times as long."""
+LONGEST_PAUSE: Final = 10
+"""Seconds between two attempts to connect, at most."""
+FAREWELL_SECONDS: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class MqttTriggers:
+    """A client of an MQTT broker, which connects again whenever the connection is lost.
+
+    The broker stores the triggers that come while the camera is away from it. They are too old to be captured: after
+    each connect the client publishes a mark to itself, and a trigger that arrives before the mark is missed.
+    """
+
+    def __init__(self, triggers: Triggers, broker: MqttBroker, settings: CameraSettings) -> None:
+        self._triggers = triggers
+        base = f"{settings.trigger_topic}/{settings.line}/{settings.name}"
+        self._trigger, self._answer, self._ready, self._mark = (
+            f"{base}/{name}" for name in ("trigger", "answer", "ready", "mark")
+        )
+        self._awaited_mark = ""
+        """The mark that has not arrived yet; empty while triggers are of the present."""
+        self._failure = ""
+        client = self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, f"seamline-{settings.line}-{settings.name}", clean_session=False
+        )
+        client.will_set(self._ready, _ready("the camera is gone"), QOS, retain=True)
+        if settings.trigger_user:
+            password = settings.trigger_password
+            client.username_pw_set(settings.trigger_user, password.get_secret_value() if password else None)
+        if broker.tls:
+            client.tls_set_context(settings.client_tls())
+        client.reconnect_delay_set(1, LONGEST_PAUSE)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: self._fail("it can't be reached")
+        client.on_disconnect = lambda _client, _data, _flags, reason, _properties: self._fail(str(reason))
+        client.on_subscribe = lambda client, *_: client.publish(self._mark, _mark(self._awaited_mark), QOS)
+        client.on_message = self._on_message
+        client.connect_async(broker.host, broker.port, KEEP_ALIVE)
+        triggers.watch(self._show)
+        client.loop_start()
+
+    def close(self) -> None:
+        """Publish that no trigger is captured any more, and disconnect."""
+        if self._client.is_connected():
+            self._client.publish(self._ready, _ready("the camera ends"), QOS, retain=True).wait_for_publish(
+                FAREWELL_SECONDS
+            )
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._fail(str(reason))
+            return
+        self._failure = ""
+        self._awaited_mark = str(ULID())
+        client.subscribe([(self._trigger, QOS), (self._mark, QOS)])
+
+    def _fail(self, reason: str) -> None:
+        if reason != self._failure:
+            log.warning("no triggers over MQTT", reason=reason)
+        self._failure = reason
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        if message.topic == self._mark:
+            if message.payload == _mark(self._awaited_mark):
+                self._awaited_mark = ""
+                self._show()
+            return
+        if message.retain:
+            log.warning("ignored a retained trigger: it is of the past", topic=message.topic)
+            return
+        try:
+            trigger = Trigger.read(message.payload)
+        except Refused as error:
+            self._publish(self._triggers.miss(Cause.REFUSED, str(error)))
+            return
+        if self._awaited_mark:
+            reason = "it came while the camera was not connected to the MQTT broker"
+            self._publish(self._triggers.miss(Cause.AWAY, reason, trigger.id))
+            return
+
+        def publish(answer: Future[Answer]) -> None:
+            self._publish(answer.result())
+
+        self._triggers.fire(trigger).add_done_callback(publish)
+
+    def _publish(self, answer: Answer) -> None:
+        self._client.publish(self._answer, answer.model_dump_json(), QOS)
+
+    def _show(self) -> None:
+        if self._client.is_connected() and not self._awaited_mark:
+            self._client.publish(self._ready, _ready(self._triggers.away), QOS, retain=True)
+
+
+def _mark(mark: str) -> bytes:
+    return json.dumps({"mark": mark}).encode()
+
+
+def _ready(reason: str) -> bytes:
+    return json.dumps({"ready": not reason, "reason": reason}).encode()

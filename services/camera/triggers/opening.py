@@ -1,0 +1,41 @@
+"""Take triggers over the protocols that the settings name. Only these are imported, with their drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.camera.settings import CameraSettings
+from services.camera.triggers.triggers import Triggers
+
+
+def open_triggers(settings: CameraSettings, count_missed: Callable[[], None]) -> Triggers:
+    """Return the triggers of a camera; they are missed until it captures.
+
+    Raises:
+        CameraError: an address is taken.
+    """
+    triggers = Triggers(
+        settings.line,
+        settings.name,
+        count_missed,
+        seconds=settings.trigger_seconds,
+        delay_seconds=settings.trigger_delay_ms / 1000,
+    )
+    try:
+        if settings.trigger_http:
+            from services.camera.triggers.http import HttpTriggers  # noqa: PLC0415
+
+            token = settings.trigger_token.get_secret_value() if settings.trigger_token else ""
+            triggers.listen(HttpTriggers(triggers, settings.trigger_http, token))
+        if settings.trigger_mqtt:
+            from services.camera.triggers.mqtt import MqttTriggers  # noqa: PLC0415
+
+            triggers.listen(MqttTriggers(triggers, settings.trigger_mqtt, settings))
+        if settings.trigger_modbus:
+            from services.camera.triggers.modbus import ModbusTriggers  # noqa: PLC0415
+
+            triggers.listen(ModbusTriggers(triggers, settings.trigger_modbus))
+    except BaseException:
+        triggers.close()
+        raise
+    return triggers

@@ -1,0 +1,177 @@
+"""Match triggers with images: triggers = captured + missed."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import structlog
+from prometheus_client import Counter
+
+from services.camera.triggers.trigger import Answer, Cause, Outcome, Trigger
+from shared.messages import CameraState, FrameIdentity
+
+TRIGGERS: Final = Counter(
+    "seamline_camera_triggers", "Triggers by what became of them: captured, missed", ["line", "camera", "outcome"]
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Takes triggers over a protocol."""
+
+    def close(self) -> None:
+        """Take no more triggers."""
+        ...
+
+
+@dataclass(eq=False)
+class Pending:
+    """A trigger that waits for its image."""
+
+    trigger: Trigger
+    at: float
+    """By the steady clock."""
+    answer: Future[Answer] = field(default_factory=Future)
+    timer: threading.Timer | None = None
+
+
+class Triggers:
+    """The triggers of a camera. Thread-safe: protocols fire them, and the capture loop takes them.
+
+    One trigger at a time waits for its image. One that comes before is missed, as one that comes while the camera is
+    away.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        camera: str,
+        count_missed: Callable[[], None],
+        *,
+        seconds: float,
+        delay_seconds: float = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Miss a trigger whose image does not come within ``seconds`` after ``delay_seconds``.
+
+        ``count_missed`` is called for each one that is missed.
+        """
+        self._names = line, camera
+        self._count_missed = count_missed
+        self._seconds = seconds
+        self._delay_seconds = delay_seconds
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._pending: Pending | None = None
+        self._away = "the camera starts"
+        self._watchers: list[Callable[[], None]] = []
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Take triggers over a further protocol, until `close`."""
+        self._listeners.append(listener)
+        for outcome in Outcome:
+            TRIGGERS.labels(*self._names, outcome.value)  # so that the first missed one is an increase
+
+    def close(self) -> None:
+        """Miss the trigger that waits, and take no more."""
+        self.set_state(CameraState.FINISHED)
+        while self._listeners:
+            self._listeners.pop().close()
+
+    # ── for the protocols ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def away(self) -> str:
+        """Return why the camera can't capture; empty if it can."""
+        return self._away
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether a trigger would get the next image."""
+        return not self._away and self._pending is None
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` whenever `away` has changed."""
+        self._watchers.append(watcher)
+
+    def fire(self, trigger: Trigger) -> Future[Answer]:
+        """Capture the next image for a trigger; the future is done when that has happened, or when it is missed."""
+        with self._changed:
+            if not self._away and self._pending is None:
+                pending = self._pending = Pending(trigger, self._clock())
+                pending.timer = threading.Timer(self._delay_seconds + self._seconds, self._expire, (pending,))
+                pending.timer.daemon = True
+                pending.timer.start()
+                self._changed.notify_all()
+                return pending.answer
+            away = self._away
+        answer = Future[Answer]()
+        busy = "the image of the trigger before has not come yet"
+        answer.set_result(self.miss(Cause.AWAY if away else Cause.BUSY, away or busy, trigger.id))
+        return answer
+
+    def miss(self, cause: Cause, reason: str, trigger_id: str | None = None) -> Answer:
+        """Count a missed trigger, and return its answer."""
+        self._count_missed()
+        TRIGGERS.labels(*self._names, Outcome.MISSED.value).inc()
+        log.warning("missed a trigger", cause=cause.value, reason=reason, trigger=trigger_id)
+        return Answer(id=trigger_id, outcome=Outcome.MISSED, cause=cause, reason=reason)
+
+    # ── for the capture loop ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_state(self, state: CameraState, reason: str = "") -> None:
+        """Note whether the camera can capture; a trigger that waits while it can't is missed."""
+        away = "" if state is CameraState.RUNNING else f"the camera is {state.value}{': ' * bool(reason)}{reason}"
+        with self._changed:
+            if away == self._away:
+                return
+            self._away = away
+            pending, self._pending = (self._pending, None) if away else (None, self._pending)
+        if pending:
+            self._answer(pending, self.miss(Cause.AWAY, away, pending.trigger.id))
+        for watcher in self._watchers:
+            watcher()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a trigger, and return whether there is one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._pending is not None, seconds)
+
+    def take(self, read_at: float = math.inf) -> Pending | None:
+        """Return the trigger that an image is for; None: there is none, or it came after the image.
+
+        Args:
+            read_at: when the image was read, by the steady clock; infinite if it is read for the trigger.
+        """
+        with self._changed:
+            pending = self._pending
+            if pending is None or read_at < pending.at + self._delay_seconds:
+                return None
+            self._pending = None
+            return pending
+
+    def captured(self, pending: Pending, frame: FrameIdentity) -> None:
+        """Answer a trigger whose image is a frame."""
+        TRIGGERS.labels(*self._names, Outcome.CAPTURED.value).inc()
+        self._answer(pending, Answer.captured(pending.trigger, frame))
+
+    def _expire(self, pending: Pending) -> None:
+        with self._changed:
+            if self._pending is not pending:
+                return
+            self._pending = None
+        reason = f"no image came within {self._seconds:g} s"
+        self._answer(pending, self.miss(Cause.LATE, reason, pending.trigger.id))
+
+    def _answer(self, pending: Pending, answer: Answer) -> None:
+        if pending.timer:
+            pending.timer.cancel()
+        pending.answer.set_result(answer)

@@ -1,0 +1,227 @@
+"""A camera process that captures for triggers: HTTP, MQTT and Modbus TCP with real clients."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pymodbus.client import ModbusTcpClient
+
+from services.camera.triggers.modbus import (
+    ANSWERED,
+    CAPTURED,
+    FRAME,
+    FRAME_LENGTH,
+    MISSED,
+    MISSES,
+    READY,
+    TEXT,
+    TRIGGER,
+)
+from shared.imaging.codec import decode
+from shared.messaging.port import Broker
+from shared.modbus import text_of, text_registers
+from tests.broker_address import BrokerAddress
+from tests.camera_process import CameraProcess, Line, StartCamera
+from tests.camera_videos import number_of, write_images
+from tests.mosquitto import PASSWORD, USER, Mosquitto
+from tests.processes import free_port, wait_until
+from tests.web_cameras import WebCamera, jpeg, multipart
+
+embedded = pytest.mark.parametrize("broker_address", ["sqlite"], indirect=True)
+TOKEN = "a token of the tests"
+
+
+def environment(address: BrokerAddress, source: Path | str, **settings: str) -> dict[str, str]:
+    triggers = {f"CAMERA_TRIGGER_{name}": value for name, value in settings.items()}
+    return {**address.environment("CAMERA_"), "CAMERA_SOURCE": str(source), "CAMERA_TRIGGER_SECONDS": "60", **triggers}
+
+
+class Http:
+    """A client that sends triggers."""
+
+    def __init__(self, port: int) -> None:
+        self._address = f"http://127.0.0.1:{port}/trigger"
+        self._headers = {"Authorization": f"Bearer {TOKEN}"}
+        wait_until(self._is_ready, 120, "the camera to be ready")
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.ready
+        except httpx.TransportError:
+            return False
+
+    @property
+    def ready(self) -> bool:
+        answer: dict[str, bool] = httpx.get(self._address, headers=self._headers).json()
+        return answer["ready"]
+
+    def fire(self, document: str = "{}", **headers: str) -> httpx.Response:
+        chosen = {"Content-Type": "application/json", **self._headers, **headers}
+        return httpx.post(self._address, content=document, headers=chosen, timeout=120)
+
+
+@embedded
+def test_a_trigger_over_each_protocol_is_a_frame_with_what_the_trigger_says(
+    tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera, mosquitto: Mosquitto
+) -> None:
+    write_images(tmp_path / "images", [f"{number}.png" for number in range(20)])
+    web, modbus = free_port(), free_port()
+    camera = start_camera(
+        environment(
+            broker_address,
+            tmp_path / "images",
+            HTTP=f"127.0.0.1:{web}",
+            TOKEN=TOKEN,
+            MQTT=f"mqtt://127.0.0.1:{mosquitto.port}",
+            USER=USER,
+            PASSWORD=PASSWORD,
+            TOPIC="plant/all",
+            MODBUS=f"127.0.0.1:{modbus}",
+        )
+    )
+    line, http = Line(broker), Http(web)
+
+    answers = [http.fire('{"part": "p-1", "batch": "b-1", "operator": "eva"}').json()]
+
+    base = "plant/all/line-1/camera-1"
+    with mosquitto.subscriber(f"{base}/#") as plant:
+        plant.until(lambda told: (f"{base}/ready", {"ready": True, "reason": ""}) in told)
+        plant.publish(f"{base}/trigger", '{"id": "17", "part": "p-2", "recipe": "seam"}')
+        plant.until(lambda told: any(topic == f"{base}/answer" for topic, _ in told))
+        answers += [answer for topic, answer in plant.messages if topic == f"{base}/answer"]
+    assert answers[1]["id"] == "17"
+
+    plc = ModbusTcpClient("127.0.0.1", port=modbus)
+    assert plc.connect()
+    plc.write_registers(0, text_registers("p-3", TEXT))
+    plc.write_registers(2 * TEXT, text_registers("order-5", TEXT))
+    assert plc.read_discrete_inputs(0, count=4).bits[READY]
+    plc.write_coil(TRIGGER, True)
+    wait_until(lambda: plc.read_discrete_inputs(0, count=4).bits[ANSWERED], 60, "the answer")
+    assert plc.read_discrete_inputs(0, count=4).bits[CAPTURED]
+    answers.append({"frame_id": text_of(plc.read_input_registers(FRAME, count=FRAME_LENGTH).registers)})
+    plc.write_coil(TRIGGER, False)
+    assert not plc.read_discrete_inputs(0, count=4).bits[ANSWERED]
+    plc.write_registers(0, text_registers("not a name", TEXT))
+    plc.write_coil(TRIGGER, True)
+    wait_until(lambda: plc.read_discrete_inputs(0, count=4).bits[MISSED], 60, "the refusal")
+    assert plc.read_input_registers(MISSES, count=2).registers == [0, 1]
+    plc.close()
+
+    refused = http.fire('{"part": "not a name"}')
+    assert (refused.status_code, refused.json()["cause"]) == (422, "refused")
+    assert http.fire(Authorization="Bearer another").status_code == 401
+    assert http.fire(**{"Content-Type": "text/plain"}).status_code == 415
+
+    line.take_until(lambda: len(line.frames) == 3)
+    assert camera.stop() == 0
+    line.take_until_finished()
+    frames = [captured.frame for captured in line.frames]
+    assert [frame.frame_id for frame in frames] == [answer["frame_id"] for answer in answers]
+    assert [number_of(decode(captured.image)) for captured in line.frames] == [0, 1, 2]
+    assert [(frame.part, frame.batch, frame.order, frame.operator, frame.recipe) for frame in frames] == [
+        ("p-1", "b-1", None, "eva", None),
+        ("p-2", None, None, None, "seam"),
+        ("p-3", None, "order-5", None, None),
+    ]
+    (report,) = line.finished.values()
+    assert (report.triggers, report.captured, report.missed_triggers) == (5, 3, 2)
+
+
+class Released:
+    """Motion JPEG that sends a further image whenever the test releases one, and ends when it is told to."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._released = 1
+        self._ended = False
+
+    def release(self) -> None:
+        with self._changed:
+            self._released += 1
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def parts(self) -> Iterator[bytes]:
+        sent = 0
+        while True:
+            with self._changed:
+                while not self._ended and self._released == sent:
+                    self._changed.wait()
+                if self._ended:
+                    return
+                sent += 1
+            yield jpeg(sent)
+
+
+@embedded
+def test_a_trigger_while_a_camera_is_busy_or_away_is_missed_and_counted(
+    broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
+) -> None:
+    images, port, answers = Released(), free_port(), list[dict[str, Any]]()
+    with WebCamera(multipart(images.parts)) as web:
+        camera = start_camera(
+            environment(broker_address, web.address(), HTTP=f"127.0.0.1:{port}", TOKEN=TOKEN),
+            {"CAMERA_SILENCE_SECONDS": "600"},
+        )
+        line, http = Line(broker), Http(port)
+        waits = threading.Thread(target=lambda: answers.append(http.fire('{"part": "p-1"}').json()))
+        waits.start()
+        wait_until(lambda: not http.ready, 60, "the trigger to wait for its image")
+        busy = http.fire('{"part": "p-2"}')
+        assert (busy.status_code, busy.json()["cause"]) == (409, "busy")
+        images.release()
+        waits.join(60)
+        assert (answers[0]["outcome"], answers[0]["part"]) == ("captured", "p-1")
+        images.end()
+        line.take_until(lambda: line.last_report is not None and line.last_report.state == "reconnecting")
+        away = http.fire('{"part": "p-3"}')
+        assert (away.status_code, away.json()["cause"]) == (409, "away")
+        assert "reconnecting" in away.json()["reason"]
+        line.take_until(lambda: line.last_report is not None and line.last_report.triggers == 3)
+        report = line.last_report
+        assert report is not None
+        assert (report.captured, report.missed_triggers, report.unreadable) == (1, 2, 0)
+        assert [captured.frame.part for captured in line.frames] == ["p-1"]
+        camera.kill()
+
+
+@embedded
+def test_a_trigger_that_the_mqtt_broker_stored_while_the_camera_was_away_is_missed(
+    tmp_path: Path, broker_address: BrokerAddress, start_camera: StartCamera, mosquitto: Mosquitto
+) -> None:
+    write_images(tmp_path / "images", [f"{number}.png" for number in range(5)])
+    settings = environment(
+        broker_address,
+        tmp_path / "images",
+        MQTT=f"mqtt://127.0.0.1:{mosquitto.port}",
+        USER=USER,
+        PASSWORD=PASSWORD,
+        TOPIC="plant/away",
+    )
+    base = "plant/away/line-1/camera-1"
+    ready = (f"{base}/ready", {"ready": True, "reason": ""})
+    with mosquitto.subscriber(f"{base}/#") as plant:
+        first: CameraProcess = start_camera(settings)
+        plant.until(lambda told: ready in told, 120)
+        assert first.stop() == 0
+        plant.until(lambda told: told[-1] == (f"{base}/ready", {"ready": False, "reason": "the camera ends"}))
+        plant.publish(f"{base}/trigger", json.dumps({"id": "while it was away"}))
+        start_camera(settings)
+        plant.until(lambda told: told.count(ready) == 2, 120)
+        plant.publish(f"{base}/trigger", json.dumps({"id": "while it is here"}))
+        plant.until(lambda told: sum(topic == f"{base}/answer" for topic, _ in told) == 2)
+    answers = [
+        (told["id"], told["outcome"], told["cause"]) for topic, told in plant.messages if topic == f"{base}/answer"
+    ]
+    assert answers == [("while it was away", "missed", "away"), ("while it is here", "captured", None)]
