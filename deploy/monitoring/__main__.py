@@ -111,9 +111,55 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "cps",
         ),
         Panel(
+            "Triggers",
+            {
+                "{{line}} {{camera}} {{outcome}}": "sum by (line, camera, outcome) "
+                f"(rate(seamline_camera_triggers_total{{{LINE}}}[5m]))"
+            },
+            "cps",
+        ),
+        Panel(
             "Parked messages and suspects",
             {"{{queue}}": 'sum by (queue) (rabbitmq_detailed_queue_messages_ready{queue=~".+\\\\.(parked|suspects)"})'},
             red_from=1,
+        ),
+    ],
+    "Factory": [
+        Panel(
+            "Capture to decision",
+            {
+                f"{{{{line}}}} {share} %": f"histogram_quantile({share / 100}, sum by (line, le) "
+                f"(rate(seamline_gateway_decision_seconds_bucket{{{LINE}}}[5m])))"
+                for share in (50, 99)
+            },
+            "s",
+        ),
+        Panel(
+            "Parts not inspected",
+            {
+                "{{line}}": f'sum by (line) (rate(seamline_gateway_parts_total{{{LINE}, verdict="not_inspected"}}[5m]))'
+                f" / sum by (line) (rate(seamline_gateway_parts_total{{{LINE}}}[5m]))"
+            },
+            "percentunit",
+            red_from=0.01,
+        ),
+        Panel("Parts not decided yet", {"{{instance}}": "seamline_gateway_pending_parts"}),
+        Panel(
+            "Signals",
+            {
+                "{{line}} {{output}} {{outcome}}": "sum by (line, output, outcome) "
+                f"(rate(seamline_gateway_signals_total{{{LINE}}}[5m]))"
+            },
+            "cps",
+        ),
+        Panel("Outputs that fail", {"{{line}} {{output}}": f"seamline_gateway_output_up{{{LINE}}} == 0"}),
+        Panel(
+            "Late frames and repeated verdicts",
+            {
+                "{{line}} late": f"rate(seamline_gateway_late_frames_total{{{LINE}}}[5m])",
+                "{{instance}} repeated": "rate(seamline_gateway_repeated_verdicts_total[5m])",
+            },
+            "cps",
         ),
     ],
     "Workers": [
