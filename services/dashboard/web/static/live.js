@@ -357,7 +357,9 @@ function show(image, frame) {
 
 async function showHero(panel, frame) {
   const hero = panel.section.querySelector("[data-hero]");
+  panel.hero = frame;
   const labels = await labelsOf(frame.recipe, frame.model_version);
+  if (panel.hero !== frame) return; // a newer one is shown meanwhile
   hero.hidden = false;
   panel.section.querySelector("[data-none]").hidden = true;
   hero.dataset.frame = frame.frame_id;

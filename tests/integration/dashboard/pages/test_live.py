@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from services.dashboard.settings import DashboardSettings
 from shared.contracts.live import LiveFrame, LiveImage, live_key
@@ -58,6 +58,31 @@ def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, stor
     expect(page.locator("[data-field='accounting.ng']")).to_have_text("1")
     expect(page.locator("[data-rates] tr", has_text="break")).to_contain_text("1 of 2")
     expect(page.locator("[data-chart] svg")).to_be_visible()
+
+
+def test_a_newer_defect_is_not_replaced_by_an_older_one_that_loads_longer(
+    page: Page, broker: Broker, store: ObjectStore
+) -> None:
+    for version in ("model-1", "model-2"):
+        put_model(store, version)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/models/seam/versions/model-1", hold)
+    page.goto("/")
+    line = Line()
+    older, newer = line.verdict("break"), line.verdict("error", model_version="model-2")
+    publish(broker, older)
+    expect(page.locator("section.line .line-state")).to_contain_text("NG")
+    publish(broker, newer)
+    hero = page.locator("[data-hero]")
+    expect(hero).to_have_attribute("data-frame", newer.frame.frame_id)
+    with page.expect_response("**/api/models/seam/versions/model-1"):
+        held.pop().continue_()
+    expect(page.locator("[data-strip] a")).to_have_attribute("href", f"/frames/{older.frame.frame_id}")
+    expect(hero).to_have_attribute("data-frame", newer.frame.frame_id)
 
 
 def test_the_gate_opens_for_an_ng_part_and_an_output_is_tested(page: Page, broker: Broker) -> None:
