@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from services.explainer.models import Model
 from shared.contracts.bundle import Bundle, BundleError
+from shared.engines.bundled_references import references_of
 from shared.explain.cam import GradientProbe
 from shared.explain.network import by_openvino, read_network
 
@@ -45,4 +46,4 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
     probe = GradientProbe(network, spec.layers, spec.method, partial(by_openvino, threads=threads))
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
     _log.info("explaining with model", version=bundle.version, heatmaps=spec.in_words)
-    return Model(bundle.version, bundle.recipe, spec, probe, bundle.references)
+    return Model(bundle.version, bundle.recipe, spec, probe, references_of(bundle))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shared.contracts.bundle import KERAS, VARIANT_FILES, Bundle, BundleError, Variant, fastest_variant
 from shared.engines.batch_check import SAME_SCORE, moved_by_neighbours, noise
+from shared.engines.bundled_references import references_of
 from shared.engines.port import Engine, EngineError, Images, Logits
 from shared.imaging.codec import Image
 from shared.imaging.preprocessing import prepare
@@ -91,7 +92,7 @@ def load_model(
         BundleError: the bundle lacks what the engine needs, or the variant that was requested.
         EngineError: the network can't be loaded, or its outputs do not match the recipe.
     """
-    chosen, references = _variant_of(bundle, kind, variant), bundle.references
+    chosen, references = _variant_of(bundle, kind, variant), references_of(bundle)
     try:
         engine = _open_proven(bundle, chosen, threads, largest_batch)
     except EngineError as error:

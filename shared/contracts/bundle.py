@@ -12,13 +12,11 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from shared.imaging.references import References, ReferencesError
 from shared.messages import Name
 from shared.recipe import ExplanationMethod, Recipe, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -177,20 +175,6 @@ class Bundle:
     def version(self) -> str:
         """Return the model version."""
         return self.manifest.version
-
-    @cached_property
-    def references(self) -> References | None:
-        """Return the reference images that images are compared with; None if the recipe has none.
-
-        Raises:
-            BundleError: they are missing, changed, or not those of the recipe.
-        """
-        if self.recipe.image.reference is None:
-            return None
-        try:
-            return References.read(self.file(REFERENCES), self.recipe.image)
-        except ReferencesError as error:
-            raise BundleError(f"model {self.version}: {error}") from error
 
     def file(self, name: str) -> bytes:
         """Return the content of a file.

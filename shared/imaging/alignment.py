@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.recipe import Motion
-
 SIDE: Final = 160
 """Pixels of the longer side at which images are aligned, at most; the result is finer than a pixel."""
 SOFTNESS: Final = 1.0
@@ -44,12 +42,17 @@ class Alignment:
     """Share of the image that the reference covers."""
 
 
-def align(image: Grey, reference: Grey, motion: Motion) -> Alignment:
+def align(image: Grey, reference: Grey, motion: str) -> Alignment:
     """Find how a reference lies on an image of the same size.
 
     The shift is found by phase correlation, whatever its size, and refined together with the rest of the motion by
     maximising the correlation (Evangelidis and Psarakis 2008, doi 10.1109/TPAMI.2008.113). Brightness and contrast of
     the two may differ. The best of no motion, the shift and the refined motion is returned.
+
+    Args:
+        image: of the part.
+        reference: of a good part.
+        motion: one of `MOTIONS`, or ``none``.
     """
     height, width = image.shape
     scale = min(1.0, SIDE / max(height, width))

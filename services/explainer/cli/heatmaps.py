@@ -13,6 +13,7 @@ from services.explainer.cli.marked import good_images, known_images, marked_imag
 from services.explainer.cli.requests import Request, WrongRequest, read_request
 from services.explainer.cli.showing import ExplainedImage, Row, draw_side_by_side
 from shared.contracts.bundle import read_bundle_folder
+from shared.engines.bundled_references import references_of
 from shared.explain.cam import subject_of
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured, Subject, score_heatmaps
 from shared.explain.network import read_network
@@ -50,7 +51,7 @@ def score(
     for version, bundle in bundles.items():
         marked = random_sample(marked_images(data, bundle.recipe, learned), images, seed)
         good = good_images(data, bundle.recipe, known)
-        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, bundle.references)
+        subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, references_of(bundle))
         found[version] = score_heatmaps(subject, marked, good, most=most, most_curves=curves, seed=seed)
     return found
 
@@ -73,7 +74,7 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
     if out.suffix not in SUFFIXES:
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
     bundle = read_bundle_folder(model)
-    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, bundle.references)
+    subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, references_of(bundle))
     explained = [_explained(read_request(word, bundle.recipe), subject) for word in images]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(encode(draw_side_by_side(explained, rows, side), SUFFIXES[out.suffix]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from shared.contracts.bundle import Bundle
 from shared.datasets.reading import read_dataset
+from shared.engines.bundled_references import references_of
 from shared.explain.masks import MarkedImage, masks_of
 from shared.messages import Verdict
 from shared.recipe import Recipe
@@ -87,4 +88,5 @@ def known_images(bundle: Bundle) -> frozenset[str]:
 def _names(bundle: Bundle, tables: Sequence[str]) -> frozenset[str]:
     contents = (bundle.files.get(table, b"").decode() for table in tables)
     listed = (row.get("name", "") for content in contents for row in csv.DictReader(io.StringIO(content)))
-    return frozenset(listed).union(bundle.references.names if bundle.references else ())
+    references = references_of(bundle)
+    return frozenset(listed).union(references.names if references else ())

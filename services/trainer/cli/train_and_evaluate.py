@@ -50,6 +50,7 @@ from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import listed
+from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
 from shared.intervals import Interval
 from shared.recipe import ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
@@ -164,7 +165,7 @@ def evaluated(
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:
         ungrouped = replace(dataset, warnings=())  # nothing is split here
-        dataset, store = decode_images(ungrouped, recipe.image, Path(scratch), on_problem, bundle.references)
+        dataset, store = decode_images(ungrouped, recipe.image, Path(scratch), on_problem, references_of(bundle))
         rows = np.arange(len(dataset.examples))
         scores = scores_of(engine_logits(engine, store, rows), recipe.task)
         learned = learned_by(bundle, dataset.examples, store.digest)

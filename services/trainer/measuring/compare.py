@@ -37,6 +37,7 @@ from shared.contracts.bundle import (
     read_bundle,
 )
 from shared.contracts.scores import as_array, read_scores
+from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import EngineError, Logits
 from shared.imaging.preprocessing import prepare
@@ -219,14 +220,14 @@ def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> lis
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
         with ExitStack() as stack:
-            engines = []
+            engines, golden = [], [references_of(bundle) for bundle in bundles]
             for bundle in bundles:
                 network, weights = (bundle.file(name) for name in VARIANT_FILES[fastest_variant(bundle)])
                 engines.append(stack.enter_context(closing(OpenVinoEngine(network, weights))))
             for start in range(0, len(test.images), BATCH):
                 images = test.read(store, slice(start, start + BATCH))
-                for bundle, engine, batches in zip(bundles, engines, logits, strict=True):
-                    prepared = np.stack([prepare(image, bundle.recipe.image, bundle.references) for image in images])
+                for bundle, engine, references, batches in zip(bundles, engines, golden, logits, strict=True):
+                    prepared = np.stack([prepare(image, bundle.recipe.image, references) for image in images])
                     batches.append(engine.logits(prepared))
     except (EngineError, BundleError, NotAligned) as error:
         raise NotComparable(str(error)) from error
