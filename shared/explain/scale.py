@@ -6,13 +6,15 @@ where one of a thousand has. So a good image has an empty heatmap in 95 of 100 c
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.contracts.bundle import RARE, RAREST, HeatmapSpec, HeatScale
-from shared.explain.targets import Question
+
+if TYPE_CHECKING:
+    from shared.explain.targets import Question
 
 SMALLEST_SCORE: Final = 1e-6
 """Scores nearer to 0 or 1 count as this near: a float32 can't be nearer to 1."""
