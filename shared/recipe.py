@@ -300,6 +300,12 @@ class Recipe(_Section):
         lt=1,
         description="share of NG parts on the line; give it if the share among the labelled images differs",
     )
+    good_by: dict[LabelName, bool] | None = Field(
+        None,
+        max_length=MOST_LABELS,
+        description="of a model that learns from good images alone: the labels of its images, with the value that a "
+        "good part has; its own label is true of every other image",
+    )
 
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:
@@ -316,6 +322,10 @@ class Recipe(_Section):
                     )
         if self.task is Task.EXCLUSIVE and len(self.labels) < 2:
             raise ValueError("an exclusive recipe chooses between labels: name at least two")
+        if self.good_by is not None and (
+            self.task is Task.EXCLUSIVE or [label.role for label in self.labels] != [LabelRole.DEFECT]
+        ):
+            raise ValueError("good_by belongs to a multi-label recipe with one label, a defect: remove the others")
         return self
 
     @property

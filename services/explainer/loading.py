@@ -12,8 +12,8 @@ import tensorflow as tf
 from services.explainer.models import Model
 from shared.contracts.bundle import Bundle, BundleError
 from shared.engines.bundled_references import references_of
-from shared.explain.cam import GradientProbe
 from shared.explain.network import by_openvino, read_network
+from shared.explain.probes import probe_of
 
 _log = structlog.stdlib.get_logger("model")
 
@@ -43,7 +43,7 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
             f"and its recipe asks for {(labels,)} of {expected}"
         )
     spec = bundle.manifest.heatmaps
-    probe = GradientProbe(network, spec.layers, spec.method, partial(by_openvino, threads=threads))
+    probe = probe_of(network, spec, partial(by_openvino, threads=threads))
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
     _log.info("explaining with model", version=bundle.version, heatmaps=spec.in_words)
     return Model(bundle.version, bundle.recipe, spec, probe, references_of(bundle))

@@ -13,7 +13,7 @@ import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -106,12 +106,16 @@ class HeatScale(BaseModel):
     rarest: float = Field(description="evidence of rarity 0.001, extrapolated: from it on, the peak is 255")
 
 
+DISTANCE: Final[Literal["distance"]] = "distance"
+"""The method whose map is the output of a layer of the network: how far each place is from anything good."""
+
+
 class HeatmapSpec(BaseModel):
     """How the heatmaps of a model are computed and scaled."""
 
     model_config = ConfigDict(frozen=True)
 
-    method: ExplanationMethod
+    method: ExplanationMethod | Literal["distance"]
     layers: tuple[str, ...] = Field(
         min_length=1, description="the layers whose features heatmaps are computed from, the earliest first"
     )

@@ -22,6 +22,8 @@ class OperatingPointName(StrEnum):
     FEW_FALSE_REJECTS = "few-false-rejects"
     LEAST_COST = "least-cost"
     """Only if the recipe has a defect rate."""
+    ALLOWED_OVERKILL = "allowed-overkill"
+    """Only of a model that learned from good images alone."""
 
 
 MEANINGS: Final = {
@@ -31,6 +33,7 @@ MEANINGS: Final = {
     ),
     OperatingPointName.FEW_FALSE_REJECTS: marked("the fewest escapes with at most 2 % overkill"),
     OperatingPointName.LEAST_COST: marked("the least cost, by the recipe's costs and defect rate"),
+    OperatingPointName.ALLOWED_OVERKILL: marked("the overkill that is allowed, 5 % by default (good images alone)"),
 }
 """What the thresholds of each operating point are chosen for, in words."""
 

@@ -99,6 +99,14 @@ class TrainingOptions(BaseModel):
         description="what the thresholds are chosen for; None for least-cost if the recipe has a defect rate, else "
         "balanced",
     )
+    good_only: bool | None = Field(
+        None,
+        description="learn from images of good parts alone; None: while fewer than 5 images show an NG part, and the "
+        "architecture is the default",
+    )
+    overkill: float = Field(
+        0.05, gt=0, le=0.5, description="share of good parts that a model of good images alone may call NG"
+    )
     variants: tuple[Variant, ...] = Field((Variant.FP32, Variant.INT8), description="of the network, for inference")
     mistakes: int = Field(12, ge=0, le=100, description="worst mistakes on the test split, stored with images")
     report: bool = Field(True, description="store report.html with the model")

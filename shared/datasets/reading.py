@@ -10,10 +10,11 @@ from typing import Final
 from shared.datasets.annotations import Annotations, dataset_of_annotations
 from shared.datasets.archive import unpacked
 from shared.datasets.formats import class_folders, class_table, coco, cvat, datumaro, label_studio, voc, yolo
+from shared.datasets.good_only import good_only
 from shared.datasets.labelled_images import Dataset, OnProblem, find_tables, other_tables, read_tables
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError
-from shared.recipe import Task
+from shared.recipe import Recipe, Task
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,12 @@ SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
 
 
 def read_dataset(
-    source: Path, label_names: Sequence[str] = (), *, task: Task | None = None, on_problem: OnProblem = "stop"
+    source: Path,
+    label_names: Sequence[str] = (),
+    *,
+    task: Task | None = None,
+    on_problem: OnProblem = "stop",
+    all_good: bool = False,
 ) -> Dataset:
     """Read labelled images. The images are not opened, except where their size is needed for masks.
 
@@ -49,6 +55,7 @@ def read_dataset(
         label_names: the labels of the recipe, in its order; empty for those of the data.
         task: exclusive: exactly one label of each image must be true; None: as the data says.
         on_problem: what happens to a wrong row.
+        all_good: read images without labels as images of good parts, with the label ``good``.
 
     Raises:
         DatasetError: there is nothing to read, a label of the recipe is missing, no image is left, or (``stop``) a row
@@ -68,12 +75,21 @@ def read_dataset(
         tables = [] if found else [path for path in other_tables(folder) if only in (None, path)]
     if found is None and not tables:
         paths = class_folders.find_class_folders(folder) if only is None else []
+        if not paths and all_good and only is None:
+            return dataset_of_annotations(class_folders.read_good_images(folder), folder, on_problem=on_problem)
         if not paths:
             raise DatasetError([nothing_known(folder, only)])
         found = class_folders.read_class_folders(paths, folder)
     if found is None:
         return read_tables(folder, tables, label_names, task=task, on_problem=on_problem)
     return dataset_of_annotations(found, folder, label_names, task=task, on_problem=on_problem)
+
+
+def read_for_recipe(source: Path, recipe: Recipe, on_problem: OnProblem = "stop") -> Dataset:
+    """Read labelled images with the labels of a recipe; errors are those of `read_dataset` and `not_good`."""
+    if recipe.good_by is None:
+        return read_dataset(source, recipe.label_names, task=recipe.task, on_problem=on_problem)
+    return good_only(read_dataset(source, on_problem=on_problem), recipe)
 
 
 def annotations_in(folder: Path, only: Path | None) -> Annotations | None:

@@ -88,10 +88,12 @@ OPERATIONS: Final = frozenset(
         "Flip",
         "Maximum",
         "Mean",
+        "Min",
         "Minimum",
         "Multiply",
         "Negative",
         "Split",
+        "Sqrt",
         "Subtract",
     ]
 )

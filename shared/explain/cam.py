@@ -14,13 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from shared.contracts.bundle import HeatmapSpec
 from shared.engines.port import Images
-from shared.explain.metrics import Subject
-from shared.explain.network import Look, by_tensorflow, cut_at, shuffled
+from shared.explain.network import Look, by_tensorflow, cut_at
 from shared.explain.targets import Maps
-from shared.imaging.references import References
-from shared.recipe import ExplanationMethod, Recipe
+from shared.recipe import ExplanationMethod
 
 Method = Callable[[Any, Any], Any]
 """Computes maps from features and gradients; all three are tensors."""
@@ -74,26 +71,6 @@ METHODS: Final[dict[ExplanationMethod, Method]] = {
     "grad-cam++": grad_cam_plus_plus,
     "layer-cam": layer_cam,
 }
-
-
-def subject_of(
-    network: keras.Model, recipe: Recipe, spec: HeatmapSpec, references: References | None = None
-) -> Subject:
-    """Return a network as the subject of `score_heatmaps`, with heatmaps that are made as ``spec`` says.
-
-    Raises:
-        BundleError: the network can't be cut at these layers.
-    """
-    signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
-    run = tf.function(lambda images: network(images, training=False), input_signature=[signature])
-    return Subject(
-        recipe=recipe,
-        spec=spec,
-        probe=GradientProbe(network, spec.layers, spec.method),
-        shuffled=GradientProbe(shuffled(network), spec.layers, spec.method),
-        logits=lambda images: np.asarray(run(images), np.float32),
-        references=references,
-    )
 
 
 class GradientProbe:

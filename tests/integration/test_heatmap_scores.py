@@ -17,10 +17,10 @@ from services.explainer.cli.marked import MarkedFolderError, marked_images, trai
 from shared.contracts.bundle import Bundle, HeatmapSpec, HeatScale, write_bundle_folder
 from shared.datasets.masks import MaskFiles
 from shared.engines.port import Images
-from shared.explain.cam import subject_of
 from shared.explain.masks import MarkedImage, masks_of
 from shared.explain.metrics import HeatmapScores, Subject, score_heatmaps
 from shared.explain.network import read_network, shuffled
+from shared.explain.probes import subject_of
 from shared.recipe import Recipe
 from tests.models import pack, paint_bundle, paint_recipe, painted
 

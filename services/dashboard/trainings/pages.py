@@ -37,6 +37,8 @@ DEFAULTS: Final = {
     "epochs": "",
     "learning_rate": "",
     "operating_point": "",
+    "good_only": "",
+    "overkill": f"{100 * TrainingOptions().overkill:g}",
     "architecture": next(iter(ARCHITECTURES)),
     "int8": "on",
 }
@@ -55,6 +57,8 @@ class TrainingForm(BaseModel):
     batch_size: str = ""
     learning_rate: str = ""
     operating_point: str = ""
+    good_only: str = ""
+    overkill: str = ""
     seed: str = ""
     train: str = ""
     valid: str = ""
@@ -83,6 +87,10 @@ class CheckedForm:
             options["learning_rate"] = self._number("learning_rate", float)
         if form.operating_point:
             options["operating_point"] = form.operating_point
+        if form.good_only:
+            options["good_only"] = form.good_only == "yes"
+        if form.overkill:
+            options["overkill"] = (self._number("overkill", float) or 0) / 100
         recipe = form.recipe or self._name_of_recipe()
         if not form.dataset:
             self.problems["dataset"] = gettext("choose a dataset")

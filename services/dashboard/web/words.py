@@ -14,5 +14,6 @@ WORDS: Final = (
     *(marked("quality"), marked("defect"), marked("attribute")),
     *(marked("first"), marked("second"), marked("adjudication")),
     *(marked("few escapes"), marked("balanced"), marked("few false rejects"), marked("least cost")),
+    marked("allowed overkill"),
 )
 """The values of the enumerations that pages show."""

@@ -14,9 +14,9 @@ from services.explainer.cli.requests import Request, WrongRequest, read_request
 from services.explainer.cli.showing import ExplainedImage, Row, draw_side_by_side
 from shared.contracts.bundle import read_bundle_folder
 from shared.engines.bundled_references import references_of
-from shared.explain.cam import subject_of
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps, Measured, Subject, score_heatmaps
 from shared.explain.network import read_network
+from shared.explain.probes import subject_of
 from shared.explain.rendering import heat_of
 from shared.explain.scale import shade_for
 from shared.explain.targets import questions_about

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from shared.contracts.bundle import Bundle
-from shared.datasets.reading import read_dataset
+from shared.datasets.reading import read_for_recipe
 from shared.engines.bundled_references import references_of
 from shared.explain.masks import MarkedImage, masks_of
 from shared.messages import Verdict
@@ -41,7 +41,7 @@ def marked_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) 
         MarkedFolderError: no image has a mask.
     """
     marked = []
-    for example in read_dataset(folder, recipe.label_names, task=recipe.task).examples:
+    for example in read_for_recipe(folder, recipe).examples:
         true = {name for name, value in zip(recipe.label_names, example.labels, strict=True) if value}
         masks = masks_of(dict(example.masks), example.name, true, recipe)
         if masks and example.name not in excluded:
@@ -62,7 +62,7 @@ def good_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) ->
     """
     return [
         MarkedImage(example.image, example.group, {})
-        for example in read_dataset(folder, recipe.label_names, task=recipe.task).examples
+        for example in read_for_recipe(folder, recipe).examples
         if example.name not in excluded and judge(recipe, [*map(float, example.labels)]).verdict is Verdict.OK
     ]
 

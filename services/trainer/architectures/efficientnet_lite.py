@@ -176,6 +176,11 @@ def _packaged_file() -> Path | None:
         return None
 
 
+def has_weights(file: Path | None) -> bool:
+    """Return whether a file is given, or the package is installed."""
+    return file is not None or _packaged_file() is not None
+
+
 def _find(file: Path | None) -> Path | None:
     """Return the given file, or the one of the package after checking its digest."""
     if file is not None:

@@ -90,6 +90,16 @@ def train(
         OperatingPointName | None,
         typer.Option(help="For what thresholds are chosen. Default: least-cost with a defect rate, else balanced."),
     ] = DEFAULTS.operating_point,
+    good_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--good-only/--no-good-only",
+            help="Learn from images of good parts alone. Default: while fewer than 5 images show an NG part.",
+        ),
+    ] = DEFAULTS.good_only,
+    overkill: Annotated[
+        float, typer.Option(help="Share of good parts that a model of good images alone may call NG.")
+    ] = DEFAULTS.overkill,
     variants: Annotated[str, typer.Option(help="For inference; int8 is kept where it judges alike.")] = "fp32,int8",
     mistakes: Annotated[
         int, typer.Option(min=0, max=100, help="The number of costliest mistakes that are stored.")
@@ -117,6 +127,8 @@ def train(
             "seed": seed,
             "shares": shares_of(split),
             "operating_point": operating_point,
+            "good_only": good_only,
+            "overkill": overkill,
             "variants": variants.split(","),
             "mistakes": mistakes,
             "report": report,
@@ -134,7 +146,13 @@ def train(
         stored = training.checkpoint_in(checkpoint) if checkpoint else None
         training.architecture_of(architecture)  # an unknown name is an error before the images are read
         images, chosen = training.read_images(
-            data, recipe, task, size, reference=reference or (), skip_problems=skip_problems
+            data,
+            recipe,
+            task,
+            size,
+            reference=reference or (),
+            skip_problems=skip_problems,
+            all_good=good_only or False,
         )
         spec = training.spec_of(images, chosen, architecture, options, version=version, weights=weights)
         training.train(spec, out, stored)

@@ -48,7 +48,7 @@ from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
 from shared.datasets.labelled_images import Dataset, OnProblem
-from shared.datasets.reading import read_dataset
+from shared.datasets.reading import read_dataset, read_for_recipe
 from shared.datasets.tables import listed
 from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
@@ -88,14 +88,17 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
         checkpoint: saved after each epoch, and continued from; deleted at the end.
     """
     console = Console(stderr=True, markup=False, highlight=False)
+    spec = spec.settled()
     labels = [example.labels for example in spec.images.examples]
-    known = [*spec.images.warnings, *coverage_warnings(spec.images.label_names, labels, spec.images.groups)]
+    coverage = coverage_warnings(spec.images.label_names, labels, spec.images.groups)
+    known = [*spec.images.warnings, *spec.notes, *([] if spec.is_good_only else coverage)]
     for line in [
         *(f"left out: {line}" for line in listed(spec.images.problems)),
         *(f"note: {note}" for note in known),
     ]:
         console.print(line, soft_wrap=True)
-    refuse_unlearnable(spec.images.label_names, labels)
+    if not spec.is_good_only:
+        refuse_unlearnable(spec.images.label_names, labels)
     workers = workers_of(os.environ.get(VARIABLE))
     with (
         tempfile.TemporaryDirectory(prefix="seamline-") as scratch,
@@ -128,6 +131,7 @@ def read_images(
     *,
     reference: Sequence[str] = (),
     skip_problems: bool = False,
+    all_good: bool = False,
 ) -> tuple[Dataset, Recipe]:
     """Read a folder of labelled images with the recipe of a file, or with one drafted from the columns of its table.
 
@@ -138,11 +142,16 @@ def read_images(
         size: side of a drafted recipe's image, in pixels.
         reference: names of the images that the others are compared with, instead of those of the recipe.
         skip_problems: whether wrong rows are left out.
+        all_good: whether images without any label are images of good parts.
     """
     on_problem: OnProblem = "skip" if skip_problems else "stop"
     given = read_recipe(recipe) if recipe else None
+    if given and given.good_by is not None:
+        return read_for_recipe(data, given, on_problem), given
     names = given.label_names if given else ()
-    dataset = read_dataset(data, names, task=given.task if given else task, on_problem=on_problem)
+    dataset = read_dataset(
+        data, names, task=given.task if given else task, on_problem=on_problem, all_good=all_good and not given
+    )
     chosen = given or draft_recipe(data.resolve().stem, dataset, task or dataset.task, size or side_of(dataset))
     if reference:
         known = chosen.image.reference.model_dump() if chosen.image.reference else {}
@@ -160,7 +169,7 @@ def evaluated(
     bundle = read_bundle_folder(model)
     recipe = bundle.recipe
     on_problem: OnProblem = "skip" if skip_problems else "stop"
-    dataset = read_dataset(data, recipe.label_names, task=recipe.task, on_problem=on_problem)
+    dataset = read_for_recipe(data, recipe, on_problem)
     network, weights = VARIANT_FILES[variant]
     engine = OpenVinoEngine(bundle.file(network), bundle.file(weights))
     with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:

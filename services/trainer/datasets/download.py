@@ -61,7 +61,8 @@ class Datasets:
         try:
             if folder := self._requested_folder(dataset):
                 name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
-                images = read_dataset(folder, recipe.label_names, task=recipe.task, on_problem=on_problem)
+                names = () if recipe.good_by is not None else recipe.label_names  # a version has the labels as given
+                images = read_dataset(folder, names, task=recipe.task, on_problem=on_problem)
                 imported = import_dataset(images, self._store, name, by=by, source=dataset, on_problem=on_problem)
                 version, notes = imported.version, (*listed(imported.problems), *imported.warnings)
             else:

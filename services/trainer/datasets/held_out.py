@@ -25,6 +25,7 @@ from shared.contracts.dataset import (
     read_version,
     versions,
 )
+from shared.datasets.good_only import not_good
 from shared.datasets.labelled_images import NAME
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import Image, UnreadableImage, decode
@@ -84,10 +85,16 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
     known = {image.name: image for image in version.images}
     if missing := [name for name in names if name not in known]:
         raise NotComparable(f"{version.reference} lacks {missing[0]}, a test image of model {bundle.version}")
-    columns = [version.label_names.index(name) for name in bundle.recipe.label_names if name in version.label_names]
-    if len(columns) != len(bundle.recipe.labels):
+    images, recipe = tuple(known[name] for name in names), bundle.recipe
+    if recipe.good_by is not None:
+        try:
+            rows = not_good(version.label_names, [image.labels for image in images], recipe)
+        except DatasetError as error:
+            raise NotComparable(f"{version.reference}: {error}") from error
+        return HeldOut(version, images, np.array(rows, np.float32)[:, np.newaxis])
+    columns = [version.label_names.index(name) for name in recipe.label_names if name in version.label_names]
+    if len(columns) != len(recipe.labels):
         raise NotComparable(f"{version.reference} lacks a label of model {bundle.version}")
-    images = tuple(known[name] for name in names)
     truth = np.array([[image.labels[column] for column in columns] for image in images], np.float32)
     return HeldOut(version, images, truth)
 

@@ -45,6 +45,11 @@ class Split:
     """Of the warnings, those of splits that are too small to measure a label."""
 
     @property
+    def lasting(self) -> tuple[str, ...]:
+        """The warnings that hold however large the splits are."""
+        return tuple(warning for warning in self.warnings if warning not in self.scarcity)
+
+    @property
     def parts(self) -> dict[str, tuple[Example, ...]]:
         """The splits by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}

@@ -15,6 +15,7 @@ from shared.contracts.dataset import (
     read_version,
     versions,
 )
+from shared.datasets.good_only import good_only
 from shared.datasets.image_files import IMAGES
 from shared.datasets.importing import THREADS, files_of
 from shared.datasets.labelled_images import (
@@ -103,6 +104,8 @@ def with_labels(dataset: Dataset, recipe: Recipe, on_problem: OnProblem) -> Data
         DatasetError: a label is missing, no image is left, or (``stop``) the recipe lacks a label or an image has not
             exactly one of several labels that exclude each other.
     """
+    if recipe.good_by is not None:
+        return good_only(dataset, recipe)
     meant = [same_label(name, dataset.label_names) for name in recipe.label_names]
     if missing := [name for name, found in zip(recipe.label_names, meant, strict=True) if found is None]:
         raise DatasetError([f"the dataset has no label {', '.join(missing)}: annotate it, or choose another recipe"])

@@ -15,10 +15,13 @@ from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
+from scipy.stats import t as student
 
 from services.trainer.evaluation.costs import Scores, Truth, is_ng
 from services.trainer.evaluation.probabilities import Calibration, Numbers, calibrate
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
+from shared.contracts.training import TrainingOptions
 from shared.intervals import proportion
 from shared.recipe import Recipe, Task
 from shared.verdict import faults_if_chosen, has_verdicts, possible_faults
@@ -34,6 +37,11 @@ BOUNDS: Final = (0.001, 0.999)
 DIGITS: Final = 4
 FOLDS: Final = 5
 EVEN: Final = 0.5
+ALLOWED_OVERKILL: Final = TrainingOptions().overkill
+ROUNDING: Final = 0.01
+"""Deviations by which a bound is above the largest value, so that a rounded threshold is too."""
+FEWEST_NG: Final = 5
+"""With fewer images of NG parts, a model learns from good images alone, and they alone choose its threshold."""
 
 Rates = TypeVar("Rates", float, Numbers)
 
@@ -73,8 +81,13 @@ class Cuts:
         share = float(self.ng.mean())
         return 1 - share * self.escapes - (1 - share) * self.overkill
 
-    def choose(self, name: OperatingPointName, recipe: Recipe) -> float:
-        """Return the probability at which an operating point cuts."""
+    def choose(self, name: OperatingPointName, recipe: Recipe, overkill: float = ALLOWED_OVERKILL) -> float:
+        """Return the probability at which an operating point cuts; ``overkill`` is the allowed share."""
+        good = self.faults[~self.ng]
+        if name is OperatingPointName.ALLOWED_OVERKILL and len(good) > 1:
+            return float(expit(good_bound(logit(good), overkill)))
+        if name is OperatingPointName.FEW_FALSE_REJECTS and recipe.good_by is not None and not self.ng.any():
+            return float(expit(good_bound(logit(good), FEW_WRONG)))
         if self.ng.all() or not self.ng.any():
             return EVEN
         balanced = self._balanced()
@@ -110,6 +123,25 @@ class Cuts:
         return np.concatenate([np.searchsorted(np.sort(self.faults[images]), self.values), [images.sum()]]).astype(
             np.float64
         )
+
+
+def good_bound(values: NDArray[np.floating], overkill: float) -> float:
+    """Return a value that the next good image exceeds with a probability of ``overkill`` at most.
+
+    It is an order statistic (Vovk et al. 2005, "Algorithmic Learning in a Random World"); with too few images for that,
+    Student's prediction bound.
+
+    Args:
+        values: (images,), at least two, of good images.
+        overkill: 0 to 1.
+    """
+    count, ordered, deviation = len(values), np.sort(values), values.std(ddof=1)
+    rank = int(np.ceil((1 - overkill) * (count + 1)))
+    if rank > count:
+        return float(values.mean() + student.ppf(1 - overkill, count - 1) * np.sqrt(1 + 1 / count) * deviation)
+    if rank == count:
+        return float(ordered[-1] + ROUNDING * deviation)
+    return float((ordered[rank - 1] + ordered[rank]) / 2)
 
 
 def cost_at(recipe: Recipe, ng: NDArray[np.bool_], escapes: Rates, overkill: Rates) -> Rates:
@@ -175,6 +207,8 @@ def choose_thresholds(
     scores: Scores,
     groups: Sequence[str],
     requested: OperatingPointName | None = None,
+    *,
+    overkill: float = ALLOWED_OVERKILL,
 ) -> tuple[Recipe, OperatingPoints | None]:
     """Return the recipe with the thresholds of an operating point, and all operating points.
 
@@ -186,7 +220,9 @@ def choose_thresholds(
         truth: of images that the network did not learn from.
         scores: of the network for these images.
         groups: the group of each image.
-        requested: the operating point; by default ``least-cost`` if the recipe has a defect rate, else ``balanced``.
+        requested: the operating point; by default ``least-cost`` if the recipe has a defect rate, else ``balanced``; of
+            a model of good images alone, ``allowed-overkill``.
+        overkill: the share of good parts that such a model may call NG.
 
     Returns:
         The recipe, and None instead of operating points if no label can make a part NG.
@@ -195,17 +231,19 @@ def choose_thresholds(
     if not has_verdicts(recipe):
         return recipe.with_thresholds(whole.thresholds(EVEN) if recipe.task is Task.MULTI_LABEL else {}), None
     ng = is_ng(recipe, truth)
-    names = [name for name in OperatingPointName if name is not OperatingPointName.LEAST_COST or recipe.defect_rate]
+    names = points_for(recipe, ng)
     default = OperatingPointName.LEAST_COST if recipe.defect_rate else OperatingPointName.BALANCED
+    if recipe.good_by is not None:
+        default = OperatingPointName.ALLOWED_OVERKILL
     chosen = requested if requested in names else default
     judged = {name: np.zeros(len(ng), np.bool_) for name in names}
     for learned, held_out in _folds(ng, groups):
         part = calibrated(recipe, truth[learned], scores[learned])
         cuts, faults = Cuts(part.faults(scores[learned]), ng[learned]), part.faults(scores[held_out])
         for name in names:
-            judged[name][held_out] = faults >= cuts.choose(name, recipe)
+            judged[name][held_out] = faults >= cuts.choose(name, recipe, overkill)
     cuts = Cuts(whole.faults(scores), ng)
-    points = {name: _point(recipe, whole, cuts.choose(name, recipe), ng, judged[name]) for name in names}
+    points = {name: _point(recipe, whole, cuts.choose(name, recipe, overkill), ng, judged[name]) for name in names}
     share = float(ng.mean())
     found = OperatingPoints(
         chosen=chosen,
@@ -217,6 +255,17 @@ def choose_thresholds(
         points=points,
     )
     return recipe.with_thresholds(points[chosen].thresholds), found
+
+
+def points_for(recipe: Recipe, ng: NDArray[np.bool_]) -> list[OperatingPointName]:
+    """Return the operating points that can be chosen by some images, of which ``ng`` says which are NG."""
+    of_good = [OperatingPointName.FEW_FALSE_REJECTS, OperatingPointName.ALLOWED_OVERKILL]
+    if recipe.good_by is not None and ng.sum() < FEWEST_NG:
+        return of_good
+    without = set() if recipe.defect_rate else {OperatingPointName.LEAST_COST}
+    if recipe.good_by is None:
+        without.add(OperatingPointName.ALLOWED_OVERKILL)
+    return [name for name in OperatingPointName if name not in without]
 
 
 def point_of(recipe: Recipe, points: OperatingPoints) -> OperatingPointName | None:
@@ -272,8 +321,11 @@ def _point(
 def _advice(recipe: Recipe, truth: Truth, point: OperatingPoint, ng: NDArray[np.bool_]) -> list[str]:
     """Return in words why the verdicts of an operating point are not usable, and what would help."""
     if ng.all() or not ng.any():
-        kind, other = ("NG", "ok") if ng.all() else ("ok", "NG")
-        return [f"every image shows an {kind} part, so nothing is known of verdicts: label images of {other} parts"]
+        kind, other, error = ("NG", "ok", "overkill") if ng.all() else ("ok", "NG", "escapes")
+        return [
+            f"every image shows an {kind} part, so nothing can be said about {error}: label images of {other} parts as "
+            "soon as there are some"
+        ]
     share = float(ng.mean())
     if recipe.defect_rate is None:
         what, model, without_model = "right", point.verdict_accuracy, max(share, 1 - share)
@@ -292,6 +344,11 @@ def _advice(recipe: Recipe, truth: Truth, point: OperatingPoint, ng: NDArray[np.
         for column, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True))
         if can_be_fault
     ]
+    if recipe.good_by is not None:
+        return [
+            f"the verdicts are no more {what} than calling every part {call} ({figures}): NG parts are too like good "
+            "ones for a model that has seen good ones alone; label NG parts, and train a model that learns from them"
+        ]
     rare = ", ".join(f"{label.name} ({count})" for count, label in sorted(deciding, key=lambda each: each[0])[:3])
     size = f"{recipe.image.height} x {recipe.image.width}"
     return [

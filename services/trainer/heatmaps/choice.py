@@ -14,7 +14,8 @@ from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.heatmaps.candidates import AllMaps, Candidate, candidates_of
 from services.trainer.heatmaps.pasted import paste_defect
-from shared.contracts.bundle import ChosenBy, HeatmapSpec
+from shared.contracts.bundle import DISTANCE, ChosenBy, HeatmapSpec
+from shared.explain.distance import DISTANCES, measures_distances
 from shared.explain.masks import MarkedImage, Mask, read_mask
 from shared.explain.metrics import FEWEST_MARKED_IMAGES, point
 from shared.explain.network import target_layer_of
@@ -74,6 +75,8 @@ def choose_heatmaps(
         BundleError: the network has no layer for heatmaps.
         UnreadableImage: an image or a mask can't be read.
     """
+    if measures_distances(network):
+        return Choice(HeatmapSpec(method=DISTANCE, layers=(DISTANCES,)), {}, 0)
     candidates, last = candidates_of(network, recipe), target_layer_of(network, recipe)
     default = next(candidate for candidate in candidates if candidate.layers == (last,))
     if len(candidates) == 1:

@@ -17,9 +17,9 @@ from services.trainer.heatmaps.held_out import HeldOut
 from services.trainer.heatmaps.scale import scaled
 from shared.contracts.bundle import HeatmapSpec
 from shared.datasets.labelled_images import Example
-from shared.explain.cam import subject_of
 from shared.explain.masks import MarkedImage, masks_of
 from shared.explain.metrics import HeatmapScores, score_heatmaps
+from shared.explain.probes import subject_of
 from shared.recipe import Recipe
 
 MOST: Final = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 from pydantic import JsonValue
 
+from services.trainer.architectures import lite0_patches
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.references import refuse_faulty_references
@@ -29,6 +30,7 @@ from services.trainer.heatmaps.held_out import HeldOut
 from services.trainer.heatmaps.scores import Heatmaps, make_heatmaps
 from services.trainer.training.checkpoint import CheckpointStore, Listener
 from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
+from services.trainer.training.good_only import fit_good_only, power_of, why_good_only
 from services.trainer.training.learning_curve import LearningCurve
 from services.trainer.training.options import WrongOption
 from services.trainer.training.packing import Provenance, pack
@@ -38,7 +40,8 @@ from shared.contracts.bundle import HISTORY, REFERENCES, REPORT, SCORES, Bundle,
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
-from shared.datasets.coverage import coverage_warnings
+from shared.datasets.coverage import coverage_warnings, unlearnable_warnings
+from shared.datasets.good_only import good_only, good_only_recipe
 from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
@@ -68,6 +71,32 @@ class ModelSpec:
     """The dataset version of the images; None if they are of a folder."""
     notes: tuple[str, ...] = ()
     """What was noticed about the images before."""
+
+    @property
+    def is_good_only(self) -> bool:
+        """Return whether the model learns from images of good parts alone."""
+        return self.recipe.good_by is not None
+
+    def settled(self) -> ModelSpec:
+        """Return what is built: a model of good images alone, if that is requested, or if few images are NG.
+
+        Raises:
+            WrongOption: no label says whether a part is good, or another option contradicts.
+        """
+        if self.is_good_only and self.options.good_only and self.architecture == lite0_patches.NAME:
+            return self
+        why = why_good_only(self.images, self.recipe, self.architecture, self.options, self.weights)
+        if why is None:
+            return self
+        recipe = good_only_recipe(self.recipe)
+        return replace(
+            self,
+            images=self.images if self.is_good_only else good_only(self.images, recipe),
+            recipe=recipe,
+            architecture=lite0_patches.NAME,
+            options=self.options.model_copy(update={"good_only": True, "variants": (Variant.FP32,)}),
+            notes=(*self.notes, why),
+        )
 
 
 @dataclass(frozen=True)
@@ -109,8 +138,8 @@ class SplitImages:
         if trained.out_of_fold is None:
             return list(self.split.warnings)
         labels = [example.labels for example in self.examples]
-        lasting = [warning for warning in self.split.warnings if warning not in self.split.scarcity]
-        return [*lasting, *coverage_warnings(self.label_names, labels, len({each.group for each in self.examples}))]
+        groups = len({each.group for each in self.examples})
+        return [*self.split.lasting, *coverage_warnings(self.label_names, labels, groups)]
 
 
 def build(
@@ -137,6 +166,7 @@ def build(
         UnequalVariant: the compiled network does not judge like the trained one.
         WrongOption: an option does not fit the recipe or the network.
     """
+    spec = spec.settled()
     images, trained = _train(spec, scratch, listener, checkpoints, workers)
     return _evaluate_and_pack(spec, images, trained, listener)
 
@@ -146,29 +176,47 @@ def assist(spec: ModelSpec, scratch: Path, listener: Listener, workers: Workers)
 
     The arguments and errors are those of `build`; the listener receives only batches.
     """
-    _train(spec, scratch, listener, None, workers)
+    spec = spec.settled()
+    if not spec.is_good_only:  # the chief alone has something to compute
+        _train(spec, scratch, listener, None, workers)
 
 
 def _train(
     spec: ModelSpec, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
 ) -> tuple[SplitImages, Trained]:
-    architecture = architecture_of(spec.architecture)
+    architecture = None if spec.is_good_only else architecture_of(spec.architecture)
     if spec.options.operating_point is OperatingPointName.LEAST_COST and spec.recipe.defect_rate is None:
         raise WrongOption("option operating_point: least-cost needs a defect_rate in the recipe: give one")
+    if spec.options.operating_point is OperatingPointName.ALLOWED_OVERKILL and not spec.is_good_only:
+        raise WrongOption("option operating_point: allowed-overkill belongs to models of good images alone (good_only)")
     listener.on_stage("reading the images")
     images = read_images(spec, scratch)
     learned = [*images.split.train, *images.split.valid]
+    divided = Folds(
+        np.concatenate([images.rows["train"], images.rows["valid"]]),
+        folds(learned, spec.options.seed),
+        [example.group for example in learned],
+    )
+    if architecture is None:
+        fitted = fit_good_only(
+            spec.recipe.image,
+            images.store,
+            divided.rows,
+            divided.fold_of,
+            spec.options,
+            listener=listener,
+            weights=spec.weights,
+        )
+        halves = (HeldOut(divided.rows[:0]), HeldOut(divided.rows))  # nothing is chosen, and all NG images measure
+        out_of_fold = OutOfFold(divided.rows, fitted.out_of_fold, learning_curve=None, halves=halves)
+        return images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold)
     trained = fit(
         architecture,
         spec.recipe,
         images.store,
         train=images.rows["train"],
         valid=images.rows["valid"],
-        folds=Folds(
-            np.concatenate([images.rows["train"], images.rows["valid"]]),
-            folds(learned, spec.options.seed),
-            [example.group for example in learned],
-        ),
+        folds=divided,
         options=spec.options,
         listener=listener,
         checkpoints=checkpoints,
@@ -185,6 +233,9 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
     refuse_faulty_references(spec.images, recipe)
     dataset, store = decode_images(spec.images, recipe.image, scratch, on_problem)
     found = split(dataset, options.shares, options.seed)
+    if spec.is_good_only:  # its label need not be in any image, and no split has to measure it
+        labels = [example.labels for example in dataset.examples]
+        found = replace(found, scarcity=(*found.scarcity, *unlearnable_warnings(dataset.label_names, labels)))
     for warning in found.warnings:
         if options.epochs or warning not in found.scarcity:
             _log.warning(warning)  # now, and not after hours of training
@@ -209,6 +260,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
         scores,
         [images.examples[row].group for row in chosen_on.rows],
         spec.options.operating_point,
+        overkill=spec.options.overkill,
     )
     valid = images.run(recipe, chosen_on.rows, scores, points.of_model if points else None)
     test = images.run(recipe, rows["test"], scores_of(logits["test"], recipe.task))
@@ -234,8 +286,12 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
         "computed_in": [*trained.runs],
     }
     provenance = Provenance(spec.version, spec.architecture, spec.dataset or store.digest, spec.requested_at, options)
-    note = architecture_of(spec.architecture).note_on(trained.origin)
-    noticed = [*spec.notes, *map(str, images.problems), *images.warnings(trained), *([note] if note else [])]
+    if spec.is_good_only:
+        noted = [*images.split.lasting, *power_of(valid.evaluation)]
+    else:
+        note = architecture_of(spec.architecture).note_on(trained.origin)
+        noted = [*images.warnings(trained), *([note] if note else [])]
+    noticed = [*spec.notes, *map(str, images.problems), *noted]
     warnings = tuple(dict.fromkeys(noticed))  # an import has noticed some of them before
     findings = Findings(
         provenance=provenance,

@@ -93,12 +93,6 @@ def make_model(
     found = datasets.fetch(
         (begun or request).dataset, recipe, by=request.by, on_problem="skip" if options.skip_problems else "stop"
     )
-    refuse_unlearnable(found.dataset.label_names, [example.labels for example in found.dataset.examples])
-    if begun is None:
-        settled = {"dataset": found.version.reference, "recipe_yaml": recipe.to_yaml()}
-        trainings.begin(request.model_copy(update=settled))
-    scratch = folder / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
     spec = ModelSpec(
         version,
         found.dataset,
@@ -109,7 +103,14 @@ def make_model(
         weights_in(settings.weights_folder, request.architecture),
         dataset=found.version.reference,
         notes=found.notes,
-    )
+    ).settled()
+    if not spec.is_good_only:
+        refuse_unlearnable(found.dataset.label_names, [example.labels for example in found.dataset.examples])
+    if begun is None:
+        settled = {"dataset": found.version.reference, "recipe_yaml": recipe.to_yaml()}
+        trainings.begin(request.model_copy(update=settled))
+    scratch = folder / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
     checkpoint = StoredCheckpoint(store, trainings.key(request.training_id, CHECKPOINT))
     built = build(spec, scratch, ProgressReporter(), checkpoint)
     with suppress(bundles.BundleExists):  # another trainer took over the training, and was faster

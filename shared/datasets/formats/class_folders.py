@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from shared.datasets.annotations import AnnotatedImage, Annotations
-from shared.datasets.image_files import ImageFiles
+from shared.datasets.image_files import IMAGES, ImageFiles, images_folder
 from shared.datasets.masks import BY_LABEL, TOGETHER, TRUTH
 from shared.datasets.tables import Place
 from shared.imaging.formats import is_readable
@@ -41,6 +41,19 @@ def read_class_folders(paths: Sequence[Path], folder: Path) -> Annotations:
     labels = tuple(dict.fromkeys(path.name for path in paths))
     source = ", ".join(f"{path.relative_to(folder).as_posix()}/" for path in paths[:3]) + (", …" if paths[3:] else "")
     return Annotations(KIND, source, labels, tuple(images), exclusive=True)
+
+
+def read_good_images(folder: Path) -> Annotations:
+    """Read images without labels as images of good parts; a single folder of a class has its name as the label."""
+    alone = [path for path in _classes(folder) if path.name.casefold() != IMAGES and path.name.lower() not in SPLITS]
+    if len(alone) == 1:
+        return read_class_folders(alone, folder)
+    found = ImageFiles(images_folder(folder), (TOGETHER, BY_LABEL, TRUTH)).images
+    images = tuple(
+        AnnotatedImage(name, Place(folder.name, index, "image"), frozenset({"good"}))
+        for index, name in enumerate(found, start=1)
+    )
+    return Annotations("images without labels", folder.name, ("good",), images)
 
 
 def _classes(folder: Path) -> Iterator[Path]:

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.doubts import doubtful_labels
-from services.trainer.evaluation.operating_points import BOUNDS, choose_thresholds, point_of
+from services.trainer.evaluation.operating_points import BOUNDS, choose_thresholds, good_bound, point_of
 from services.trainer.evaluation.probabilities import LEAST_SLOPE, calibrate
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import judge
 from tests.unit.trainer.recipes import FRUIT, SEAM
 
-FEW_ESCAPES, BALANCED, FEW_FALSE_REJECTS, LEAST_COST = OperatingPointName
+FEW_ESCAPES, BALANCED, FEW_FALSE_REJECTS, LEAST_COST, ALLOWED_OVERKILL = OperatingPointName
 BOARD = parse_recipe("""
 name: board
 task: multi-label
@@ -22,6 +22,13 @@ labels:
   open: {key: o, colour: red, role: defect}
   short: {key: h, colour: orange, role: defect}
   spur: {key: r, colour: magenta, role: defect}
+""")
+GOOD_ONLY = parse_recipe("""
+name: board
+task: multi-label
+labels:
+  anomaly: {colour: red, role: defect}
+good_by: {good: true}
 """)
 EXCLUSIVE = parse_recipe("""
 name: tile
@@ -206,3 +213,38 @@ def test_labels_that_are_probably_wrong_are_found() -> None:
     }
     assert [doubt.probability for doubt in found] == sorted(doubt.probability for doubt in found)
     assert len(found) < 20
+
+
+@pytest.mark.parametrize("count", [12, 40, 400])
+@pytest.mark.parametrize("overkill", [0.02, 0.1])
+def test_good_parts_exceed_their_bound_as_often_as_is_allowed(count: int, overkill: float) -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(2000, count + 1))
+    exceeded = [row[-1] > good_bound(row[:-1], overkill) for row in drawn]
+    assert 0.3 * overkill <= np.mean(exceeded) <= 1.3 * overkill
+
+
+def test_a_model_of_good_images_alone_is_cut_by_the_overkill_that_is_allowed() -> None:
+    rng = np.random.default_rng(0)
+    scores = (1 / (1 + np.exp(-rng.normal(size=(300, 1))))).astype(np.float32)
+    groups = [str(number) for number in range(300)]
+    judging, points = choose_thresholds(GOOD_ONLY, np.zeros((300, 1), np.float32), scores, groups, overkill=0.1)
+    assert points
+    assert points.chosen is ALLOWED_OVERKILL
+    assert set(points.points) == {ALLOWED_OVERKILL, FEW_FALSE_REJECTS}
+    assert 0.05 < (points.points[ALLOWED_OVERKILL].overkill_rate or 0) < 0.15
+    assert (points.points[FEW_FALSE_REJECTS].overkill_rate or 0) < 0.04
+    assert points.points[ALLOWED_OVERKILL].escape_rate is None
+    assert is_ng(judging, scores).mean() == pytest.approx(0.1, abs=0.02)
+    assert "nothing can be said about escapes" in points.advice[0]
+
+
+def test_with_images_of_ng_parts_all_operating_points_are_offered_beside_the_allowed_overkill() -> None:
+    rng = np.random.default_rng(0)
+    truth = (np.arange(200) < 40).astype(np.float32)[:, np.newaxis]
+    scores = (1 / (1 + np.exp(-rng.normal(size=(200, 1)) - 3 * truth))).astype(np.float32)
+    _, points = choose_thresholds(GOOD_ONLY, truth, scores, [str(number) for number in range(200)])
+    assert points
+    assert points.chosen is ALLOWED_OVERKILL
+    assert set(points.points) == {FEW_ESCAPES, BALANCED, FEW_FALSE_REJECTS, ALLOWED_OVERKILL}
+    assert (points.points[ALLOWED_OVERKILL].escape_rate or 0) < 0.2
