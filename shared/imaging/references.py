@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from shared.imaging.alignment import align, warp
 from shared.imaging.codec import UnreadableImage, decode, encode
-from shared.recipe import ImageSpec, ReferenceSpec
+
+if TYPE_CHECKING:
+    from shared.recipe import ImageSpec, ReferenceSpec
 
 MOST: Final = 2000
 """Reference images of a product."""
