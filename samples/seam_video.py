@@ -67,7 +67,7 @@ class SeamVideo:
             x_mm = MARGIN_MM + view_mm / 2 + number * step_mm
             view = camera.look(strip, x_mm, piece.height_mm / 2, rng)
             image = camera.shoot(strip, view, 0.06 * step_mm, rng)
-            yield Frame(image, judge(view, strip.defects, piece.stitch_mm, part, sewn))
+            yield Frame(image, judge(view, strip.defects, piece.stitch_length_mm, part, sewn))
 
 
 def _plan(piece: Piece, owed: float, frames_in_view: float, rng: np.random.Generator) -> tuple[PlannedDefect, ...]:

@@ -39,14 +39,19 @@ def draw_seam(
     sewn = cloth or swatch(seed)
     labels = {label_of(defect) for defect in defects}
     rngs = (np.random.default_rng([seed, attempt]) for attempt in count())
-    takes = (_take(sewn=sewn, stitch_mm=STITCH_MM[stitch], defects=defects, size=size, rng=rng) for rng in rngs)
-    return next(take for take in takes if set(take.truth.masks) == labels)
+    attempts = (
+        _draw_attempt(sewn=sewn, stitch_length_mm=STITCH_MM[stitch], defects=defects, size=size, rng=rng)
+        for rng in rngs
+    )
+    return next(frame for frame in attempts if set(frame.truth.masks) == labels)
 
 
-def cut_piece(sewn: Swatch, stitch_mm: float, view_mm: float, travel_mm: float, rng: np.random.Generator) -> Piece:
+def cut_piece(
+    sewn: Swatch, stitch_length_mm: float, view_mm: float, travel_mm: float, rng: np.random.Generator
+) -> Piece:
     """Return a piece, without defects yet, along which a view of `view_mm` can travel `travel_mm`."""
     height = view_mm + 2 * MARGIN_MM
-    return Piece(sewn, stitch_mm, travel_mm + height, height, seam_mm=height * rng.uniform(0.4, 0.6))
+    return Piece(sewn, stitch_length_mm, travel_mm + height, height, seam_y_mm=height * rng.uniform(0.4, 0.6))
 
 
 def _kind(defect: DefectLabel | DefectKind, rng: np.random.Generator) -> DefectKind:
@@ -57,10 +62,10 @@ def _kind(defect: DefectLabel | DefectKind, rng: np.random.Generator) -> DefectK
             return kind
 
 
-def _take(
+def _draw_attempt(
     *,
     sewn: Swatch,
-    stitch_mm: float,
+    stitch_length_mm: float,
     defects: Collection[DefectLabel | DefectKind],
     size: int,
     rng: np.random.Generator,
@@ -69,14 +74,14 @@ def _take(
     kinds = [_kind(defect, rng) for defect in sorted(defects)]
     zoom = rng.uniform(*ZOOM)
     view_mm = FIELD_OF_VIEW_MM / zoom
-    blank = cut_piece(sewn, stitch_mm, view_mm, 0.0, rng)
+    blank = cut_piece(sewn, stitch_length_mm, view_mm, 0.0, rng)
     planned = tuple(PlannedDefect(kind, at) for kind, at in zip(kinds, _places(len(kinds), view_mm, rng), strict=True))
     piece = replace(blank, defects=planned)
     strip = draw_strip(piece, size / view_mm, rng)
     camera = Camera(size, rng)
     view = camera.look(strip, piece.length_mm / 2, piece.height_mm / 2, rng)
     image = camera.shoot(strip, view, rng.exponential(0.1), rng)
-    return Frame(image, judge(view, strip.defects, stitch_mm, 0, sewn))
+    return Frame(image, judge(view, strip.defects, stitch_length_mm, 0, sewn))
 
 
 def _places(number: int, view_mm: float, rng: np.random.Generator) -> list[float]:

@@ -9,12 +9,12 @@ from samples.cloth import CLOTH_KINDS, Cloth, ClothKind, Colour
 from samples.seam import StitchStyle
 from samples.thread import Thread
 
-BOOK = 20_517
+SWATCH_SEED = 20_517
 """Seed of all swatches: with another number, every swatch looks different."""
 
-TONAL = 0.35
+TONAL_SHARE = 0.35
 """Share of threads that match their cloth in tone, as tailors prefer."""
-DARK = 300
+DARK_SUM = 300
 """If the channels of a cloth sum to less, it is too dark for a darker thread."""
 
 CLOTH_COLOURS: dict[str, Colour] = {
@@ -61,7 +61,7 @@ THREAD_COLOURS: dict[str, Colour] = {
 
 
 @dataclass(frozen=True)
-class Suits:
+class SuitableThreads:
     """The threads that suit a kind of cloth."""
 
     width_mm: tuple[float, float]
@@ -71,11 +71,11 @@ class Suits:
     """Smallest distance from the cloth in BGR, 0..441, at which people can tell a good stitch from a bad one."""
 
 
-SUITS: dict[ClothKind, Suits] = {
-    "plain": Suits((0.38, 0.62), sink=0.15, contrast=50),
-    "woven": Suits((0.38, 0.62), sink=0.35, contrast=60),
-    "twill": Suits((0.38, 0.62), sink=0.2, contrast=55),
-    "denim": Suits((0.5, 0.75), sink=0.2, contrast=95),
+SUITABLE_THREADS: dict[ClothKind, SuitableThreads] = {
+    "plain": SuitableThreads((0.38, 0.62), sink=0.15, contrast=50),
+    "woven": SuitableThreads((0.38, 0.62), sink=0.35, contrast=60),
+    "twill": SuitableThreads((0.38, 0.62), sink=0.2, contrast=55),
+    "denim": SuitableThreads((0.5, 0.75), sink=0.2, contrast=95),
 }
 
 
@@ -97,7 +97,7 @@ class Swatch:
 def swatch(number: int, kind: ClothKind | None = None) -> Swatch:
     """Return swatch `number`, from 0; kinds of cloth take turns unless `kind` is given."""
     kind = kind or CLOTH_KINDS[number % len(CLOTH_KINDS)]
-    rng = np.random.default_rng([BOOK, number, CLOTH_KINDS.index(kind)])
+    rng = np.random.default_rng([SWATCH_SEED, number, CLOTH_KINDS.index(kind)])
     cloth = _cloth(kind, rng)
     return Swatch(number, cloth, _thread(cloth, rng), _style(rng))
 
@@ -110,10 +110,10 @@ def swatches(first: int, count: int, kind: ClothKind | None = None) -> list[Swat
 def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
     colours = DENIM_COLOURS if kind == "denim" else CLOTH_COLOURS
     name = str(rng.choice(list(colours)))
-    colour = _dyed(colours[name], rng, 3.0 if kind == "denim" else 7.0)
-    near = _dyed(colour, rng, 4.0)
+    colour = _dye(colours[name], rng, 3.0 if kind == "denim" else 7.0)
+    near = _dye(colour, rng, 4.0)
     if kind == "denim":
-        undyed = _dyed((206, 212, 214), rng, 6.0)
+        undyed = _dye((206, 212, 214), rng, 6.0)
         yarn = rng.uniform(0.38, 0.6)
         return Cloth(kind, name, colour, undyed, yarn, yarn * rng.uniform(1.3, 1.8), 0.6, 0.16, 0.3, 0.12)
     if kind == "twill":
@@ -128,7 +128,7 @@ def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
     return Cloth("plain", name, colour, near, 0.38, 0.4, rng.uniform(0.02, 0.09), grain, grain_mm, 0.008)
 
 
-def _dyed(colour: Colour, rng: np.random.Generator, deviation: float) -> Colour:
+def _dye(colour: Colour, rng: np.random.Generator, deviation: float) -> Colour:
     """Return a colour as one dye lot varies it."""
     blue, green, red = np.clip(np.asarray(colour) + rng.normal(0, deviation, 3), 8, 245)
     return float(blue), float(green), float(red)
@@ -138,32 +138,32 @@ def _thread(cloth: Cloth, rng: np.random.Generator) -> Thread:
     """Return a thread for a cloth, in its tone or in contrast to it."""
     name = str(rng.choice(list(THREAD_COLOURS)))
     colour = THREAD_COLOURS[name]
-    if chance(rng, TONAL):
+    if chance(rng, TONAL_SHARE):
         name = "tonal"
-        colour = _shaded(cloth.colour, float(rng.choice([0.62, 0.72, 1.3])))
-    suits = SUITS[cloth.kind]
+        colour = _shade(cloth.colour, float(rng.choice([0.62, 0.72, 1.3])))
+    suitable = SUITABLE_THREADS[cloth.kind]
     return Thread(
         name,
-        _apart(_dyed(colour, rng, 5.0), cloth, suits.contrast),
-        width_mm=rng.uniform(*suits.width_mm),
+        _visible_colour(_dye(colour, rng, 5.0), cloth, suitable.contrast),
+        width_mm=rng.uniform(*suitable.width_mm),
         gloss=rng.uniform(0, 0.7),
         twist=rng.uniform(0.0, 0.6),
-        sink=rng.uniform(0, suits.sink),
+        sink=rng.uniform(0, suitable.sink),
     )
 
 
-def _shaded(colour: Colour, share: float) -> Colour:
+def _shade(colour: Colour, share: float) -> Colour:
     return min(colour[0] * share, 245), min(colour[1] * share, 245), min(colour[2] * share, 245)
 
 
-def _apart(thread: Colour, cloth: Cloth, contrast: float) -> Colour:
+def _visible_colour(thread: Colour, cloth: Cloth, contrast: float) -> Colour:
     """Return a thread colour; if it is not visible, one of jeans on denim, or one in the cloth's tone."""
     if all(np.linalg.norm(np.subtract(thread, shade)) >= contrast for shade in _shades(cloth)):
         return thread
     if cloth.kind == "denim":
-        return THREAD_COLOURS["gold" if sum(cloth.colour) < DARK else "dark purple"]
+        return THREAD_COLOURS["gold" if sum(cloth.colour) < DARK_SUM else "dark purple"]
     change = max(contrast / float(np.linalg.norm(cloth.colour)), 0.35)
-    return _shaded(cloth.colour, 1 - min(change, 0.7) if sum(cloth.colour) > DARK else 1 + change)
+    return _shade(cloth.colour, 1 - min(change, 0.7) if sum(cloth.colour) > DARK_SUM else 1 + change)
 
 
 def _shades(cloth: Cloth) -> list[Colour]:
@@ -179,11 +179,11 @@ def _shades(cloth: Cloth) -> list[Colour]:
 
 def _style(rng: np.random.Generator) -> StitchStyle:
     return StitchStyle(
-        cover=rng.uniform(0.7, 0.94),
-        lean_mm=side(rng) * rng.uniform(0.1, 0.65),
+        length_share=rng.uniform(0.7, 0.94),
+        slant_mm=side(rng) * rng.uniform(0.1, 0.65),
         hook=one_of(rng, (0.0, rng.uniform(0.4, 1.0))),
         bow_mm=rng.normal(0, 0.07),
-        bite=rng.uniform(0.25, 0.75),
-        uneven_mm=rng.uniform(0.02, 0.08),
-        wander_mm=rng.uniform(0.2, 1.8),
+        hole_darkness=rng.uniform(0.25, 0.75),
+        end_deviation_mm=rng.uniform(0.02, 0.08),
+        line_amplitude_mm=rng.uniform(0.2, 1.8),
     )

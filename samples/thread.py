@@ -14,7 +14,7 @@ LIGHT = (-0.35, -0.55)
 """x and y of the direction from which light comes; the rest of it comes from above."""
 
 SHADOW_REACH_MM = 2.0
-"""No thread casts its shadow farther."""
+"""Longest shadow of a thread."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Thread:
     colour: Colour
     width_mm: float
     gloss: float
-    """How much brighter its ridge is than its flanks, 0..1."""
+    """How much brighter the thread's ridge is than its flanks, 0..1."""
     twist: float
-    """Contrast of the plies that wind around it, 0..1."""
+    """Contrast of the thread's twisted plies, 0..1."""
     sink: float
-    """How far it sinks into the cloth, 0..1: pile and soft cloth cover the thread in places."""
+    """How far the thread sinks into the cloth, 0..1: pile and soft cloth cover the thread in places."""
 
 
 @dataclass(frozen=True)
-class Path:
-    """A piece of thread on top of the cloth, `points` of shape (n, 2) in mm from the upper left corner of the strip."""
+class ThreadPath:
+    """A piece of thread on top of the cloth; `points`, (n, 2), are in mm from the upper left corner of the strip."""
 
     points: Array
     lift_mm: float = 0.0
@@ -44,7 +44,7 @@ class Path:
     tone: float = 1.0
     """Brightness relative to the thread: no two stitches reflect exactly the same light."""
     dips: tuple[bool, bool] = (True, True)
-    """Whether its two ends go down through a needle hole."""
+    """Whether each of the two ends goes down through a needle hole."""
 
 
 def bezier(*corners: npt.NDArray[np.floating]) -> Array:
@@ -54,27 +54,29 @@ def bezier(*corners: npt.NDArray[np.floating]) -> Array:
     return (weights @ np.stack(corners)).astype(np.float32)
 
 
-def lay(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
-    """Draw `paths` with their shadows into `colours` (H, W, 3); `shown`, (H, W) 0..1, is the visible share."""
+def draw_paths(
+    canvas: Array, raster: Raster, thread: Thread, paths: Sequence[ThreadPath], visible_share: Array
+) -> None:
+    """Draw `paths` with their shadows into `canvas`, (H, W, 3); `visible_share` is (H, W), 0..1."""
     if not paths:
         return
     window = raster.window(np.concatenate([path.points for path in paths]), SHADOW_REACH_MM)
     if window.empty:
         return
     moved = [replace(path, points=path.points - window.corner_mm) for path in paths]
-    _draw(window.of(colours), window.raster, thread, moved, window.of(shown))
+    _draw(window.of(canvas), window.raster, thread, moved, window.of(visible_share))
 
 
-def _draw(colours: Array, raster: Raster, thread: Thread, paths: Sequence[Path], shown: Array) -> None:
-    colours *= (1 - _shadow(raster, thread, paths))[..., None]
+def _draw(canvas: Array, raster: Raster, thread: Thread, paths: Sequence[ThreadPath], visible_share: Array) -> None:
+    canvas *= (1 - _shadow(raster, thread, paths))[..., None]
     samples = _ribbon(thread, paths, raster)
     sums = raster.splat(samples.points, np.stack([samples.cover, samples.cover * samples.light], axis=1))
-    cover = np.minimum(sums[..., 0], 1) * shown
+    cover = np.minimum(sums[..., 0], 1) * visible_share
     light = sums[..., 1] / np.maximum(sums[..., 0], 1e-3)
-    colours += cover[..., None] * (light[..., None] * vector(*thread.colour) - colours)
+    canvas += cover[..., None] * (light[..., None] * vector(*thread.colour) - canvas)
 
 
-def _shadow(raster: Raster, thread: Thread, paths: Sequence[Path]) -> Array:
+def _shadow(raster: Raster, thread: Thread, paths: Sequence[ThreadPath]) -> Array:
     """Return the share of light that the thread's shadow takes from the cloth, (H, W), 0..0.3."""
     dark = np.zeros(raster.shape, dtype=np.float32)
     for path in paths:
@@ -97,14 +99,14 @@ class Ribbon:
     """(n,) in pixels of the raster."""
 
 
-def _ribbon(thread: Thread, paths: Sequence[Path], raster: Raster) -> Ribbon:
+def _ribbon(thread: Thread, paths: Sequence[ThreadPath], raster: Raster) -> Ribbon:
     """Return samples of `paths`, dense enough to leave no hole in an image of `raster`."""
     spacing = 0.5 / raster.pixels_per_mm
     parts = [_path_samples(thread, path, spacing, raster) for path in paths]
     return Ribbon(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _path_samples(thread: Thread, path: Path, spacing: float, raster: Raster) -> tuple[Array, Array, Array]:
+def _path_samples(thread: Thread, path: ThreadPath, spacing: float, raster: Raster) -> tuple[Array, Array, Array]:
     spine, along = _resample(path.points, spacing)
     heading = np.gradient(spine, axis=0)
     heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)

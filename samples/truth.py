@@ -54,7 +54,7 @@ class Frame(NamedTuple):
     truth: Truth
 
 
-def judge(view: View, defects: Sequence[DefectMask], stitch_mm: float, part: int, swatch: Swatch) -> Truth:
+def judge(view: View, defects: Sequence[DefectMask], stitch_length_mm: float, part: int, swatch: Swatch) -> Truth:
     """Return the truth of a view of a piece."""
     masks: dict[DefectLabel, Image] = {}
     for label in KINDS_OF:
@@ -66,6 +66,6 @@ def judge(view: View, defects: Sequence[DefectMask], stitch_mm: float, part: int
         "good": not masks,
         "error": "error" in masks,
         "break": "break" in masks,
-        "length": stitch_mm == SHORT_STITCH_MM,
+        "length": stitch_length_mm == SHORT_STITCH_MM,
     }
     return Truth(labels, masks, part, swatch)

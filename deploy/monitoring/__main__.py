@@ -1,6 +1,6 @@
-"""Print Grafana's dashboard: ``python -m deploy.monitoring > deploy/monitoring/grafana/seamline.json``.
+"""Print the Grafana dashboard: ``python -m deploy.monitoring > deploy/monitoring/grafana/seamline.json``.
 
-The dashboard is the table below; a test compares the file with it.
+`ROWS` defines the Grafana dashboard. A test checks that ``grafana/seamline.json`` is up to date.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 SOURCE: Final = {"type": "prometheus", "uid": "prometheus"}
-WIDTH: Final = 24
-"""Columns of a row of panels."""
-HEIGHT: Final = 8
+ROW_COLUMNS: Final = 24
+"""Width of a row of panels, in columns of Grafana's grid."""
+PANEL_HEIGHT: Final = 8
+"""Height of a panel, in lines of Grafana's grid."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart, or a number if ``kind`` is stat."""
+    """A time series chart, or a single value if ``kind`` is ``stat``."""
 
     title: str
     queries: dict[str, str]
-    """PromQL by legend."""
+    """Maps the legend of each series to its PromQL query."""
     unit: str = "short"
     kind: str = "timeseries"
     width: int = 8
-    red_from: float | None = None
-    """Values from here on are red."""
+    """In columns of Grafana's grid."""
+    red_threshold: float | None = None
+    """Values at or above it are red."""
 
 
 LINE: Final = 'line=~"$line"'
 ROWS: Final[dict[str, list[Panel]]] = {
     "Now": [
-        Panel("Alerts", {"": 'count(ALERTS{alertstate="firing"}) or vector(0)'}, kind="stat", width=4, red_from=1),
+        Panel("Alerts", {"": 'count(ALERTS{alertstate="firing"}) or vector(0)'}, kind="stat", width=4, red_threshold=1),
         Panel("Frames inspected", {"": f"sum(rate(dashboard_verdicts_total{{{LINE}}}[1m]))"}, "cps", "stat", 4),
         Panel(
-            "NG, of ok and NG",
+            "Defect rate (frames)",
             {
                 "": f'sum(rate(dashboard_verdicts_total{{{LINE}, verdict="ng"}}[15m]))'
                 f' / sum(rate(dashboard_verdicts_total{{{LINE}, verdict!="error"}}[15m]))'
@@ -46,7 +48,7 @@ ROWS: Final[dict[str, list[Panel]]] = {
             4,
         ),
         Panel(
-            "Capture to verdict, 95 %",
+            "Latency, 95th percentile",
             {
                 "": "histogram_quantile(0.95, sum by (le) "
                 f"(rate(dashboard_capture_to_verdict_seconds_bucket{{{LINE}}}[5m])))"
@@ -54,10 +56,10 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "s",
             "stat",
             4,
-            red_from=5,
+            red_threshold=5,
         ),
-        Panel("Storage is full in", {"": "min(dashboard_storage_full_days)"}, "d", "stat", 4),
-        Panel("Stalled loops", {"": "sum(seamline_stalled_loops)"}, "short", "stat", 4, red_from=1),
+        Panel("Days until storage is full", {"": "min(dashboard_storage_full_days)"}, "d", "stat", 4),
+        Panel("Stalled loops", {"": "sum(seamline_stalled_loops)"}, "short", "stat", 4, red_threshold=1),
     ],
     "Line": [
         Panel(
@@ -66,7 +68,7 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "cps",
         ),
         Panel(
-            "Capture to verdict",
+            "Latency, median and 99th percentile",
             {
                 f"{{{{line}}}} {share} %": f"histogram_quantile({share / 100}, sum by (line, le) "
                 f"(rate(dashboard_capture_to_verdict_seconds_bucket{{{LINE}}}[5m])))"
@@ -75,7 +77,7 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "s",
         ),
         Panel(
-            "Messages that wait",
+            "Ready messages per queue",
             {"{{queue}}": 'sum by (queue) (rabbitmq_detailed_queue_messages_ready{queue!~".+\\\\.(parked|suspects)"})'},
         ),
         Panel(
@@ -87,21 +89,21 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "cps",
         ),
         Panel(
-            "Outbox, used",
+            "Outbox usage",
             {"{{line}} {{camera}}": f"seamline_camera_outbox_fullness{{{LINE}}}"},
             "percentunit",
-            red_from=0.5,
+            red_threshold=0.5,
         ),
         Panel(
-            "Cameras that can't see",
+            "Cameras without clear sight",
             {
                 "{{line}} {{camera}} {{seamline_camera_sight}}": f"seamline_camera_sight{{{LINE}, "
                 'seamline_camera_sight!="clear"} == 1'
             },
-            red_from=1,
+            red_threshold=1,
         ),
         Panel(
-            "Images that became no frames",
+            "Unreadable images",
             {"{{line}} {{camera}}": f"rate(seamline_camera_unreadable_total{{{LINE}}}[5m])"},
             "cps",
         ),
@@ -121,7 +123,7 @@ ROWS: Final[dict[str, list[Panel]]] = {
         Panel(
             "Parked messages and suspects",
             {"{{queue}}": 'sum by (queue) (rabbitmq_detailed_queue_messages_ready{queue=~".+\\\\.(parked|suspects)"})'},
-            red_from=1,
+            red_threshold=1,
         ),
     ],
     "Factory": [
@@ -141,7 +143,7 @@ ROWS: Final[dict[str, list[Panel]]] = {
                 f" / sum by (line) (rate(seamline_gateway_parts_total{{{LINE}}}[5m]))"
             },
             "percentunit",
-            red_from=0.01,
+            red_threshold=0.01,
         ),
         Panel("Parts not decided yet", {"{{instance}}": "seamline_gateway_pending_parts"}),
         Panel(
@@ -164,12 +166,12 @@ ROWS: Final[dict[str, list[Panel]]] = {
     ],
     "Workers": [
         Panel(
-            "Frames per second of each worker",
+            "Frames per second per worker",
             {"{{instance}}": "sum by (instance) (rate(seamline_inference_frames_total[1m]))"},
             "cps",
         ),
         Panel(
-            "Seconds of each step of a batch",
+            "Seconds per step of a micro-batch",
             {
                 "{{step}}": "sum by (step) (rate(seamline_inference_step_seconds_sum[5m]))"
                 " / sum by (step) (rate(seamline_inference_step_seconds_count[5m]))"
@@ -177,7 +179,7 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "s",
         ),
         Panel(
-            "Model of each worker",
+            "Workers per model version",
             {"{{version}}": "sum by (version) (seamline_inference_model)"},
             width=8,
         ),
@@ -190,15 +192,15 @@ ROWS: Final[dict[str, list[Panel]]] = {
         Panel("Processors", {"{{job}} {{instance}}": "rate(process_cpu_seconds_total[1m])"}),
     ],
     "Storage and archive": [
-        Panel("Stored, by kind", {"{{kind}}": "max by (kind) (dashboard_stored_bytes)"}, "decbytes"),
+        Panel("Stored bytes by kind of data", {"{{kind}}": "max by (kind) (dashboard_stored_bytes)"}, "decbytes"),
         Panel(
-            "Removed by retention rules",
+            "Objects removed by retention rules",
             {"{{kind}}": "sum by (kind) (increase(seamline_removed_objects_total[1h]))"},
         ),
-        Panel("Messages not in the archive yet", {"{{instance}}": "dashboard_archive_waiting"}),
-        Panel("Servers away", {"{{server}}": "max by (server) (dashboard_server_away)"}, red_from=1),
+        Panel("Messages that are not in the archive yet", {"{{instance}}": "dashboard_archive_waiting"}),
+        Panel("Unavailable servers", {"{{server}}": "max by (server) (dashboard_server_away)"}, red_threshold=1),
         Panel(
-            "Certificates expire in",
+            "Time until certificates expire",
             {"{{job}} {{file}}": "seamline_certificate_expiry_seconds - time()"},
             "s",
         ),
@@ -210,8 +212,8 @@ ROWS: Final[dict[str, list[Panel]]] = {
 }
 
 
-def dashboard() -> dict[str, Any]:
-    """Return the dashboard as Grafana reads it."""
+def make_dashboard() -> dict[str, Any]:
+    """Return the Grafana dashboard in Grafana's JSON format."""
     return {
         "uid": "seamline",
         "title": "Seamline",
@@ -221,13 +223,13 @@ def dashboard() -> dict[str, Any]:
         "version": 1,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [_variable()]},
+        "templating": {"list": [_line_variable()]},
         "panels": _panels(),
     }
 
 
-def _variable() -> dict[str, Any]:
-    """Return the choice of lines."""
+def _line_variable() -> dict[str, Any]:
+    """Return the template variable by which a person selects lines."""
     query = "label_values(seamline_camera_captured_total, line)"
     return {
         "name": "line",
@@ -245,34 +247,41 @@ def _variable() -> dict[str, Any]:
 
 
 def _panels() -> list[dict[str, Any]]:
-    """Return a heading and the panels of each row, placed from left to right and from top to bottom."""
+    """Return a heading and the panels of each row, from left to right and from top to bottom."""
     panels: list[dict[str, Any]] = []
     top = 0
     for title, row in ROWS.items():
-        panels.append({"type": "row", "title": title, "collapsed": False, "gridPos": _place(0, top, WIDTH, 1)})
-        left, top = 0, top + 1
-        for panel in row:
-            if left + panel.width > WIDTH:
-                left, top = 0, top + HEIGHT
-            panels.append(_panel(panel, _place(left, top, panel.width, HEIGHT)))
-            left += panel.width
-        top += HEIGHT
+        heading_position = {"x": 0, "y": top, "w": ROW_COLUMNS, "h": 1}
+        panels.append({"type": "row", "title": title, "collapsed": False, "gridPos": heading_position})
+        top += 1
+        for line in _lines_of(row):
+            left = 0
+            for panel in line:
+                panels.append(_panel(panel, {"x": left, "y": top, "w": panel.width, "h": PANEL_HEIGHT}))
+                left += panel.width
+            top += PANEL_HEIGHT
     return [{"id": number, **panel} for number, panel in enumerate(panels, 1)]
 
 
-def _place(x: int, y: int, width: int, height: int) -> dict[str, int]:
-    return {"x": x, "y": y, "w": width, "h": height}
+def _lines_of(row: list[Panel]) -> list[list[Panel]]:
+    """Divide the panels of a row into lines that are at most `ROW_COLUMNS` wide."""
+    lines: list[list[Panel]] = [[]]
+    for panel in row:
+        if sum(each.width for each in lines[-1]) + panel.width > ROW_COLUMNS:
+            lines.append([])
+        lines[-1].append(panel)
+    return lines
 
 
-def _panel(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
+def _panel(panel: Panel, position: dict[str, int]) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
-    if panel.red_from is not None:
-        steps.append({"color": "red", "value": panel.red_from})
+    if panel.red_threshold is not None:
+        steps.append({"color": "red", "value": panel.red_threshold})
     return {
         "type": panel.kind,
         "title": panel.title,
         "datasource": SOURCE,
-        "gridPos": place,
+        "gridPos": position,
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}},
             "overrides": [],
@@ -285,4 +294,4 @@ def _panel(panel: Panel, place: dict[str, int]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(dashboard(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(make_dashboard(), indent=2) + "\n")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, generate_latest
 
-from deploy.monitoring.__main__ import dashboard
+from deploy.monitoring.__main__ import make_dashboard
 from shared.certificates import expiry_of
 from tests.servers import program
 from tests.unit.test_compose import EVERYTHING, FLOW, ROOT
@@ -46,8 +46,8 @@ def exposed() -> set[str]:
 
 
 def queries() -> list[str]:
-    panels = [panel for panel in dashboard()["panels"] if "targets" in panel]
-    variables = [variable["query"]["query"] for variable in dashboard()["templating"]["list"]]
+    panels = [panel for panel in make_dashboard()["panels"] if "targets" in panel]
+    variables = [variable["query"]["query"] for variable in make_dashboard()["templating"]["list"]]
     shown = [target["expr"] for panel in panels for target in panel["targets"]]
     return [*(rule["expr"] for rule in RULES), *shown, *(query.replace(",", " ") for query in variables)]
 
@@ -76,7 +76,7 @@ def test_prometheus_accepts_configuration_rules_and_queries_and_the_rules_pass_t
     promtool = program("promtool", "prometheus")
     config = (FOLDER / "prometheus.yml").read_text().replace("/etc/prometheus/rules.yml", str(FOLDER / "rules.yml"))
     (tmp_path / "prometheus.yml").write_text(config)
-    shown = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+    shown = [target["expr"] for panel in make_dashboard()["panels"] for target in panel.get("targets", [])]
     panels = [{"record": f"panel:{number}", "expr": query.replace("$line", ".*")} for number, query in enumerate(shown)]
     (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": panels}]}))
     for command in (
@@ -98,21 +98,21 @@ def test_every_service_is_asked_for_its_metrics() -> None:
 
 def test_the_dashboard_is_the_one_of_the_code_and_its_panels_do_not_overlap() -> None:
     written = (FOLDER / "grafana" / "seamline.json").read_text()
-    assert json.loads(written) == dashboard(), (
+    assert json.loads(written) == make_dashboard(), (
         "run: python -m deploy.monitoring > deploy/monitoring/grafana/seamline.json"
     )
     cells = [
         (x, y)
-        for panel in dashboard()["panels"]
+        for panel in make_dashboard()["panels"]
         for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
         for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
     source = yaml.safe_load((FOLDER / "grafana" / "datasource.yml").read_text())["datasources"][0]
-    assert {target["datasource"]["uid"] for panel in dashboard()["panels"] for target in panel.get("targets", [])} == {
-        source["uid"]
-    }
+    assert {
+        target["datasource"]["uid"] for panel in make_dashboard()["panels"] for target in panel.get("targets", [])
+    } == {source["uid"]}
 
 
 def test_the_expiry_of_a_certificate_is_read_from_its_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from samples import LABELS, Frame, SeamVideo, draw_seam, swatch, swatches
 from samples.__main__ import app
-from samples.defect import DEFECT_KINDS, DefectKind, PlannedDefect, label_of, loose_end
+from samples.defect import DEFECT_KINDS, DefectKind, PlannedDefect, label_of, sew_loose_end
 from samples.images import ImageSet, write_images, write_tables
 from samples.seam import sew
 from samples.video import VideoFiles, write_video
@@ -114,7 +114,7 @@ def test_a_loose_end_hangs_off_the_seam_and_shows_its_gap() -> None:
     """One that lay along the seam would look like a loop, not like a break."""
     holes = np.stack([np.arange(0, 60, 4), np.zeros(15)], axis=1).astype(np.float32)
     for seed in range(60):
-        damage = loose_end(holes, np.random.default_rng(seed))
+        damage = sew_loose_end(holes, np.random.default_rng(seed))
         tails = [path.points for path in damage.paths if path.dips[0]]
         assert tails
         assert all(abs(tail[-1, 1]) > 0.69 * np.abs(tail[:, 1]).max() for tail in tails)
@@ -136,14 +136,14 @@ def test_thread_that_lies_crooked_is_not_cut_away_and_still_called_crooked() -> 
     for seed in range(40):
         seam = sew(
             style=swatch(seed).style,
-            stitch_mm=4.0,
+            stitch_length_mm=4.0,
             length_mm=80.0,
             middle_mm=20.0,
             planned=planned,
             rng=np.random.default_rng(seed),
         )
         sewn = {id(path) for path in seam.stitches}
-        assert all(id(path) in sewn for damage in seam.damages if damage.kind == "crooked" for path in damage.paths)
+        assert all(id(path) in sewn for defect in seam.defects if defect.kind == "crooked" for path in defect.paths)
 
 
 def test_on_denim_a_thread_differs_from_the_warp_between_two_stitches() -> None:
