@@ -84,7 +84,7 @@ def test_an_image_that_lost_data_is_told_and_never_shown_as_whole(camera: RtspCa
 def test_an_image_of_h264_that_lost_data_is_told_and_never_shown_as_whole() -> None:
     whole = frames_of(H264)
     with RtspCamera(H264) as camera:
-        watching = Watcher(camera.address)
+        watching = Watcher(camera.address, silence_seconds=60)
         camera.loses = lambda frame, packet: frame % 25 == 12 and packet == 1
         seen = [next(watching.shots) for _ in range(90)]
         watching.source.close()
