@@ -41,6 +41,8 @@ class GenicamCamera:
         self.is_gige = bool(self.aravis.arv_camera_is_gv_device(self.handle))
         try:
             self._take_control()
+            with suppress(AravisError):  # a program that was killed let it send on, to where nothing listens any more
+                self.aravis.arv_camera_stop_acquisition(self.handle)
             self._apply(settings)
             self.trigger = self._trigger_source()
         except AravisError as error:
