@@ -218,7 +218,7 @@ def test_a_trigger_that_the_mqtt_broker_stored_while_the_camera_was_away_is_miss
         plant.until(lambda told: told[-1] == (f"{base}/ready", {"ready": False, "reason": "the camera ends"}))
         plant.publish(f"{base}/trigger", json.dumps({"id": "while it was away"}))
         start_camera(settings)
-        plant.until(lambda told: told.count(ready) == 2, 120)
+        plant.until(lambda told: told.count(ready) >= 2, 120)
         plant.publish(f"{base}/trigger", json.dumps({"id": "while it is here"}))
         plant.until(lambda told: sum(topic == f"{base}/answer" for topic, _ in told) == 2)
     answers = [

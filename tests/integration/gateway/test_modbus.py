@@ -74,11 +74,11 @@ def test_the_plc_gets_each_part_once_and_what_it_does_not_acknowledge_is_missed(
         out.until(lambda: out.dispatcher.state.failing)
         out.clock.ahead = 700
         out.until(lambda: out.waiting == 0)
-        wait_until(lambda: plc.status["overrun"], 60, "the overrun")
+        wait_until(lambda: plc.status["overrun"], 120, "the overrun")
         plc.hold.unlink()
         out.decide(after := product.part(age=-700))
         out.until(lambda: out.waiting == 0)
-        wait_until(lambda: len(plc.results) == 21, 60, "the last result")
+        wait_until(lambda: len(plc.results) == 21, 120, "the last result")
         assert [each["part"] for each in plc.results] == [part.part for part in [*parts, after]]
         assert [each["labels"] for each in plc.results[:6]] == [1, 0, 0, 0, 0, 1]
     books = out.outbox.books(NAME)

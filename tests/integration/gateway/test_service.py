@@ -136,11 +136,11 @@ def test_a_gateway_that_is_killed_between_commit_and_acknowledgement_decides_abo
     )
     with line.running("gateway", code, FOLDER=str(tmp_path / "gateway"), **settings) as killed:
         line.send(now(0, "ng"))
-        wait_until(lambda: killed.exit_code == -signal.SIGKILL, 60, "the kill")
+        wait_until(lambda: killed.exit_code == -signal.SIGKILL, 120, "the kill")
     with acting(line, tmp_path / "gateway", **settings) as gateway:
         line.send(now(1))
-        decisions.until(lambda told: len({one.part for one in told}) == 2, 60)
-        wait_until(lambda: len(signals(tmp_path / "mes")) == 2, 60, "the signals")
+        decisions.until(lambda told: len({one.part for one in told}) == 2, 120)
+        wait_until(lambda: len(signals(tmp_path / "mes")) == 2, 120, "the signals")
         gateway.stop()
     assert line.broker.depth(topology.GATEWAY_VERDICTS.name).total == 0
     told = decisions.for_a_while(0.5)
