@@ -41,15 +41,15 @@ from shared.storage.filesystem import FilesystemStore
 from tests.workers import Line
 
 SIZES: Final = ((100, 100), (640, 480))
-SECONDS: Final = 2.0
-FRAMES: Final = {(100, 100): 2000, (640, 480): 600}
+ENCODING_SECONDS: Final = 2.0
+FRAMES_BY_SIZE: Final = {(100, 100): 2000, (640, 480): 600}
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """A source that yields the same images again and again, and waits for a slower line."""
+class RepeatingSource:
+    """A source that yields the same images again and again, and lets the capture loop set the pace (`can_wait`)."""
 
-    drawn: Sequence[Image]
+    seam_images: Sequence[Image]
     count: int
     frames_per_second: float = 1000.0
     can_wait: bool = True
@@ -57,18 +57,18 @@ class Repeated:
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.drawn[0].shape[1], self.drawn[0].shape[0]
+        return self.seam_images[0].shape[1], self.seam_images[0].shape[0]
 
     def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage]:
         for number in range(self.count):
             heartbeat.beat()
-            yield CapturedImage(datetime.now(UTC), self.drawn[number % len(self.drawn)])
+            yield CapturedImage(datetime.now(UTC), self.seam_images[number % len(self.seam_images)])
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: this source holds no resource."""
 
 
-def drawn(width: int, height: int) -> list[Image]:
+def draw_images(width: int, height: int) -> list[Image]:
     """Return different images of seams of a size."""
     seams = (draw_seam(seed, size=max(width, height)).image for seed in range(8))
     return [np.ascontiguousarray(seam[:height, :width]) for seam in seams]
@@ -76,11 +76,11 @@ def drawn(width: int, height: int) -> list[Image]:
 
 def encoding_rate(images: Sequence[Image]) -> float:
     """Return the images per second that one thread encodes."""
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < SECONDS:
-        encode(images[done % len(images)], "jpeg")
-        done += 1
-    return done / (time.perf_counter() - began)
+    encoded, started_at = 0, time.perf_counter()
+    while time.perf_counter() - started_at < ENCODING_SECONDS:
+        encode(images[encoded % len(images)], "jpeg")
+        encoded += 1
+    return encoded / (time.perf_counter() - started_at)
 
 
 def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -> float:
@@ -93,28 +93,30 @@ def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -
         frames = FrameMaker(settings, session, outbox, NoRecorder())
         sight = SightWatch(settings, reporter.set_sight)
         triggers = open_triggers(settings, outbox.count_missed_trigger)
-        loop = CaptureLoop(Repeated(images, count), frames, outbox, sender, settings, sight, triggers)
-        began = time.perf_counter()
+        loop = CaptureLoop(RepeatingSource(images, count), frames, outbox, sender, settings, sight, triggers)
+        started_at = time.perf_counter()
         loop.run(Heartbeat(threading.Event(), Health(), sender.check))
-        return count / (time.perf_counter() - began)
+        return count / (time.perf_counter() - started_at)
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
-    folder: Annotated[Path, typer.Option(help="On the disk of the outbox and of the broker.")] = Path(),
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
+    folder: Annotated[
+        Path, typer.Option(help="Folder for the outbox and the broker's data; choose the disk to be measured.")
+    ] = Path(),
 ) -> None:
-    """Print the tables."""
+    """Print the measured figures and the ratio of each target."""
     rates = Rounds()
     with tempfile.TemporaryDirectory(dir=folder) as name:
         server = BrokerServer(Path(name))
         try:
-            for turn in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
+            for round_number in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
                 for width, height in SIZES:
-                    images = drawn(width, height)
-                    line, outbox = server.line(f"{width}-{turn}"), Path(name, f"outbox-{width}-{turn}")
+                    images = draw_images(width, height)
+                    line, outbox = server.line(f"{width}-{round_number}"), Path(name, f"outbox-{width}-{round_number}")
                     rates.add(f"encoding alone, {width} x {height}", encoding_rate(images))
-                    confirmed = camera_rate(line, outbox, images, FRAMES[width, height])
-                    rates.add(f"camera, {width} x {height}", confirmed)
+                    confirmed_rate = camera_rate(line, outbox, images, FRAMES_BY_SIZE[width, height])
+                    rates.add(f"camera, {width} x {height}", confirmed_rate)
         finally:
             server.remove()
     targets = [

@@ -29,7 +29,7 @@ from services.dashboard.store.keys import Keys
 from tests.verdicts import Line, explanation_of
 
 FRAMES = 20_000
-SINGLE = 3_000
+SINGLE_FRAMES = 3_000
 BATCH = 500
 ROUNDS = 3
 LABELLED_FRAMES = 2_000
@@ -37,23 +37,23 @@ LABELLED_FRAMES = 2_000
 
 def main() -> None:
     """Compare the speeds, and then measure the memory."""
-    with redis_server() if len(sys.argv) < 2 else given(sys.argv[1]) as url:
+    with redis_server() if len(sys.argv) < 2 else use_server(sys.argv[1]) as url:
         settings = DashboardSettings(redis_url=url, redis_prefix="benchmark")
         redis, keys = open_redis(settings), Keys("benchmark")
-        clear(redis)
+        delete_all(redis)
         compare(Counting(redis, keys, settings))
-        clear(redis)
+        delete_all(redis)
         weigh_frames(redis, FrameRepository(redis, keys, settings))
-        clear(redis)
+        delete_all(redis)
         weigh_a_year(redis, keys)
-        clear(redis)
+        delete_all(redis)
 
 
 def compare(counting: Counting) -> None:
     """Measure alternately, so that other load on the machine affects both."""
     single, batched = [], []
     for _ in range(ROUNDS):
-        single.append(rate(counting, facts(SINGLE), 1))
+        single.append(rate(counting, facts(SINGLE_FRAMES), 1))
         batched.append(rate(counting, facts(FRAMES), BATCH))
     one, many = max(single), max(batched)
     print(f"one verdict per call      {one:9,.0f} verdicts/s")
@@ -76,17 +76,17 @@ def rate(counting: Counting, waiting: list[Fact], batch: int) -> float:
 
 def weigh_frames(redis: Redis, index: FrameRepository) -> None:
     """Measure the memory of a frame that can be looked up, with its explanation."""
-    before, line = used(redis), Line()
+    before, line = used_memory(redis), Line()
     for _ in range(LABELLED_FRAMES):
         verdict = line.verdict("break")
         index.store([verdict])
         index.store_explanations([explanation_of(verdict)])
-    print(f"a flagged frame           {(used(redis) - before) / LABELLED_FRAMES:9,.0f} bytes")
+    print(f"a flagged frame           {(used_memory(redis) - before) / LABELLED_FRAMES:9,.0f} bytes")
 
 
 def weigh_a_year(redis: Redis, keys: Keys) -> None:
     """Measure one line with four labels: a year of hours and days, and two days of minutes."""
-    before, now = used(redis), datetime.now(UTC)
+    before, now = used_memory(redis), datetime.now(UTC)
     fields: dict[Any, Any] = dict.fromkeys(
         [*fact_of_verdict(Line().verdict("break")).fields, "ok", "explained"], 90_000
     )
@@ -96,22 +96,22 @@ def weigh_a_year(redis: Redis, keys: Keys) -> None:
             start = step.start(now - step.length * index)
             pipeline.hset(keys.bucket("line-1", step.value, step.stamp(start)), mapping=fields)
     pipeline.execute()
-    print(f"a year of one line        {(used(redis) - before) / 1e6:9.1f} MB")
+    print(f"a year of one line        {(used_memory(redis) - before) / 1e6:9.1f} MB")
 
 
-def used(redis: Redis) -> int:
+def used_memory(redis: Redis) -> int:
     """Return the bytes that Redis uses."""
     return int(redis.info("memory")["used_memory"])
 
 
-def clear(redis: Redis) -> None:
+def delete_all(redis: Redis) -> None:
     """Delete all keys of this benchmark."""
     for key in redis.scan_iter(match="benchmark:*", count=1000):
         redis.delete(key)
 
 
 @contextmanager
-def given(url: str) -> Iterator[str]:
+def use_server(url: str) -> Iterator[str]:
     """Use a given Redis."""
     yield url
 

@@ -1,4 +1,4 @@
-"""What an explanation costs: frames explained for all their labels against the same frames judged, in one run.
+"""What an explanation costs: frames explained for all their labels against the same frames inspected, in one run.
 
     python -m benchmarks.explaining [--architecture compact] [--size 128] [--batch 8] [--rounds 15]
     python -m benchmarks.explaining --model samples/model
@@ -33,7 +33,7 @@ from samples.still import draw_seam
 from services.explainer.loading import use_threads
 from services.explainer.overlay import overlay
 from services.trainer.architectures.registry import architecture_of
-from services.trainer.heatmaps.candidates import Candidate, candidates_of
+from services.trainer.heatmaps.options import HeatmapOption, heatmap_options
 from shared.contracts.bundle import read_bundle_folder
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
@@ -60,7 +60,7 @@ class Subject:
     recipe: Recipe
 
 
-def drawn_by_lot(architecture: str, size: int) -> Subject:
+def with_random_weights(architecture: str, size: int) -> Subject:
     """Return a network of an architecture with random weights, on which its cost does not depend."""
     labels = "\n".join(f"  label{key}: {{key: '{key}', colour: '#0000{key}0', role: defect}}" for key in range(LABELS))
     recipe = parse_recipe(f"name: benchmark\ntask: multi-label\nlabels:\n{labels}\n")
@@ -74,18 +74,18 @@ def of_bundle(folder: Path) -> Subject:
     return Subject(bundle.manifest.architecture, read_network(bundle), bundle.recipe)
 
 
-def judged(engine: OpenVinoEngine, recipe: Recipe, files: list[bytes]) -> object:
+def judge_images(engine: OpenVinoEngine, recipe: Recipe, files: list[bytes]) -> object:
     """Inspect the frames, from images to verdicts."""
     images = np.stack([prepare(decode(file), recipe.image) for file in files])
     return [judge(recipe, scores) for scores in scores_of(engine.logits(images), recipe.task)]
 
 
-def explained(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> object:
+def explain_images(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> object:
     """Explain the frames, from images to the stored files."""
     images = [decode(file) for file in files]
     maps = maps_of(probe, recipe, np.stack([prepare(image, recipe.image) for image in images]))
     labels = len(recipe.labels)
-    return [keep(image, recipe, maps[row * labels :][:labels]) for row, image in enumerate(images)]
+    return [encode_overlays(image, recipe, maps[row * labels :][:labels]) for row, image in enumerate(images)]
 
 
 def maps_of(probe: GradientProbe, recipe: Recipe, images: Images) -> Maps:
@@ -94,14 +94,14 @@ def maps_of(probe: GradientProbe, recipe: Recipe, images: Images) -> Maps:
     return probe.maps(images, asked)
 
 
-def keep(image: Image, recipe: Recipe, maps: Maps) -> list[bytes]:
+def encode_overlays(image: Image, recipe: Recipe, maps: Maps) -> list[bytes]:
     """Render one frame: heat at the image's size, a PNG per label, and the overlay."""
     heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
     layers = [(heat.pixels, label.colour) for heat, label in zip(heats, recipe.labels, strict=True)]
     return [*(encode(heat.pixels, "png") for heat in heats), encode(overlay(image, layers), "jpeg")]
 
 
-def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
+def measurements(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
     """Return everything that is measured, each with its baseline."""
     network, recipe = subject.network, subject.recipe
     variant, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
@@ -109,33 +109,33 @@ def ways(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Mea
     files = [encode(draw_seam(number, size=SIDE).image, "jpeg") for number in range(batch)]
     images = np.stack([prepare(decode(file), recipe.image) for file in files])
     alone = Measured("network alone: judged", batch, partial(engine.logits, images))
-    whole = Measured("whole way: judged", batch, partial(judged, engine, recipe, files))
+    whole = Measured("whole way: judged", batch, partial(judge_images, engine, recipe, files))
     compared = [(alone, alone)]
-    at_last = [Candidate(method, (layer,)) for method in METHODS]
-    for method, layers in dict.fromkeys([*at_last, candidates_of(network, recipe)[0]]):
+    at_last = [HeatmapOption(method, (layer,)) for method in METHODS]
+    for method, layers in dict.fromkeys([*at_last, heatmap_options(network, recipe)[0]]):
         probe = GradientProbe(network, layers, method, partial(by_openvino, threads=threads))
         name = f"network alone: {labels} labels explained, {method} at {', '.join(layers)}"
         compared.append((Measured(name, batch, partial(maps_of, probe, recipe, images)), alone))
     by_keras = partial(maps_of, GradientProbe(network, [layer]), recipe, images)
     compared.append((Measured(f"the same with TensorFlow's features, {next(iter(METHODS))}", batch, by_keras), alone))
-    all_of_it = partial(explained, probe, recipe, files)
+    all_of_it = partial(explain_images, probe, recipe, files)
     return [*compared, (whole, whole), (Measured(f"whole way: {labels} labels explained", batch, all_of_it), whole)]
 
 
 def main(
-    architecture: Annotated[str, typer.Option(help="One of the trainer's.")] = "compact",
+    architecture: Annotated[str, typer.Option(help="Architecture of the trainer.")] = "compact",
     size: Annotated[int, typer.Option(help="Height and width of the images, in pixels.")] = 128,
     *,
     model: Annotated[Path | None, typer.Option(help="Folder of a bundle, instead of an architecture.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Frames at once.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 15,
-    threads: Annotated[int, typer.Option(min=1, help="Of each library.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Frames of a micro-batch.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 15,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each library.")] = 1,
 ) -> None:
     """Print the table."""
     use_threads(threads)
     cv2.setNumThreads(threads)
-    subject = of_bundle(model) if model else drawn_by_lot(architecture, size)
-    compared = ways(subject, batch, threads)
+    subject = of_bundle(model) if model else with_random_weights(architecture, size)
+    compared = measurements(subject, batch, threads)
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for one, _reference in compared:
             one.measure()

@@ -28,7 +28,7 @@ from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import folds
 from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.operating_points import choose_thresholds
-from services.trainer.heatmaps.scores import marked_images
+from services.trainer.heatmaps.evaluation import images_with_masks
 from services.trainer.training.good_only import fit_good_only
 from shared.contracts.bundle import DISTANCE, HeatmapSpec
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
@@ -91,7 +91,7 @@ def cells_of(pack: Path, rounds: int) -> tuple[str, ...]:
     label = evaluate(recipe, store.labels, scores, groups).labels[ANOMALY]
     low, high = label.intervals["roc_auc"]
     subject = subject_of(trained.network, recipe, HeatmapSpec(method=DISTANCE, layers=(DISTANCES,)))
-    maps = score_heatmaps(subject, marked_images(dataset.examples, recipe), most_curves=1).labels.get(ANOMALY)
+    maps = score_heatmaps(subject, images_with_masks(dataset.examples, recipe), most_curves=1).labels.get(ANOMALY)
     other = architecture_of(DEFAULT).build(drafted.image, len(drafted.labels))
     times = milliseconds([trained.network, other], drafted.image, rounds)
     point = points.of_model if points else None

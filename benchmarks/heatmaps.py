@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.packs import DATA, FOLDS, command, halves, link
+from benchmarks.packs import DATA, FOLDS, command, link, split_fold
 from shared.explain.metrics import HeatmapScores, Measured
 
 PACKS = ("aitex_fabric", "bsdata_pitting", "pcb_multilabel")
@@ -32,10 +32,10 @@ OUT = Path("var/heatmaps")
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="The folder of the packs.")] = DATA,
-    out: Annotated[Path, typer.Option(help="Gets folds, models and reports.")] = OUT,
-    pack: Annotated[list[str] | None, typer.Option(help="By default all that have masks.")] = None,
-    folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="How many of the five.")] = 1,
+    data: Annotated[Path, typer.Option(help="Folder of the image packs.")] = DATA,
+    out: Annotated[Path, typer.Option(help="Folder for folds, models and reports.")] = OUT,
+    pack: Annotated[list[str] | None, typer.Option(help="Image packs; by default all that have masks.")] = None,
+    folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="Number of folds that are measured, of five.")] = 1,
     *,
     without_masks: Annotated[bool, typer.Option(help="Hide the masks from the training.")] = False,
 ) -> None:
@@ -54,7 +54,7 @@ def main(
 
 def measure(pack: Path, fold: int, folder: Path, report: Path, *, masks: bool) -> None:
     """Train on four fifths of the groups, and score the heatmaps on the fifth."""
-    learn, test = halves(pack, fold, folder)
+    learn, test = split_fold(pack, fold, folder)
     link(pack / "masks", test / "masks")
     if masks:
         link(pack / "masks", learn / "masks")

@@ -36,8 +36,8 @@ from shared.recipe import ImageSpec
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LABELS = 4
-CALIBRATING = 16
-SECONDS = 0.3
+CALIBRATION_IMAGES = 16
+MEASURE_SECONDS = 0.3
 """Shortest duration of one measurement."""
 
 
@@ -55,7 +55,7 @@ class Measured:
         """Run it for at least the shortest duration."""
         self.work()
         done, began, processor = 0, time.perf_counter(), time.process_time()
-        while time.perf_counter() - began < SECONDS:
+        while time.perf_counter() - began < MEASURE_SECONDS:
             self.work()
             done += self.frames
         self.per_second.append(done / (time.perf_counter() - began))
@@ -68,21 +68,23 @@ class Measured:
         return f"| {self.name} | {self.frames} | {cost:.2f} | {ratio:.2f} | {rate:.0f} |"
 
 
-def padded(engine: Engine, images: NDArray[np.float32], size: int) -> object:
+def infer_padded(engine: Engine, images: NDArray[np.float32], size: int) -> object:
     """Return a batch filled up with empty images, for a network of a fixed batch size."""
     batch = np.zeros((size, *images.shape[1:]), np.float32)
     batch[: len(images)] = images
     return engine.logits(batch)[: len(images)]
 
 
-def quantised(compiled: CompiledVariant, spec: ImageSpec) -> CompiledVariant:
+def make_int8(compiled: CompiledVariant, spec: ImageSpec) -> CompiledVariant:
     """Return the int8 variant. Its ranges come from noise, and do not affect its cost."""
-    pixels = np.random.default_rng(0).integers(0, 256, (CALIBRATING, *spec.shape), np.uint8)
-    store = PixelStore(pixels, np.zeros((CALIBRATING, LABELS), np.float32), spec, "")
-    return quantise(compiled, store, np.arange(CALIBRATING))
+    pixels = np.random.default_rng(0).integers(0, 256, (CALIBRATION_IMAGES, *spec.shape), np.uint8)
+    store = PixelStore(pixels, np.zeros((CALIBRATION_IMAGES, LABELS), np.float32), spec, "")
+    return quantise(compiled, store, np.arange(CALIBRATION_IMAGES))
 
 
-def ways(openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engine, spec: ImageSpec) -> list[Measured]:
+def measurements(
+    openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engine, spec: ImageSpec
+) -> list[Measured]:
     """Return everything that is compared."""
     noise = np.random.default_rng(0)
     jpeg = encode(draw_seam(0, size=480).image, "jpeg")
@@ -97,28 +99,28 @@ def ways(openvino: Engine, int8: Engine, on_all_cores: Engine, tensorflow: Engin
         *judged,
         Measured("OpenVINO, a thread on each core", 1, partial(on_all_cores.logits, images[:1])),
         Measured("OpenVINO, a thread on each core", 16, partial(on_all_cores.logits, images[:16])),
-        Measured("OpenVINO, 5 padded to 16", 5, partial(padded, openvino, images[:5], 16)),
+        Measured("OpenVINO, 5 padded to 16", 5, partial(infer_padded, openvino, images[:5], 16)),
         Measured("OpenVINO, 5 as they are", 5, partial(openvino.logits, images[:5])),
         Measured("decode and prepare a JPEG of 480 x 480", 1, lambda: prepare(decode(jpeg), spec)),
     ]
 
 
 def main(
-    architecture: Annotated[str, typer.Option(help="One of the trainer's.")] = "compact",
+    architecture: Annotated[str, typer.Option(help="Architecture of the trainer.")] = "compact",
     size: Annotated[int, typer.Option(help="Height and width of the images, in pixels.")] = 128,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 15,
-    threads: Annotated[int, typer.Option(min=1, help="Of each engine.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 15,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each engine.")] = 1,
 ) -> None:
     """Print the table."""
     spec = ImageSpec(height=size, width=size)
     network = ARCHITECTURES[architecture].build(spec, LABELS)
     compiled = compile_for_openvino(network)
     openvino = OpenVinoEngine(compiled.xml, compiled.weights, threads)
-    small = quantised(compiled, spec)
+    small = make_int8(compiled, spec)
     int8 = OpenVinoEngine(small.xml, small.weights, threads)
     on_all_cores = OpenVinoEngine(compiled.xml, compiled.weights)
     tensorflow = TensorFlowEngine(keras_file(network), threads)
-    measured = ways(openvino, int8, on_all_cores, tensorflow, spec)
+    measured = measurements(openvino, int8, on_all_cores, tensorflow, spec)
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for one in measured:
             one.measure()

@@ -65,7 +65,7 @@ def ingest_rate(line: Line, projection: Projection, settings: DashboardSettings,
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
     verdicts: Annotated[int, typer.Option(min=100, help="Verdicts of each measurement from the queue.")] = 10_000,
 ) -> None:
     """Print the table."""
@@ -75,10 +75,10 @@ def main(
         try:
             settings = DashboardSettings(redis_url=url, redis_prefix="benchmark")
             projection = Projection(open_redis(settings), Keys("benchmark"), settings)
-            for turn in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
+            for round_number in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
                 rates.add("counting, one verdict per call", rate(projection.counting, facts(SINGLE), 1))
                 rates.add(f"counting, {BATCH} verdicts per call", rate(projection.counting, facts(BATCHED), BATCH))
-                line = server.line(f"sink-{turn}")
+                line = server.line(f"sink-{round_number}")
                 rates.add("the whole sink, from the queue", ingest_rate(line, projection, settings, verdicts))
         finally:
             server.remove()

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.comparison import Rounds, Target
-from benchmarks.inference import quantised
+from benchmarks.inference import make_int8
 from samples.still import draw_seam
 from services.trainer.architectures.registry import ARCHITECTURES
 from shared.engines.compile import CompiledVariant, compile_for_openvino
@@ -38,12 +38,12 @@ SPEC: Final = ImageSpec(height=100, width=100, normalisation="unit")
 LABELS: Final = 4
 BATCH: Final = 16
 SIDE: Final = 480
-SECONDS: Final = 2.0
+MEASURE_SECONDS: Final = 2.0
 
 Logits = NDArray[np.float32]
 
 
-def one_by_one(network: keras.Model, files: Sequence[Path]) -> Logits:
+def infer_one_by_one(network: keras.Model, files: Sequence[Path]) -> Logits:
     """Inspect files as the first seam inspection did."""
     answers = []
     for file in files:
@@ -53,7 +53,7 @@ def one_by_one(network: keras.Model, files: Sequence[Path]) -> Logits:
     return np.concatenate(answers)
 
 
-def in_a_batch(engine: OpenVinoEngine, files: Sequence[Path]) -> Logits:
+def infer_in_batches(engine: OpenVinoEngine, files: Sequence[Path]) -> Logits:
     """Inspect files as a worker does."""
     return engine.logits(np.stack([prepare(decode(file.read_bytes()), SPEC) for file in files]))
 
@@ -61,34 +61,34 @@ def in_a_batch(engine: OpenVinoEngine, files: Sequence[Path]) -> Logits:
 def rate(work: Callable[[], Any], images: int) -> float:
     """Return the images per second of a piece of work."""
     done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < SECONDS:
+    while time.perf_counter() - began < MEASURE_SECONDS:
         work()
         done += images
     return done / (time.perf_counter() - began)
 
 
-def opened(variant: CompiledVariant) -> OpenVinoEngine:
+def open_engine(variant: CompiledVariant) -> OpenVinoEngine:
     """Return the engine of a variant, with a thread on each core as TensorFlow has."""
     return OpenVinoEngine(variant.xml, variant.weights)
 
 
-def main(rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5) -> None:
-    """Print the tables."""
+def main(rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5) -> None:
+    """Print the measured figures and the ratio of each target."""
     network = ARCHITECTURES["seam-resnet"].build(SPEC, LABELS)
     compiled = compile_for_openvino(network)
-    engines = {"fp32": opened(compiled), "int8": opened(quantised(compiled, SPEC))}
+    engines = {"fp32": open_engine(compiled), "int8": open_engine(make_int8(compiled, SPEC))}
     rates = Rounds()
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{seed}.jpg") for seed in range(BATCH)]
         for seed, file in enumerate(files):
             file.write_bytes(encode(draw_seam(seed, size=SIDE).image, "jpeg"))
-        expected = scores_of(one_by_one(network, files), Task.MULTI_LABEL)
+        expected = scores_of(infer_one_by_one(network, files), Task.MULTI_LABEL)
         for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
-            rates.add("imread and predict, one by one", rate(partial(one_by_one, network, files[:4]), 4))
+            rates.add("imread and predict, one by one", rate(partial(infer_one_by_one, network, files[:4]), 4))
             for name, engine in engines.items():
-                rates.add(f"batches of {BATCH}, {name}", rate(partial(in_a_batch, engine, files), BATCH))
+                rates.add(f"batches of {BATCH}, {name}", rate(partial(infer_in_batches, engine, files), BATCH))
         for name, engine in engines.items():
-            apart = np.abs(scores_of(in_a_batch(engine, files), Task.MULTI_LABEL) - expected).max()
+            apart = np.abs(scores_of(infer_in_batches(engine, files), Task.MULTI_LABEL) - expected).max()
             print(f"{name}: probabilities differ by {apart:.4f} at most\n")
     targets = [
         Target(f"{name} : one by one", f"batches of {BATCH}, {name}", "imread and predict, one by one", wanted)

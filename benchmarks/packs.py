@@ -69,10 +69,10 @@ from shared.recipe import Augmentation, ImageSpec, Recipe, ReferenceSpec, Task, 
 from shared.verdict import scores_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
-Out = Annotated[Path, typer.Option(help="Gets folds, models and reports.")]
-Packs = Annotated[list[str] | None, typer.Option(help="By default all.")]
-Architectures = Annotated[list[str] | None, typer.Option(help="By default all.")]
+Data = Annotated[Path, typer.Option(help="Folder of the image packs.")]
+Out = Annotated[Path, typer.Option(help="Folder for folds, models and reports.")]
+Packs = Annotated[list[str] | None, typer.Option(help="Image packs; by default all.")]
+Architectures = Annotated[list[str] | None, typer.Option(help="Architectures; by default all.")]
 DATA = Path(os.environ.get("SEAMLINE_DATA", "../shared/data"))
 OUT = Path("var/packs")
 RECIPES = Path(__file__).parents[1] / "samples" / "recipes"
@@ -144,7 +144,7 @@ def run(
     out: Out = OUT,
     pack: Packs = None,
     architecture: Architectures = None,
-    folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="How many of the five.")] = FOLDS,
+    folds: Annotated[int, typer.Option(min=1, max=FOLDS, help="Number of folds that are measured, of five.")] = FOLDS,
 ) -> None:
     """Train and evaluate what is not done yet."""
     for name, fold, network in product(pack or PACKS, range(folds), architecture or EPOCHS):
@@ -289,7 +289,7 @@ def measure_first(
         features = learned_features(network, store, np.arange(len(store.labels)), allowed)
         found = FirstModel(len(store.labels), perf_counter() - began)
     kinds = [str(example.labels) for example in dataset.examples]
-    groups = divided([example.group for example in dataset.examples], kinds)
+    groups = divide_groups([example.group for example in dataset.examples], kinds)
     for learned, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(kinds, kinds, groups):
         began = perf_counter()
         truth = store.labels[learned]
@@ -332,9 +332,9 @@ def score(
 
 
 @app.command()
-def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 7) -> None:
+def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 7) -> None:
     """Measure the time of an image for each trained model: one after the other, round by round, on one thread."""
-    models = {found.parent: judging(found.parent) for found in sorted(out.glob("*-0/*/manifest.json"))}
+    models = {found.parent: judging_time(found.parent) for found in sorted(out.glob("*-0/*/manifest.json"))}
     for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True):
         for measured in models.values():
             measured.measure()
@@ -342,7 +342,7 @@ def cost(out: Out = OUT, rounds: Annotated[int, typer.Option(min=1, help="How of
     (out / COSTS).write_text(json.dumps(kept, indent=1))
 
 
-def judging(model: Path) -> Measured:
+def judging_time(model: Path) -> Measured:
     """Prepare to run a batch of noise through a model, like an inference worker."""
     bundle = read_bundle_folder(model)
     xml, weights = (bundle.file(name) for name in VARIANT_FILES[Variant.FP32])
@@ -436,7 +436,7 @@ def share_right(found: Found) -> float:
 
 def measure(pack: Path, name: str, network: str, fold: int, folder: Path) -> Found:
     """Train on four fifths of the groups, evaluate on the fifth."""
-    learn, test = halves(pack, fold, folder)
+    learn, test = split_fold(pack, fold, folder)
     recipe = recipe_for(name, network)
     written = folder / f"{network}.yaml"
     written.write_text(recipe.to_yaml())
@@ -486,12 +486,12 @@ def recipe_for(name: str, network: str) -> Recipe:
     return recipe.model_copy(update={"image": image, "augmentation": augmentation})
 
 
-def halves(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
+def split_fold(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
     """Return the folders of the training and the test images; images are linked, not copied."""
     rows = rows_of(pack / "labels.csv")
     groups = {row["name"]: row["group"] for row in rows_of(pack / "groups.csv")}
     kinds = [" ".join(key for key, value in row.items() if value == "True") for row in rows]
-    together = divided([groups[row["name"]] for row in rows], kinds)
+    together = divide_groups([groups[row["name"]] for row in rows], kinds)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     parts = list(folds.split(np.zeros(len(rows)), kinds, together))[fold]
     found = []
@@ -512,7 +512,7 @@ def link(source: Path, target: Path) -> None:
         target.symlink_to(source.resolve())
 
 
-def divided(groups: list[str], kinds: list[str]) -> list[str]:
+def divide_groups(groups: list[str], kinds: list[str]) -> list[str]:
     """Return the groups; one with nearly all images of its kind (the only variety of orange) is divided into runs.
 
     Else that kind would be learned in four folds that hardly test it, and tested in the one that hardly saw it.

@@ -18,7 +18,7 @@ from typing import Any
 
 from redis import Redis
 
-from benchmarks.counting import clear, given, redis_server, used
+from benchmarks.counting import delete_all, redis_server, use_server, used_memory
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.quality.filter import LimitsFrom, QualityFilter
 from services.dashboard.quality.service import QualityService
@@ -31,23 +31,23 @@ from services.dashboard.store.keys import Keys
 
 LINES = 10
 DAYS = 365
-TRIES = 7
+REPETITIONS = 7
 TARGET_MS = 100
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def main() -> None:
     """Fill Redis with a year of counts, measure its size, and time the queries."""
-    with redis_server() if len(sys.argv) < 2 else given(sys.argv[1]) as url:
+    with redis_server() if len(sys.argv) < 2 else use_server(sys.argv[1]) as url:
         settings = DashboardSettings(redis_url=url, redis_prefix="benchmark")
         redis, keys = open_redis(settings), Keys("benchmark")
-        clear(redis)
-        before, started = used(redis), time.perf_counter()
+        delete_all(redis)
+        before, started = used_memory(redis), time.perf_counter()
         buckets = make_year(redis, keys, Counting(redis, keys, settings), settings.working_day)
         print(f"buckets                                  {buckets:9,}  (made in {time.perf_counter() - started:.0f} s)")
-        print(f"memory                                   {(used(redis) - before) / 1e6:5.0f} MB")
-        ask(QualityService(LineRepository(redis, keys), Counting(redis, keys, settings), settings))
-        clear(redis)
+        print(f"memory                                   {(used_memory(redis) - before) / 1e6:5.0f} MB")
+        query_pages(QualityService(LineRepository(redis, keys), Counting(redis, keys, settings), settings))
+        delete_all(redis)
 
 
 def make_year(redis: Redis, keys: Keys, counting: Counting, shifts: Shifts) -> int:
@@ -102,7 +102,7 @@ def counts(frames: int, dice: random.Random) -> dict[Any, Any]:
     return fields
 
 
-def ask(quality: QualityService) -> None:
+def query_pages(quality: QualityService) -> None:
     """Return the queries of the page, with the slowest kinds."""
     year, month = NOW - timedelta(days=365), NOW - timedelta(days=30)
     questions = {
@@ -120,10 +120,10 @@ def ask(quality: QualityService) -> None:
     }
     slowest = 0.0
     for words, question in questions.items():
-        slowest = max(slowest, told(words, partial(quality.view, question)))
+        slowest = max(slowest, print_time(words, partial(quality.view, question)))
     slowest = max(
         slowest,
-        told(
+        print_time(
             "two quarters compared",
             lambda: quality.compare(
                 QualityFilter(NOW - timedelta(days=91), NOW, Every.DAY),
@@ -135,10 +135,10 @@ def ask(quality: QualityService) -> None:
     sys.exit(slowest > TARGET_MS)
 
 
-def told(words: str, answer: Callable[[], object]) -> float:
+def print_time(words: str, answer: Callable[[], object]) -> float:
     """Return the median time of a query in milliseconds."""
     took = []
-    for _ in range(TRIES):
+    for _ in range(REPETITIONS):
         started = time.perf_counter()
         answer()
         took.append((time.perf_counter() - started) * 1000)

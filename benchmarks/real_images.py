@@ -25,8 +25,8 @@ import typer
 from shared.messages import FrameExplained, FrameInspected, Message, Verdict, decode
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-Data = Annotated[Path, typer.Option(help="The folder of the packs.")]
-Out = Annotated[Path, typer.Option(help="Gets the models and what the line kept.")]
+Data = Annotated[Path, typer.Option(help="Folder of the image packs.")]
+Out = Annotated[Path, typer.Option(help="Folder for the models and the data of the line.")]
 DATA = Path(os.environ.get("SEAMLINE_DATA", "../shared/data"))
 OUT = Path("var/real")
 RECIPES = Path(__file__).parents[1] / "samples" / "recipes"

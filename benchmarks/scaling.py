@@ -39,7 +39,7 @@ from shared.imaging.codec import decode, encode
 from shared.imaging.preprocessing import prepare
 
 LOOP_SECONDS: Final = 3.0
-DRAWN: Final = 32
+IMAGE_COUNT: Final = 32
 LATENCY_SECONDS: Final = 4.0
 
 ENGINE: Final = "bare engine on prepared images, one thread"
@@ -50,23 +50,23 @@ HELD_ONE: Final = "1 worker held to a core"
 HELD_TWO: Final = "2 workers held to a core each"
 
 
-def drawn() -> list[bytes]:
+def draw_images() -> list[bytes]:
     """Return different images of seams, as JPEG."""
-    return [encode(draw_seam(seed, size=SIDE).image, "jpeg") for seed in range(DRAWN)]
+    return [encode(draw_seam(seed, size=SIDE).image, "jpeg") for seed in range(IMAGE_COUNT)]
 
 
 def engine_rate(bundle: Bundle, images: Sequence[bytes]) -> tuple[float, float]:
     """Return the frames per second of the bare engine on prepared images, and its processor time in ms/frame."""
     prepared = np.stack([prepare(decode(image), bundle.recipe.image) for image in images])
     batches = [np.ascontiguousarray(prepared[start : start + BATCH]) for start in range(0, len(prepared), BATCH)]
-    return _rate(bundle, lambda turn: batches[turn % len(batches)])
+    return _rate(bundle, lambda number: batches[number % len(batches)])
 
 
 def loop_rate(bundle: Bundle, images: Sequence[bytes]) -> tuple[float, float]:
     """Return the same of one thread that decodes, prepares and infers, without a broker."""
 
-    def batch(turn: int) -> np.ndarray:
-        some = [images[(turn * BATCH + place) % len(images)] for place in range(BATCH)]
+    def batch(number: int) -> np.ndarray:
+        some = [images[(number * BATCH + place) % len(images)] for place in range(BATCH)]
         return np.stack([prepare(decode(image), bundle.recipe.image) for image in some])
 
     return _rate(bundle, batch)
@@ -92,22 +92,22 @@ def _rate(bundle: Bundle, batch: Callable[[int], np.ndarray]) -> tuple[float, fl
     return measured
 
 
-def named(workers: int) -> str:
+def worker_title(workers: int) -> str:
     """Return the name of a number of workers."""
     return f"{workers} workers" if workers > 1 else "1 worker"
 
 
 def main(
     frames: Annotated[int, typer.Option(min=160, help="Frames of each measurement.")] = 640,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
-    most: Annotated[int, typer.Option(min=1, help="The largest number of workers.")] = os.cpu_count() or 1,
-    bundle_folder: Annotated[Path, typer.Option("--bundle", help="The model.")] = Path("samples/model"),
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
+    most: Annotated[int, typer.Option(min=1, help="Largest number of workers.")] = os.cpu_count() or 1,
+    bundle_folder: Annotated[Path, typer.Option("--bundle", help="Folder of the model.")] = Path("samples/model"),
 ) -> None:
-    """Print the tables."""
-    bundle, images = read_bundle_folder(bundle_folder), drawn()
+    """Print the measured figures and the ratio of each target."""
+    bundle, images = read_bundle_folder(bundle_folder), draw_images()
     sent = [images[number % len(images)] for number in range(frames)]
     cores = os.cpu_count() or 1
-    sets: dict[str, list[int | None]] = {named(workers): [None] * workers for workers in range(1, most + 1)}
+    sets: dict[str, list[int | None]] = {worker_title(workers): [None] * workers for workers in range(1, most + 1)}
     if cores > 1:
         sets |= {HELD_ONE: [0], HELD_TWO: [0, 1]}
     rates, costs, waits = Rounds(), Rounds(), Rounds()
@@ -133,8 +133,8 @@ def main(
                 rates.add(name, found.frames_per_second)
                 costs.add(f"{name}: workers", found.worker_ms)
                 costs.add(f"{name}: RabbitMQ", found.broker_ms)
-            half = measured[named(1)].frames_per_second / 2
-            latencies = running[named(1)].latencies(sent[: int(half * LATENCY_SECONDS)], half)
+            half = measured[worker_title(1)].frames_per_second / 2
+            latencies = running[worker_title(1)].latencies(sent[: int(half * LATENCY_SECONDS)], half)
             waits.add("capture to verdict at half load, p50", median(latencies))
             waits.add("capture to verdict at half load, p99", quantiles(latencies, n=100)[98])
             waits.add("3 × the time of a batch + 20 ms", 3 * 1000 * BATCH / engine + 20)
@@ -145,9 +145,9 @@ def main(
 
 def _print(rates: Rounds, costs: Rounds, waits: Rounds, most: int, title: str) -> None:
     cores = os.cpu_count() or 1
-    targets = [Target("1 worker : bare engine", named(1), ENGINE, 0.95)]
+    targets = [Target("1 worker : bare engine", worker_title(1), ENGINE, 0.95)]
     if most >= cores:
-        targets.append(Target("as many workers as cores : cores × the loop", named(cores), LIMIT, 0.88))
+        targets.append(Target("as many workers as cores : cores × the loop", worker_title(cores), LIMIT, 0.88))
     if cores > 1:
         targets.append(Target("2 workers held to a core each : 1", HELD_TWO, HELD_ONE, 1.8))
     late = Target(

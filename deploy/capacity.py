@@ -1,8 +1,8 @@
 """Estimate what a plant needs: ``python -m deploy.capacity --lines 10 --fps 25 --width 640 --height 480``.
 
-The estimate multiplies the frames by what one frame costs. The costs are those of the sample model, measured as
-docs/performance.md says; measure your own model and give them as options. Whatever waits for a server that is away is
-computed for the longest outage that the plant has to outlive.
+The estimate multiplies the number of frames by the cost of one frame. The default costs are those of the sample model,
+measured as docs/performance.md says; measure your own model, and give its costs as options. Disk space for messages
+that wait for an unavailable server is computed for the longest outage that the plant has to survive.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from shared.topology import INFERENCE_FRAMES
 
 DAY_SECONDS: Final = 86_400
 JPEG_BYTES_PER_PIXEL: Final = 0.2
-"""Of a textured surface at quality 90; of a smooth one it is half as much."""
+"""JPEG of a textured surface at quality 90; a smooth surface needs half as much."""
 VERDICT_BYTES: Final = 800
-"""A verdict with four labels, as it waits in a queue."""
+"""A verdict with four labels in a queue."""
 ARCHIVED_BYTES: Final = 150
 """A verdict in the archive, compressed; an upper estimate."""
 HEATMAP_BYTES_PER_PIXEL: Final = 0.1
@@ -32,22 +32,22 @@ SLOTS_PER_LINE: Final = 25_000
 SLOT_BYTES: Final = 2_200
 """Such a frame in Redis, with its explanation (benchmarks.counting)."""
 SEEN_DAYS: Final = 30
-"""For so long a verdict that comes twice is recognised: one bit for each frame."""
+"""Days for which a redelivered verdict is recognised, by one bit for each frame."""
 
 
 @dataclass(frozen=True)
 class Plant:
-    """What is captured."""
+    """The frames that a plant captures."""
 
     lines: int
     cameras: int
-    """Of each line."""
+    """Cameras of each line."""
     fps: float
-    """Of each camera."""
+    """Frames per second of each camera."""
     width: int
     height: int
     hours: float = 24.0
-    """Of work in a day."""
+    """Working hours in a day."""
     flagged: float = 0.05
     """Share of frames that are NG or unsure."""
     labels: int = 4
@@ -84,7 +84,7 @@ class Costs:
     explain_ms: float = 22.0
     """The heatmaps of a flagged frame, of four labels at 480 x 480 pixels."""
     utilisation: float = 0.7
-    """Share of a core that is planned with; the rest takes up bursts."""
+    """Share of a core that the plan uses; the rest is for bursts."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +172,14 @@ def main(
     lines: Annotated[int, typer.Option(min=1, help="Production lines.")] = 1,
     cameras: Annotated[int, typer.Option(min=1, help="Cameras of each line.")] = 1,
     fps: Annotated[float, typer.Option(min=0.01, help="Frames per second of each camera.")] = 25.0,
-    width: Annotated[int, typer.Option(min=1, help="Of an image, in pixels.")] = 640,
-    height: Annotated[int, typer.Option(min=1, help="Of an image, in pixels.")] = 480,
-    hours: Annotated[float, typer.Option(min=0.1, max=24, help="Of work in a day.")] = 24.0,
+    width: Annotated[int, typer.Option(min=1, help="Width of an image, in pixels.")] = 640,
+    height: Annotated[int, typer.Option(min=1, help="Height of an image, in pixels.")] = 480,
+    hours: Annotated[float, typer.Option(min=0.1, max=24, help="Working hours in a day.")] = 24.0,
     flagged: Annotated[float, typer.Option(min=0, max=1, help="Share of frames that are NG or unsure.")] = 0.05,
     labels: Annotated[int, typer.Option(min=1, help="Labels of the recipe.")] = 4,
-    outage_hours: Annotated[float, typer.Option(min=0, help="The longest outage to outlive.")] = 1.0,
+    outage_hours: Annotated[float, typer.Option(min=0, help="Longest outage that the plant has to survive.")] = 1.0,
     network_ms: Annotated[
-        float, typer.Option(min=0.01, help="Of the network in one thread, per frame.")
+        float, typer.Option(min=0.01, help="Milliseconds of the network in one thread, per frame.")
     ] = Costs.network_ms,
 ) -> None:
     """Print what a plant needs."""

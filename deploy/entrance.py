@@ -1,4 +1,4 @@
-"""Images of the pages of people: a dashboard of its own with a login, as `make demo` has none."""
+"""Make images of the pages of users, with a separate dashboard that has a login; `make demo` has none."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from playwright.sync_api import Browser, ViewportSize
 
 from deploy.embedded.line import free_port
 
-PASSWORD: Final = "umbrella copper thirty lanterns"  # noqa: S105  of a dashboard that lives for these images
+PASSWORD: Final = "umbrella copper thirty lanterns"  # noqa: S105  of a dashboard that runs only for these images
 PEOPLE: Final = {"eva": "engineer", "otto": "operator", "wall": "viewer"}
 SIZE: Final = ViewportSize(width=1280, height=860)
-PATIENCE_SECONDS: Final = 120.0
+START_SECONDS: Final = 120.0
 SETTLE_MILLISECONDS: Final = 1000
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 def photograph_entrance(browser: Browser, out: Path) -> None:
-    """The login, people and tokens, and the audit log, light and dark, into ``out``."""
+    """Write images of the login, people and tokens, and the audit log to ``out``, light and dark."""
     with tempfile.TemporaryDirectory() as folder, _dashboard(Path(folder)) as address:
-        _people_it(address)
+        _add_people(address)
         for scheme in SCHEMES:
             page = browser.new_context(base_url=address, viewport=SIZE, color_scheme=scheme).new_page()
             end = "-dark.jpg" if scheme == "dark" else ".jpg"
@@ -66,7 +66,7 @@ def _dashboard(folder: Path) -> Iterator[str]:
 
 
 def _await(address: str) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         try:
             httpx.get(f"{address}/healthz", timeout=5).raise_for_status()
@@ -74,11 +74,11 @@ def _await(address: str) -> None:
             time.sleep(0.5)
         else:
             return
-    raise TimeoutError(f"the dashboard has not answered within {PATIENCE_SECONDS:.0f} s")
+    raise TimeoutError(f"the dashboard has not answered within {START_SECONDS:.0f} s")
 
 
-def _people_it(address: str) -> None:
-    """A few people and tokens, and something for the audit log."""
+def _add_people(address: str) -> None:
+    """Add a few people and tokens, and some entries of the audit log."""
     with httpx.Client(base_url=address, timeout=30) as api:
         api.post("/api/session", json={"name": "admin", "password": PASSWORD}).raise_for_status()
         for name, role in PEOPLE.items():

@@ -1,4 +1,4 @@
-"""Images of every page, for the documentation: the demo plays, a browser looks.
+"""Make images of every page for the documentation, with a browser on the pages of the demo.
 
     python -m deploy.screenshots [--out docs/images] [--frames 400]
 
@@ -42,9 +42,9 @@ SIZE: Final = ViewportSize(width=1280, height=800)
 QUALITY: Final = 82
 PATIENCE_SECONDS: Final = 900.0
 LABELLED: Final = 60
-"""Frames of the video that plays, before the labelling session is photographed."""
+"""Frames of the video that are labelled before the image of the labelling session is made."""
 SETTLE_MILLISECONDS: Final = 4000
-"""For images and charts to be there: a live page never comes to rest."""
+"""Wait for images and charts; a live page loads data all the time."""
 
 app = typer.Typer(add_completion=False)
 

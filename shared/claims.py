@@ -20,7 +20,7 @@ from ulid import ULID
 
 from shared.errors import CannotStart
 from shared.storage.port import ObjectStore
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 CLAIM: Final = re.compile(r"claim\.(\d{9})\.json")
 
@@ -102,7 +102,7 @@ class Claims:
         """Return the number of the newest claim, 0 if there is none; and the claim, None if it is unreadable."""
         for number in reversed(self._numbers(name)):
             key = self._key(name, number)
-            claim = readable(key, partial(self._read, key))
+            claim = read_or_skip(key, partial(self._read, key))
             if claim or self._store.exists(key):  # else its holder has renewed it meanwhile
                 return number, claim
         return 0, None

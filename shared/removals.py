@@ -1,4 +1,4 @@
-"""Remove objects in the service that owns them, by the orders that the dashboard stores."""
+"""Carry out the removal orders that the dashboard stores, in the service that owns the objects."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from shared.contracts.removal import FOLDER, RemovalOrder, read_order
 from shared.contracts.retention import FRAME_FILE, OWNED_FILES
 from shared.health import Health
 from shared.storage.port import ObjectStore, StorageError
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 THREADS: Final = 8
 """Objects that are deleted at the same time."""
-AT_ONCE: Final = 100
-"""Objects that are still deleted when the service is to stop."""
+CHUNK: Final = 100
+"""Objects that are deleted between two checks whether the service is to stop."""
 CHECK_SECONDS: Final = 60.0
-"""Between two checks for orders."""
+"""Seconds between two checks for orders."""
 
 REMOVED: Final = Counter("seamline_removed_objects", "Objects removed by retention rules", ["kind"])
 
 _log = structlog.stdlib.get_logger("removals")
 
 
-class Removals:
+class RemovalWorker:
     """Carries out the removal orders of one owner. Several workers may carry out the same order."""
 
     def __init__(self, store: ObjectStore, owner: str) -> None:
@@ -36,52 +36,62 @@ class Removals:
         self._owner = owner
 
     def run(self, stop: threading.Event, health: Health, every_seconds: float = CHECK_SECONDS) -> None:
-        """Carry out orders until ``stop`` is set; after an error, try again later."""
+        """Carry out orders until ``stop`` is set; after an error of object storage, try again at the next check."""
         while not stop.wait(every_seconds):
             health.beat()
             try:
                 self.carry_out(stop, health)
             except StorageError as error:
-                _log.warning("objects can't be removed now, and will be later", reason=str(error))
+                _log.warning("could not remove objects; will try again", reason=str(error))
 
     def carry_out(self, stop: threading.Event, health: Health) -> int:
-        """Remove the objects of all orders, and return their number.
+        """Carry out all orders, or stop early if ``stop`` is set. Return the number of objects that were removed.
 
         Raises:
-            StorageError: some of them are not removed.
+            StorageError: some objects were not removed.
         """
         removed = 0
         for key in list(self._store.keys(f"{FOLDER}/{self._owner}/")):
-            order = readable(key, partial(read_order, self._store, key))
+            order = read_or_skip(key, partial(read_order, self._store, key))
             if order is not None:
                 removed += self._remove(order, stop, health)
                 if stop.is_set():
-                    break
+                    break  # the order stays: it may have further objects
                 self._store.delete(key)
         return removed
 
     def _remove(self, order: RemovalOrder, stop: threading.Event, health: Health) -> int:
-        """Remove the objects of an order that belong to the owner, or some of them if ``stop`` is set."""
-        files = OWNED_FILES[self._owner]
-        matches = (FRAME_FILE.fullmatch(key) for key in order.keys)
-        owned = [match[0] for match in matches if match and files.fullmatch(match["name"])]
-        if len(owned) < len(order.keys):
-            _log.error("left objects of other services", kind=order.kind, objects=len(order.keys) - len(owned))
+        """Remove the objects of an order that belong to the owner, until ``stop`` is set. Return their number."""
+        # an order is not trusted: only files of this owner are deleted
+        keys = [key for key in order.keys if self._owns(key)]
+        if len(keys) < len(order.keys):
+            _log.error(
+                "did not remove objects of other services that an order lists",
+                kind=order.kind,
+                objects=len(order.keys) - len(keys),
+            )
+        removed = 0
         with ThreadPoolExecutor(THREADS, thread_name_prefix="removals") as threads:
-            for start in range(0, len(owned), AT_ONCE):
+            for start in range(0, len(keys), CHUNK):
                 if stop.is_set():
-                    owned = owned[:start]
                     break
                 health.beat()
-                list(threads.map(self._store.delete, owned[start : start + AT_ONCE]))
-        REMOVED.labels(order.kind.value).inc(len(owned))
-        if owned:
+                chunk = keys[start : start + CHUNK]
+                list(threads.map(self._store.delete, chunk))
+                removed += len(chunk)
+        REMOVED.labels(order.kind.value).inc(removed)
+        if removed:
             _log.info(
                 "removed objects",
                 kind=order.kind,
-                objects=len(owned),
-                first=owned[0],
-                last=owned[-1],
-                ordered_at=order.at,
+                objects=removed,
+                first=keys[0],
+                last=keys[removed - 1],
+                announced_at=order.announced_at,
             )
-        return len(owned)
+        return removed
+
+    def _owns(self, key: str) -> bool:
+        """Return whether a key is that of a file of a frame that this owner removes."""
+        match = FRAME_FILE.fullmatch(key)
+        return match is not None and OWNED_FILES[self._owner].fullmatch(match["name"]) is not None

@@ -73,11 +73,11 @@ class Promoting:
                 not_comparable[decision.baseline] = str(error)
         return decision
 
-    def start_with(self, folder: Path) -> ModelPromoted | None:
-        return self._promotions.start_with(folder)
+    def promote_initial_model(self, folder: Path) -> ModelPromoted | None:
+        return self._promotions.promote_initial_model(folder)
 
-    def published(self, promoted: ModelPromoted) -> None:
-        self._promotions.published(promoted)
+    def record_published(self, promoted: ModelPromoted) -> None:
+        self._promotions.record_published(promoted)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def answering(
         promotions,
         store,
         measured_by or broker.publisher(),
-        news=to_measure,
+        jobs_changed=to_measure,
         stop=stop,
         lease_seconds=60,
         health=Health(),

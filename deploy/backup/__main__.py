@@ -31,7 +31,7 @@ _console = Console(stderr=True)
 
 
 class BackupSettings(SecretFileSettings):
-    """Where the storage is."""
+    """The address of the storage, and its root user."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -76,7 +76,7 @@ class BackupSettings(SecretFileSettings):
 
 @cli.command()
 def save(folder: Folder) -> None:
-    """Copy everything that is stored; services may run. A second backup in the same folder copies what is new."""
+    """Copy everything that is stored; services may run. A further backup in the same folder copies only new objects."""
     with _one_line_errors(), _counting("copied") as progress:
         done = Backup(folder).save(read_settings(BackupSettings).open(), progress)
     _console.print(f"{done.objects:,} objects, {done.size / 1e6:,.1f} MB, in {folder}; {done.unchanged:,} were there")
@@ -100,7 +100,7 @@ def restore(folder: Folder) -> None:
 
 @contextmanager
 def _counting(what: str) -> Iterator[CountDone]:
-    """Show the number of objects that are done; yields the function to call with further ones."""
+    """Show the number of objects that are done; yield the function to call with the number of further objects."""
     columns = (TextColumn(what), TextColumn("{task.completed:,.0f} objects"), TimeElapsedColumn())
     with Progress(*columns, console=_console, transient=True) as shown:
         task = shown.add_task(what, total=None)

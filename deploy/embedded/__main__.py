@@ -19,20 +19,20 @@ from rich.console import Console
 from rich.live import Live
 
 from deploy.embedded.line import (
-    Accounts,
+    Accounting,
     CannotPlay,
-    Wishes,
+    DemoOptions,
     check_settings,
     check_source,
     free_port,
     is_ready,
     listens,
     modbus_port,
-    read_accounts,
+    read_accounting,
     services,
     token_of_demo,
 )
-from deploy.embedded.model import check_goes_on, first_model
+from deploy.embedded.model import check_is_used, first_model
 from deploy.embedded.processes import CONFIGURATION_ERROR, Service, ServiceFailed
 from deploy.embedded.state import StateRefused, state_for_one
 from deploy.embedded.video import seam_video
@@ -45,10 +45,10 @@ from shared.recipe import LabelRole, Recipe, RecipeError
 
 SAMPLE_MODEL: Final = Path(__file__).parents[2] / "samples" / "model"
 STALL_SECONDS: Final = 180.0
-"""Without any frame moving on for so long, a run of a fixed length has failed."""
-LOOK_SECONDS: Final = 0.5
-PASSING: Final = (httpx.HTTPError, BrokerUnavailable)
-"""While the dashboard is starting, or starting again."""
+"""A run of a fixed length has failed if no frame moves on for this time."""
+POLL_SECONDS: Final = 0.5
+TRANSIENT_ERRORS: Final = (httpx.HTTPError, BrokerUnavailable)
+"""Errors while the dashboard is starting, or starting again."""
 
 app = typer.Typer(add_completion=False)
 console = Console(stderr=True)
@@ -59,7 +59,7 @@ def demo(
     *,
     frames: Annotated[
         int | None,
-        typer.Option(min=1, envvar="DEMO_FRAMES", help="Stop after this number of frames, and account for them."),
+        typer.Option(min=1, envvar="DEMO_FRAMES", help="Stop after this number of frames, and print their accounting."),
     ] = None,
     source: Annotated[
         str,
@@ -68,31 +68,31 @@ def demo(
             help="Video file, folder of images, camera index, or RTSP/HTTP address.",
         ),
     ] = "",
-    recipe: Annotated[Path | None, typer.Option(envvar="DEMO_RECIPE", help="What is inspected (YAML).")] = None,
+    recipe: Annotated[Path | None, typer.Option(envvar="DEMO_RECIPE", help="Recipe: what is inspected (YAML).")] = None,
     model: Annotated[Path, typer.Option(envvar="DEMO_MODEL", help="Folder of the model to start with.")] = SAMPLE_MODEL,
     parts: Annotated[
         bool,
         typer.Option("--parts", envvar="DEMO_PARTS", help="Decide about parts as well, and serve them to a PLC."),
     ] = False,
-    state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/demo"),
+    state: Annotated[Path, typer.Option(help="Folder for all data of the line.")] = Path("var/demo"),
     loop: Annotated[bool, typer.Option(help="Play the source again and again.")] = False,
     port: Annotated[
         int | None,
-        typer.Option(envvar="DASHBOARD_PORT", help="Of the dashboard; by default the first free one from 8000 on."),
+        typer.Option(envvar="DASHBOARD_PORT", help="Port of the dashboard; by default a free one from 8000 on."),
     ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh",
             envvar="DEMO_FRESH",
-            help="Delete what the state folder holds (labels, trainings, people, audit), and start anew.",
+            help="Delete the content of the state folder (labels, trainings, people, audit), and start anew.",
         ),
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", envvar="DEMO_YES", help="With --fresh: delete labels without asking.")
     ] = False,
 ) -> None:
-    """Play frames through the whole line, and show what becomes of them; go on with what an earlier line left."""
+    """Play frames through the whole line, and show their accounting; continue with the data of an earlier line."""
     state = state.resolve()
     chosen = recipe is not None or model != SAMPLE_MODEL
     try:
@@ -103,8 +103,8 @@ def demo(
         with state_for_one(state, fresh=fresh, may_delete=lambda labels: yes or _agrees(state, labels)) as lock:
             first, learned = first_model(model, recipe, state / "models")
             if chosen:
-                check_goes_on(first, learned.name, state / "objects")
-            wishes = Wishes(
+                check_is_used(first, learned.name, state / "objects")
+            options = DemoOptions(
                 source=source or str(seam_video(Path("var/videos").resolve())),
                 frames=frames,
                 pace="fast" if frames else "source",
@@ -114,7 +114,7 @@ def demo(
                 state=state,
                 modbus_port=modbus_port(state) if parts else None,
             )
-            sys.exit(_run(wishes, learned, settings, [lock]))
+            sys.exit(_run(options, learned, settings, [lock]))
     except (BundleError, RecipeError, StateRefused, CannotPlay, MessagingError) as error:
         _refuse(str(error))
 
@@ -126,7 +126,7 @@ def _agrees(state: Path, labels: int) -> bool:
 
 
 def _check_model(model: Path, recipe: Path | None) -> None:
-    """Before anything in the state folder changes."""
+    """Check the model and the recipe before the state folder changes."""
     with tempfile.TemporaryDirectory() as scratch:
         first_model(model, recipe, Path(scratch))
 
@@ -142,15 +142,15 @@ def _refuse(why: str) -> NoReturn:
     sys.exit(CONFIGURATION_ERROR)
 
 
-def _run(wishes: Wishes, recipe: Recipe, settings: DashboardSettings, inherited: Sequence[int]) -> int:
-    stop = _told_to_stop()
-    goes_on = (wishes.state / "objects").exists()
-    running = services(wishes, settings.port, inherited)
-    hint = f"Stops by itself after {wishes.frames} frames" if wishes.frames else "Ctrl-C stops it"
+def _run(options: DemoOptions, recipe: Recipe, settings: DashboardSettings, inherited: Sequence[int]) -> int:
+    stop = _stop_at_signal()
+    has_earlier_data = (options.state / "objects").exists()
+    running = services(options, settings.port, inherited)
+    hint = f"Stops by itself after {options.frames} frames" if options.frames else "Ctrl-C stops it"
     qualities = {label.name for label in recipe.labels if label.role is LabelRole.QUALITY}
-    view = View(settings.address, [access_of(settings), hint], qualities, wishes.modbus_port)
+    view = View(settings.address, [access_of(settings), hint], qualities, options.modbus_port)
     sys.stderr.write(f"Dashboard {settings.address}\n")
-    broker = SqliteBroker(wishes.state / "broker")
+    broker = SqliteBroker(options.state / "broker")
     started = time.monotonic()
     try:
         with (
@@ -163,42 +163,42 @@ def _run(wishes: Wishes, recipe: Recipe, settings: DashboardSettings, inherited:
             ) as api,
         ):
 
-            def look() -> Accounts:
-                return read_accounts(api, broker, wishes.line)
+            def look() -> Accounting:
+                return read_accounting(api, broker, options.line)
 
-            before = _start(running, lambda: is_ready(api), look, stop, goes_on=goes_on)
-            accounts = _watch(running, lambda: look().since(before), view, wishes.frames, stop)
+            before = _start(running, lambda: is_ready(api), look, stop, has_earlier_data=has_earlier_data)
+            accounting = _watch(running, lambda: look().since(before), view, options.frames, stop)
     except ServiceFailed as failed:
         sys.stderr.write(f"{failed}\n")
         return CONFIGURATION_ERROR
     finally:
         _stop_in_order(running)
         broker.close()
-    if not wishes.frames:
+    if not options.frames:
         return 0
-    sys.stdout.write(json.dumps(_summary(accounts, time.monotonic() - started)) + "\n")
-    return 0 if accounts.complete and accounts.captured >= wishes.frames else 1
+    sys.stdout.write(json.dumps(_summary(accounting, time.monotonic() - started)) + "\n")
+    return 0 if accounting.complete and accounting.captured >= options.frames else 1
 
 
 def _start(
     running: dict[str, Service],
     is_ready: Callable[[], bool],
-    look: Callable[[], Accounts],
+    look: Callable[[], Accounting],
     stop: threading.Event,
     *,
-    goes_on: bool,
-) -> Accounts:
-    """Start the services; what was counted before the camera's first frame."""
+    has_earlier_data: bool,
+) -> Accounting:
+    """Start the services; return the accounting before the camera's first frame."""
     camera, *others = running.values()
     for service in others:
         service.start()
-    before = Accounts()
-    if goes_on:
-        console.print("Reading what an earlier line left")
+    before = Accounting()
+    if has_earlier_data:
+        console.print("Reading the data of an earlier line")
         until = time.monotonic() + STALL_SECONDS
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(POLL_SECONDS):
             _keep_alive(others)
-            with contextlib.suppress(*PASSING):
+            with contextlib.suppress(*TRANSIENT_ERRORS):
                 if is_ready():
                     before = look()
                     break
@@ -211,10 +211,10 @@ def _start(
 def _keep_alive(services: Iterable[Service]) -> None:
     for service in services:
         if service.keep_alive():
-            console.print(f"{service.name} ended and was started again: {service.last_words()}")
+            console.print(f"{service.name} ended and was started again: {service.last_log_line()}")
 
 
-def _told_to_stop() -> threading.Event:
+def _stop_at_signal() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -223,47 +223,47 @@ def _told_to_stop() -> threading.Event:
 
 def _watch(
     running: dict[str, Service],
-    look: Callable[[], Accounts],
+    look: Callable[[], Accounting],
     view: View,
     frames: int | None,
     stop: threading.Event,
-) -> Accounts:
-    """Show the line until it is told to stop, has done its frames, or stands still; the last accounts."""
-    accounts, moved_at = Accounts(), time.monotonic()
-    with Live(view.draw(accounts), console=console, auto_refresh=False) as live:
-        while not stop.wait(LOOK_SECONDS):
+) -> Accounting:
+    """Show the line until a signal, until its frames are done, or until it is stalled; return the last accounting."""
+    accounting, moved_at = Accounting(), time.monotonic()
+    with Live(view.draw(accounting), console=console, auto_refresh=False) as live:
+        while not stop.wait(POLL_SECONDS):
             _keep_alive(running.values())
-            before = accounts
-            with contextlib.suppress(*PASSING):
-                accounts = look()
-            live.update(view.draw(accounts), refresh=True)
-            moved_at = time.monotonic() if accounts != before else moved_at
-            done = running["camera"].exit_code == 0 and accounts.complete
+            before = accounting
+            with contextlib.suppress(*TRANSIENT_ERRORS):
+                accounting = look()
+            live.update(view.draw(accounting), refresh=True)
+            moved_at = time.monotonic() if accounting != before else moved_at
+            done = running["camera"].exit_code == 0 and accounting.complete
             if "gateway" in running:
-                done = done and accounts.parts >= accounts.captured  # each frame is a part, also a dropped one
-            if frames and ((done and accounts.captured >= frames) or time.monotonic() - moved_at > STALL_SECONDS):
+                done = done and accounting.parts >= accounting.captured  # each frame is a part, also a dropped one
+            if frames and ((done and accounting.captured >= frames) or time.monotonic() - moved_at > STALL_SECONDS):
                 break
-    return accounts
+    return accounting
 
 
 def _stop_in_order(running: dict[str, Service]) -> None:
-    """In the order of the flow, so that each one still gets what the one before it had in hand."""
+    """Stop the services in the order of the flow, so that each still gets the last messages of the one before."""
     for service in running.values():
         service.stop()
 
 
-def _summary(accounts: Accounts, seconds: float) -> dict[str, object]:
+def _summary(accounting: Accounting, seconds: float) -> dict[str, object]:
     return {
         **{
-            name: getattr(accounts, name)
+            name: getattr(accounting, name)
             for name in ("captured", "inspected", "flagged", "explained", "dropped", "unreadable")
         },
-        "parts": accounts.parts,
-        "parked": accounts.parked,
-        "in_flight": accounts.in_flight,
+        "parts": accounting.parts,
+        "parked": accounting.parked,
+        "in_flight": accounting.in_flight,
         "seconds": round(seconds, 1),
-        "defect_rates": accounts.defect_rates or {},
-        "model_version": accounts.model_version,
+        "defect_rates": accounting.defect_rates or {},
+        "model_version": accounting.model_version,
     }
 
 

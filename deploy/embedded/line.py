@@ -1,4 +1,4 @@
-"""The line of the demo: which services run with which settings, and what is true of it when it is done."""
+"""The line of the demo: its services with their settings, and the accounting of its frames."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from shared.messaging.port import Broker
 from shared.storage.opening import open_store
 
 LINE: Final = "demo"
-"""Name of the line, unless CAMERA_LINE says another."""
+"""Name of the line, unless CAMERA_LINE gives another name."""
 FLOW: Final[tuple[str, ...]] = ("camera", "inference", "explainer", "trainer", "dashboard")
 FLOW_WITH_PARTS: Final[tuple[str, ...]] = ("camera", "inference", "explainer", "trainer", "gateway", "dashboard")
 FIRST_PORT: Final = 8000
 FIRST_MODBUS_PORT: Final = 5020
 REPORT_SECONDS: Final = "0.5"
-"""So that a PLC sees within two seconds that a camera or a worker is gone."""
+"""Interval of reports: a PLC then sees within two seconds that a camera or a worker has ended."""
 LINES: Final = """# What a part is on the line of the demo, and its outputs: docs/factory.md. It is read at each start.
 lines:
   {line}:
@@ -47,7 +47,7 @@ lines:
       history: {{type: file, folder: {folder}, format: jsonl, every_seconds: 10}}
       # broker: {{type: mqtt, host: 127.0.0.1}}   # then: mosquitto_sub -v -t 'seamline/#'
 """
-INSTEAD: Final = {
+DEMO_SETTINGS: Final = {
     "CAMERA_FRAMES": "give FRAMES= instead",
     "CAMERA_OUTBOX_FOLDER": "give --state instead",
     "TRAINER_WORK_FOLDER": "give --state instead",
@@ -55,16 +55,16 @@ INSTEAD: Final = {
     "TRAINER_INITIAL_MODEL": "give MODEL= instead",
     "DASHBOARD_REDIS_URL": "unset it",
 }
-"""Settings that the demo makes itself, beside the addresses of its broker and storage, and what to do instead."""
+"""By setting that the demo makes itself (besides the addresses of broker and storage): what to do instead."""
 
 
 class CannotPlay(Exception):
-    """What the user asked for can't be played; the message says in one line what to do."""
+    """The requested source can't be played; the message says in one line what to do."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user asked to be played."""
+class DemoOptions:
+    """What the user requested."""
 
     source: str
     frames: int | None
@@ -74,7 +74,7 @@ class Wishes:
     model: Path
     state: Path
     modbus_port: int | None = None
-    """Of the gateway; None: nothing decides about parts."""
+    """Modbus port of the gateway; None: no gateway runs."""
 
     @property
     def line(self) -> str:
@@ -82,14 +82,14 @@ class Wishes:
         return os.environ.get("CAMERA_LINE") or LINE
 
 
-def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[str, Service]:
-    """The services, by name, in the order of the flow, not yet started; with descriptors that they inherit.
+def services(options: DemoOptions, port: int, inherited: Sequence[int] = ()) -> dict[str, Service]:
+    """Return the services by name, in the order of the flow; they are not started yet.
 
     Every other setting of a service, such as CAMERA_LINE or DASHBOARD_LOGIN, comes from the environment of the demo.
     """
     usual = {
-        "CAMERA_PACE": wishes.pace,
-        "CAMERA_AT_END": wishes.at_end,
+        "CAMERA_PACE": options.pace,
+        "CAMERA_AT_END": options.at_end,
         "CAMERA_LINE": LINE,
         **{f"{name.upper()}_LOG_FORMAT": "json" for name in FLOW_WITH_PARTS},
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -99,33 +99,36 @@ def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[s
     usual |= {name: given for name in usual if (given := os.environ.get(name))}
     own: dict[str, dict[str, str]] = {
         "camera": {
-            "CAMERA_SOURCE": wishes.source,
-            "CAMERA_FRAMES": str(wishes.frames or 0),
-            "CAMERA_OUTBOX_FOLDER": str(wishes.state / "outbox"),
+            "CAMERA_SOURCE": options.source,
+            "CAMERA_FRAMES": str(options.frames or 0),
+            "CAMERA_OUTBOX_FOLDER": str(options.state / "outbox"),
         },
-        "inference": {"INFERENCE_RECIPE": wishes.recipe},
+        "inference": {"INFERENCE_RECIPE": options.recipe},
         "explainer": {},
-        "trainer": {"TRAINER_INITIAL_MODEL": str(wishes.model), "TRAINER_WORK_FOLDER": str(wishes.state / "trainings")},
+        "trainer": {
+            "TRAINER_INITIAL_MODEL": str(options.model),
+            "TRAINER_WORK_FOLDER": str(options.state / "trainings"),
+        },
         "dashboard": {"DASHBOARD_REDIS_URL": "embedded://", "DASHBOARD_PORT": str(port)},
     }
     flow = FLOW
-    if wishes.modbus_port:
+    if options.modbus_port:
         flow = FLOW_WITH_PARTS
         own["camera"]["CAMERA_REPORT_SECONDS"] = own["inference"]["INFERENCE_REPORT_SECONDS"] = REPORT_SECONDS
         own["gateway"] = {
-            "GATEWAY_FOLDER": str(wishes.state / "gateway"),
-            "GATEWAY_LINES": str(_lines_file(wishes)),
+            "GATEWAY_FOLDER": str(options.state / "gateway"),
+            "GATEWAY_LINES": str(_lines_file(options)),
             "GATEWAY_REPORT_SECONDS": "1",
         }
     for name in flow:
-        own[name][f"{name.upper()}_BROKER_URL"] = f"sqlite:///{wishes.state / 'broker'}"
-        own[name][f"{name.upper()}_STORAGE_URL"] = f"file:///{wishes.state / 'objects'}"
-    has_an_end = bool(wishes.frames) or (usual["CAMERA_AT_END"] == "stop" and not is_live(wishes.source))
+        own[name][f"{name.upper()}_BROKER_URL"] = f"sqlite:///{options.state / 'broker'}"
+        own[name][f"{name.upper()}_STORAGE_URL"] = f"file:///{options.state / 'objects'}"
+    has_an_end = bool(options.frames) or (usual["CAMERA_AT_END"] == "stop" and not is_live(options.source))
     return {
         name: Service(
             name,
             {**usual, **own[name]},
-            wishes.state / "logs" / f"{name}.log",
+            options.state / "logs" / f"{name}.log",
             may_finish=name == "camera" and has_an_end,
             inherited=inherited,
         )
@@ -134,17 +137,17 @@ def services(wishes: Wishes, port: int, inherited: Sequence[int] = ()) -> dict[s
 
 
 def modbus_port(state: Path) -> int:
-    """The port of the PLC's side: that of the lines' file if there is one, else a free one."""
+    """Return the port for the PLC: the port in the lines file if the file exists, else a free port."""
     file = state / "lines.yaml"
     named = re.search(r"type: modbus, port: (\d+)", file.read_text(encoding="utf-8")) if file.exists() else None
     return int(named[1]) if named else free_port(FIRST_MODBUS_PORT)
 
 
-def _lines_file(wishes: Wishes) -> Path:
-    """The file of the lines; one that is there is the user's own, and stays."""
-    file = wishes.state / "lines.yaml"
+def _lines_file(options: DemoOptions) -> Path:
+    """Return the lines file; it is written unless it exists, because the user may have changed it."""
+    file = options.state / "lines.yaml"
     if not file.exists():
-        text = LINES.format(line=wishes.line, port=wishes.modbus_port, folder=wishes.state / "parts")
+        text = LINES.format(line=options.line, port=options.modbus_port, folder=options.state / "parts")
         file.write_text(text, encoding="utf-8")
     return file
 
@@ -157,7 +160,7 @@ def check_settings(state: Path, port: int, source: str) -> DashboardSettings:
         SystemExit: a setting is wrong; standard error says which.
     """
     servers = {f"{name.upper()}_{what}_URL": "unset it" for name in FLOW_WITH_PARTS for what in ("BROKER", "STORAGE")}
-    for name, instead in {**INSTEAD, **servers}.items():
+    for name, instead in {**DEMO_SETTINGS, **servers}.items():
         if os.environ.get(name):
             raise CannotPlay(f"{name}: the demo makes this setting itself: {instead}")
     addresses = {"broker_url": f"sqlite:///{state / 'broker'}", "storage_url": f"file:///{state / 'objects'}"}
@@ -170,7 +173,7 @@ def check_settings(state: Path, port: int, source: str) -> DashboardSettings:
 
 @contextmanager
 def token_of_demo(settings: DashboardSettings) -> Iterator[str]:
-    """Yield a token with which the demo reads the counts of its dashboard; an empty one without DASHBOARD_LOGIN."""
+    """Yield a token with which the demo reads the counts of its dashboard; empty without DASHBOARD_LOGIN."""
     if not settings.login:
         yield ""
         return
@@ -184,7 +187,7 @@ def token_of_demo(settings: DashboardSettings) -> Iterator[str]:
 
 
 def free_port(first: int = FIRST_PORT) -> int:
-    """Return a port, or the next free one."""
+    """Return the first free port from ``first`` on."""
     for port in range(first, first + 100):
         if not listens(port):
             return port
@@ -192,7 +195,7 @@ def free_port(first: int = FIRST_PORT) -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether a port of this machine is taken."""
+    """Return whether a process listens at a port of this machine."""
     with socket.socket() as probe, contextlib.suppress(OSError):
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener that has just gone does not count
         probe.bind(("127.0.0.1", port))
@@ -201,8 +204,8 @@ def listens(port: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Accounts:
-    """Where the frames are. Captured = inspected + dropped + parked + in flight, at every moment."""
+class Accounting:
+    """The accounting of the line's frames: captured = inspected + dropped + parked + in flight, at every moment."""
 
     captured: int = 0
     inspected: int = 0
@@ -218,7 +221,7 @@ class Accounts:
 
     @property
     def complete(self) -> bool:
-        """Every frame is accounted for, nothing is under way, and every flagged frame has its heatmaps."""
+        """Return whether no frame is in flight, and every flagged frame has its heatmaps."""
         return (
             self.captured > 0
             and self.captured == self.inspected + self.dropped + self.parked
@@ -226,34 +229,34 @@ class Accounts:
             and self.explained == self.flagged
         )
 
-    def since(self, before: Accounts) -> Accounts:
-        """What came after others were read. Rates are of all frames, what is in flight is in flight now."""
+    def since(self, earlier: Accounting) -> Accounting:
+        """Return the counts since an earlier reading. Rates are of all frames; `in_flight` is the present number."""
         sums = ("captured", "inspected", "flagged", "explained", "dropped", "unreadable", "parked", "parts")
-        return replace(self, **{name: max(0, getattr(self, name) - getattr(before, name)) for name in sums})
+        return replace(self, **{name: max(0, getattr(self, name) - getattr(earlier, name)) for name in sums})
 
 
 def is_ready(api: httpx.Client) -> bool:
-    """Whether the dashboard has read what an earlier line left."""
+    """Return whether the dashboard has read the data of an earlier line."""
     return api.get("/readyz").is_success
 
 
-def read_accounts(api: httpx.Client, broker: Broker, line: str) -> Accounts:
-    """Ask the dashboard for its counts, and the broker, on its own, for what is parked and what is under way.
+def read_accounting(api: httpx.Client, broker: Broker, line: str) -> Accounting:
+    """Read the counts from the dashboard, and the numbers of parked and in-flight frames from the broker.
 
     Raises:
-        httpx.HTTPError: the dashboard does not know them now.
-        BrokerUnavailable: its file is busy.
+        httpx.HTTPError: the dashboard can't answer now.
+        BrokerUnavailable: the broker's file is busy.
     """
     answer = api.get(f"/api/lines/{line}/accounting")
-    known = answer.status_code != httpx.codes.NOT_FOUND
-    counts: dict[str, Any] = answer.raise_for_status().json() if known else {}
+    has_line = answer.status_code != httpx.codes.NOT_FOUND
+    counts: dict[str, Any] = answer.raise_for_status().json() if has_line else {}
     queues = [
         queue
         for queue in topology.QUEUES
         if queue.exchange in (topology.FRAMES, topology.VERDICTS) and not queue.name.startswith("gateway.")
     ]
     waiting = int(counts.get("waiting", 0))
-    return Accounts(
+    return Accounting(
         **{
             name: int(counts.get(name, 0))
             for name in ("captured", "inspected", "flagged", "explained", "dropped", "unreadable")
@@ -268,10 +271,10 @@ def read_accounts(api: httpx.Client, broker: Broker, line: str) -> Accounts:
 
 
 def check_source(source: str) -> None:
-    """Refuse a source that is not there.
+    """Check that a source exists.
 
     Raises:
-        CannotPlay: with what to give instead.
+        CannotPlay: the file or folder does not exist.
     """
     if source and not is_live(source) and not Path(source).exists():
         raise CannotPlay(
@@ -280,6 +283,6 @@ def check_source(source: str) -> None:
 
 
 def is_live(source: str) -> bool:
-    """Whether a source has no end: a camera index or an address."""
+    """Return whether a source has no end, as a camera index or an address."""
     path = Path(source)
     return is_address(source) or path.is_char_device() or (source.isdigit() and not path.exists())

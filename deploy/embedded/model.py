@@ -1,4 +1,4 @@
-"""The model that the line starts with, under the recipe that the user gives."""
+"""The model with which the demo starts, under the recipe that the user gives."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from shared.contracts.promotion import production_history
 from shared.recipe import Recipe, read_recipe
 from shared.storage.filesystem import FilesystemStore
 
-SHOT: Final = "mistake_"
-KEPT: Final[tuple[str, ...]] = (
+MISTAKE_IMAGE: Final = "mistake_"
+KEPT_FIELDS: Final[tuple[str, ...]] = (
     "split",
     "dataset",
     "images",
@@ -32,9 +32,9 @@ KEPT: Final[tuple[str, ...]] = (
     "heatmaps",
     "best_epoch",
 )
-"""Of an evaluation: what scores alone say, and how alike the compiled variants are."""
-RATES: Final[tuple[str, ...]] = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")
-OF_SCORES: Final = (
+"""Fields of an evaluation that hold under any recipe: they follow from scores alone, or prove the variants."""
+VERDICT_RATES: Final[tuple[str, ...]] = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")
+SCORE_FIGURES: Final = (
     "n",
     "positives",
     "roc_auc",
@@ -43,20 +43,21 @@ OF_SCORES: Final = (
     "expected_calibration_error",
     "reliability",
 )
-OF_VERDICTS: Final = ("accuracy", "precision", "recall", "f1")
-"""Of a label, in the same way."""
+"""Figures of a label that follow from scores alone."""
+VERDICT_FIGURES: Final = ("accuracy", "precision", "recall", "f1")
+"""Figures of a label that follow from its threshold."""
 
 
 def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Path, Recipe]:
-    """The folder of the bundle to start with, and its recipe.
+    """Return the folder of the bundle to start with, and its recipe.
 
-    A recipe of the user's own may move thresholds, colours and roles of the model's labels: the bundle is then written
-    anew, under a version of its own, into ``folder``. Where it judges otherwise, its evaluation says no more than holds
-    under any recipe: see `_what_still_holds`. How heatmaps are made may not be moved: where they are made and
-    how far they can be trusted was found with the model.
+    The user's recipe may change thresholds, colours and roles of the model's labels. The bundle is then written to
+    ``folder`` as another version. If the recipe gives other verdicts, the evaluation has only the figures that hold
+    under any recipe: see `_figures_of_any_recipe`. The recipe may not change how heatmaps are made, because this was
+    chosen and measured with the model.
 
     Raises:
-        BundleError: ``model`` is no bundle, or the recipe is of another model.
+        BundleError: ``model`` is not a bundle, or the recipe belongs to another model.
         RecipeError: the recipe can't be used.
     """
     bundle = read_bundle_folder(model)
@@ -65,21 +66,21 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
     recipe = read_recipe(recipe_file)
     if recipe == bundle.recipe:
         return model, recipe
-    _refuse_another(bundle, recipe, recipe_file)
-    made = _under(recipe, bundle, recipe_file)
-    write_bundle_folder(folder / made.version, made)
-    return folder / made.version, recipe
+    _check_same_model(bundle, recipe, recipe_file)
+    changed = _with_recipe(recipe, bundle, recipe_file)
+    write_bundle_folder(folder / changed.version, changed)
+    return folder / changed.version, recipe
 
 
-def check_goes_on(first: Path, recipe: str, objects: Path) -> None:
-    """Refuse a model that the line would not use: it goes on with the one that was promoted last.
+def check_is_used(first: Path, recipe: str, objects: Path) -> None:
+    """Check that the line would use a model: a line of an earlier run uses the model that was promoted last.
 
     Raises:
-        BundleError: the line has another model of this recipe, and never had this one.
+        BundleError: the line has another model of this recipe, and this model was never promoted.
     """
     version = read_bundle_folder(first).version
     history = production_history(FilesystemStore(objects), recipe) if objects.exists() else []
-    if history and version not in {move.version for move in history}:
+    if history and version not in {promotion.version for promotion in history}:
         raise BundleError(
             f"the line goes on with model {history[-1].version} of recipe {recipe}, not with {version}: leave MODEL= "
             "and RECIPE= out, or give --state another folder, or start anew with FRESH=1 (--fresh), which deletes its "
@@ -87,14 +88,16 @@ def check_goes_on(first: Path, recipe: str, objects: Path) -> None:
         )
 
 
-def _under(recipe: Recipe, bundle: Bundle, recipe_file: Path) -> Bundle:
-    """The same network under another recipe."""
+def _with_recipe(recipe: Recipe, bundle: Bundle, recipe_file: Path) -> Bundle:
+    """Return a bundle with the same network and another recipe."""
     files = {**bundle.files, RECIPE: recipe.to_yaml().encode()}
-    if moved := _judged_otherwise(bundle.recipe, recipe):
-        files = {name: content for name, content in files.items() if name != REPORT and not name.startswith(SHOT)}
+    if changes := _changed_rules(bundle.recipe, recipe):
+        files = {
+            name: content for name, content in files.items() if name != REPORT and not name.startswith(MISTAKE_IMAGE)
+        }
         if EVALUATION in files:
-            told = json.loads(files[EVALUATION])
-            files[EVALUATION] = json.dumps(_what_still_holds(told, bundle.version, moved)).encode()
+            evaluation = json.loads(files[EVALUATION])
+            files[EVALUATION] = json.dumps(_figures_of_any_recipe(evaluation, bundle.version, changes)).encode()
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     origin = {
         "recipe": recipe.name,
@@ -106,35 +109,39 @@ def _under(recipe: Recipe, bundle: Bundle, recipe_file: Path) -> Bundle:
     return Bundle(bundle.manifest.model_copy(update=origin), files)
 
 
-def _judged_otherwise(before: Recipe, after: Recipe) -> list[str]:
-    """What of two recipes makes other verdicts, or other costs of them, of the same scores."""
+def _changed_rules(before: Recipe, after: Recipe) -> list[str]:
+    """Return the settings in which two recipes give other verdicts, or other costs, for the same scores."""
     labels = [
-        f"{what} of {label.name}"
-        for was, label in zip(before.labels, after.labels, strict=True)
-        for what in ("threshold", "role", "expected")
-        if getattr(was, what) != getattr(label, what)
+        f"{setting} of {label.name}"
+        for label_before, label in zip(before.labels, after.labels, strict=True)
+        for setting in ("threshold", "role", "expected")
+        if getattr(label_before, setting) != getattr(label, setting)
     ]
-    return [*labels, *(what for what in ("costs", "defect_rate") if getattr(before, what) != getattr(after, what))]
+    changed = [name for name in ("costs", "defect_rate") if getattr(before, name) != getattr(after, name)]
+    return [*labels, *changed]
 
 
-def _what_still_holds(told: dict[str, Any], version: str, moved: list[str]) -> dict[str, Any]:
-    """An evaluation without the numbers that come of verdicts: they were counted under another recipe."""
+def _figures_of_any_recipe(evaluation: dict[str, Any], version: str, changes: list[str]) -> dict[str, Any]:
+    """Return an evaluation without the figures of verdicts, which were counted under another recipe."""
     labels = {
-        name: {**dict.fromkeys(OF_VERDICTS, None), **{key: label[key] for key in OF_SCORES if key in label}}
-        for name, label in told.get("labels", {}).items()
+        name: {**dict.fromkeys(VERDICT_FIGURES, None), **{key: label[key] for key in SCORE_FIGURES if key in label}}
+        for name, label in evaluation.get("labels", {}).items()
     }
-    why = f"verdicts were measured under the recipe of {version}, and this one moves {', '.join(moved)}: none is told"
-    kept = {name: told[name] for name in KEPT if name in told}
-    numbers = dict.fromkeys(RATES, None)
-    return {**kept, **numbers, "labels": labels, "intervals": {}, "warnings": [*told.get("warnings", []), why]}
+    why = (
+        f"verdicts were measured under the recipe of {version}, and this recipe changes {', '.join(changes)}: "
+        "their figures are left out"
+    )
+    kept = {name: evaluation[name] for name in KEPT_FIELDS if name in evaluation}
+    rates = dict.fromkeys(VERDICT_RATES, None)
+    return {**kept, **rates, "labels": labels, "intervals": {}, "warnings": [*evaluation.get("warnings", []), why]}
 
 
-def _refuse_another(bundle: Bundle, recipe: Recipe, recipe_file: Path) -> None:
-    for what in ("label_names", "task", "image", "explanation"):
-        given, learned = getattr(recipe, what), getattr(bundle.recipe, what)
+def _check_same_model(bundle: Bundle, recipe: Recipe, recipe_file: Path) -> None:
+    for setting in ("label_names", "task", "image", "explanation"):
+        given, learned = getattr(recipe, setting), getattr(bundle.recipe, setting)
         if given != learned:
             raise BundleError(
-                f"{recipe_file} is not the recipe of model {bundle.version}: its {what.replace('_', ' ')} are "
+                f"{recipe_file} is not the recipe of model {bundle.version}: its {setting.replace('_', ' ')} are "
                 f"{_in_words(given)}, and the model learned {_in_words(learned)}: give MODEL= a model of this recipe, "
                 "trained with: python -m services.trainer train --data DIR --recipe FILE --out DIR"
             )

@@ -1,4 +1,4 @@
-"""The video that the demo plays when it is given no other: drawn seams, made once and kept."""
+"""The video that the demo plays by default: drawn seams; it is drawn once and stored."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from samples.video import VideoFiles, write_video
 
 SEED: Final = 20
 FRAMES: Final = 1500
-"""One minute at 25 frames per second; longer lines play it again."""
+"""One minute at 25 frames per second; the demo plays it again and again."""
 SIZE: Final = 224
 FPS: Final = 25
 DEFECT_RATE: Final = 0.05
 FIRST_UNSEEN_CLOTH: Final = 0
-"""The sample model learned from other pages of the swatch book (`make sample-model`), so this cloth is new to it."""
+"""The sample model learned from swatches with other numbers (`make sample-model`), so these are new to it."""
 CLOTHS: Final = 40
 
 
 def seam_video(folder: Path) -> Path:
-    """The video's path; draws it, with a progress bar, if it is not there."""
+    """Return the video's path; draw the video, with a progress bar, if it does not exist."""
     path = folder / f"seams-{SEED}-{FRAMES}.mp4"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Sets up the object store: ``python -m deploy.object_store``, before the services start and as often as wanted.
+"""Set up the object store: ``python -m deploy.object_store``, before the services start; it may run again.
 
-It alone has the root user of the store. It makes the buckets, locks the objects of the audit log, and makes a user
-with a policy of its own for each service. ``… add-camera LINE NAME`` and ``… remove-camera LINE NAME`` do so for one
-more camera; the password of a camera to add is in ``CAMERA_STORAGE_SECRET_KEY``.
+Only this command has the root user of the store. It makes the buckets, locks the objects of the audit log, and makes a
+user with its own policy for each service. ``… add-camera LINE NAME`` and ``… remove-camera LINE NAME`` make and delete
+the user of one more camera, whose password is in ``CAMERA_STORAGE_SECRET_KEY``.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from shared.environment import read_settings
 from shared.messages import Name
 from shared.settings import SecretFileSettings, split_address
 
-PATIENCE_SECONDS: Final = 60.0
-"""For a store that has just started."""
+RETRY_SECONDS: Final = 60.0
+"""Time for retries, because the store may have just started."""
 TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)
 
 
 class CannotSetUp(Exception):
-    """The store is not as it must be; the message says what to do."""
+    """The store can't be set up; the message says what to do."""
 
 
 class SetupSettings(SecretFileSettings):
-    """Where the store is, and the secrets of its users."""
+    """The address of the store, and the secrets of its users."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -56,7 +56,9 @@ class SetupSettings(SecretFileSettings):
     object_store_tls_ca: Path | None = Field(
         None, description="file of the authority that signed the store's certificate; unset: those of the system"
     )
-    object_store_audit_days: int = Field(3650, ge=1, description="an entry of the audit log can't be deleted before")
+    object_store_audit_days: int = Field(
+        3650, ge=1, description="days for which an entry of the audit log can't be deleted"
+    )
     object_store_audit_removal_days: int = Field(
         0, ge=0, description="the bucket removes entries of the audit log of this age; 0: never"
     )
@@ -87,17 +89,17 @@ class SetupSettings(SecretFileSettings):
 
     @property
     def bucket(self) -> str:
-        """The bucket of all but the audit log."""
+        """Return the bucket of everything but the audit log."""
         return urlsplit(self.object_store_url).path.strip("/")
 
     @property
     def audit_bucket(self) -> str:
-        """The bucket of the audit log."""
+        """Return the bucket of the audit log."""
         return f"{self.bucket}-audit"
 
 
 class Admin(Protocol):
-    """What is needed of the store's administration; MinIO has it."""
+    """The part of the store's administration that is needed here; MinIO has it."""
 
     def policy_add(self, policy_name: str, *, policy: dict[str, Any]) -> object:
         """Make or replace a policy."""
@@ -108,11 +110,11 @@ class Admin(Protocol):
         ...
 
     def policy_set(self, policy_name: str, user: str) -> object:
-        """Make this the one policy of a user."""
+        """Make this policy the only policy of a user."""
         ...
 
     def user_add(self, access_key: str, secret_key: str) -> object:
-        """Make a user, or change the secret key of one."""
+        """Make a user, or change its secret key."""
         ...
 
     def user_remove(self, access_key: str) -> object:
@@ -121,20 +123,21 @@ class Admin(Protocol):
 
 
 def camera_user(line: str, name: str) -> str:
-    """The access key of a camera."""
+    """Return the access key of a camera."""
     return f"camera.{line}.{name}"
 
 
 def make_buckets(client: Minio, settings: SetupSettings) -> None:
-    """Make the buckets that are not there, and lock what is written into that of the audit log.
+    """Make missing buckets, and let the bucket of the audit log lock its objects.
 
     Raises:
-        CannotSetUp: a bucket of the audit log is there and can't lock objects.
+        CannotSetUp: the bucket of the audit log exists and can't lock objects.
     """
     _make_bucket(client, settings.bucket, lock=False)
     _make_bucket(client, settings.audit_bucket, lock=settings.object_store_users == "each")
     if settings.object_store_users == "each" or settings.object_store_audit_removal_days:
-        _set_removal_of_audit(client, settings)  # a simple store may take the removal of a rule for that of the bucket
+        # not sent to a simple store without need: it may take the removal of a rule for the removal of the bucket
+        _set_audit_removal(client, settings)
     if settings.object_store_users == "single":
         return
     lock = ObjectLockConfig(GOVERNANCE, settings.object_store_audit_days, DAYS)
@@ -148,8 +151,8 @@ def make_buckets(client: Minio, settings: SetupSettings) -> None:
         ) from error
 
 
-def _set_removal_of_audit(client: Minio, settings: SetupSettings) -> None:
-    """Let the bucket of the audit log remove old entries, with all their versions, or none."""
+def _set_audit_removal(client: Minio, settings: SetupSettings) -> None:
+    """Let the bucket of the audit log remove old entries with all their versions, or never remove any."""
     days = settings.object_store_audit_removal_days
     if days == 0:
         client.delete_bucket_lifecycle(settings.audit_bucket)
@@ -165,7 +168,7 @@ def _set_removal_of_audit(client: Minio, settings: SetupSettings) -> None:
 
 
 def make_users(admin: Admin, settings: SetupSettings) -> None:
-    """Make a user with its policy for each service."""
+    """Make a user with its policy for each service, and for the camera of the settings."""
     if settings.camera_storage_secret_key.get_secret_value():
         add_camera(admin, settings, settings.camera_line, settings.camera_name)
     for service in RIGHTS:
@@ -234,9 +237,7 @@ def remove_camera_command(line: Line, name: Camera) -> None:
             remove_camera(_admin(settings), settings.camera_line, settings.camera_name)
 
 
-@retry(
-    retry=retry_if_exception_type(HTTPError), stop=stop_after_delay(PATIENCE_SECONDS), wait=wait_fixed(1), reraise=True
-)
+@retry(retry=retry_if_exception_type(HTTPError), stop=stop_after_delay(RETRY_SECONDS), wait=wait_fixed(1), reraise=True)
 def _set_up(settings: SetupSettings) -> None:
     make_buckets(_client(settings), settings)
     if _has_users(settings):
@@ -273,14 +274,14 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except CannotSetUp as error:
-        told, code = str(error), 2
+        message, code = str(error), 2
     except (MinioException, MinioAdminException) as error:
-        told, code = f"the object store refused: {_code(error)}: check OBJECT_STORE_ROOT_USER and _PASSWORD", 1
+        message, code = f"the object store refused: {_code(error)}: check OBJECT_STORE_ROOT_USER and _PASSWORD", 1
     except HTTPError as error:
-        told, code = f"the object store can't be reached ({type(error).__name__})", 1
+        message, code = f"the object store can't be reached ({type(error).__name__})", 1
     else:
         return
-    sys.stderr.write(f"{told}\n")
+    sys.stderr.write(f"{message}\n")
     raise SystemExit(code)
 
 

@@ -1,4 +1,4 @@
-"""Which service may read, write and delete which keys, and the policies that say so to an S3 server."""
+"""The keys that each service may read, write and delete, and the S3 policies that enforce this."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 AUDIT: Final = "audit"
-"""Folder of the audit log, in a bucket of its own whose objects are locked."""
+"""Folder of the audit log, in its own bucket, whose objects are locked."""
 
 
 @dataclass(frozen=True)
 class Rights:
-    """Patterns of keys, where ``*`` is any text, slashes too. Who reads anything may list names."""
+    """Patterns of keys; ``*`` is any text, also with slashes. A service that may read any key may list all keys."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     audits: bool = False
-    """reads and writes the audit log"""
+    """Whether the service reads and writes the audit log."""
 
 
 VERSIONED: Final = ("datasets/*/versions/*", "datasets/images/*")
@@ -75,7 +75,7 @@ an audit log in a bucket of its own. In the common bucket, the dashboard removes
 
 
 def policy(service: str, bucket: str, audit_bucket: str, line: str = "*") -> dict[str, Any]:
-    """The policy of a service; that of a camera is for its line."""
+    """Return the policy of a service; the policy of a camera is for its line."""
     rights = RIGHTS[service]
     everything = [_keys(audit_bucket, (f"{AUDIT}/*",))] if rights.audits else []
     buckets = [bucket, audit_bucket] if rights.audits else [bucket]

@@ -1,6 +1,6 @@
-"""Writes definitions.json from the topology: ``python -m deploy.rabbitmq > deploy/rabbitmq/definitions.json``.
+"""Write definitions.json from the topology: ``python -m deploy.rabbitmq > deploy/rabbitmq/definitions.json``.
 
-RabbitMQ reads it at each start, so that services find the topology there and need no right to make or delete anything.
+RabbitMQ reads the file at each start. So the topology exists, and services need no right to make or delete queues.
 ``python -m deploy.rabbitmq camera LINE NAME`` writes the definitions of the user of one more camera, whose password is
 in ``CAMERA_PASSWORD``.
 """
@@ -24,7 +24,7 @@ from shared.messaging.rabbitmq.connection import arguments_of, bindings_of, dire
 VHOST: Final = "seamline"
 ADMINISTRATOR: Final = "admin"
 OWN_QUEUE: Final = r"amq\.gen-.+"
-"""A queue that RabbitMQ names, for one connection: where a broadcast is heard."""
+"""Names of the queues that RabbitMQ makes for one connection, in which broadcasts arrive."""
 NAME: Final[TypeAdapter[str]] = TypeAdapter(messages.Name)
 WORD: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """A name in a routing key, as a pattern: see `shared.messages.Name`."""
@@ -32,13 +32,13 @@ WORD: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
 
 @dataclass(frozen=True)
 class Rights:
-    """What a user may do beside reading and parking the messages of its service's queues."""
+    """The rights of a user, besides reading and parking the messages of its service's queues."""
 
     sends: tuple[type[Message], ...]
     hears: tuple[topology.Broadcast, ...] = ()
-    """broadcasts that it listens to"""
+    """Broadcasts that the user receives."""
     reviews: bool = False
-    """reads what any queue has parked, and puts it back, for people who replay or discard it"""
+    """Whether the user reads parked messages of all queues and replays them."""
 
 
 RIGHTS: Final = {
@@ -91,12 +91,12 @@ class User:
 
 
 def user_of(service: str) -> User:
-    """The user of a service other than the camera."""
+    """Return the user of a service other than the camera."""
     return User(service, service, {"service": service})
 
 
 def camera_user(line: str, camera: str) -> User:
-    """The user of one camera."""
+    """Return the user of one camera."""
     return User(f"camera.{line}.{camera}", "camera", {"line": line, "camera": camera})
 
 
@@ -104,11 +104,11 @@ COMPOSED: Final = (
     camera_user("@CAMERA_LINE@", "@CAMERA_NAME@"),
     *(user_of(service) for service in RIGHTS if service != "camera"),
 )
-"""The users of docker-compose.yml; start.sh fills in what stands between ``@``."""
+"""The users of docker-compose.yml; start.sh replaces the words between ``@``."""
 
 
 def definitions() -> dict[str, list[dict[str, Any]]]:
-    """Users, their rights and the topology, as RabbitMQ imports them; start.sh fills in passwords."""
+    """Return users, their rights and the topology in the form that RabbitMQ imports; start.sh fills in passwords."""
     everything = {"user": ADMINISTRATOR, "configure": ".*", "write": ".*", "read": ".*"}
     return {
         "vhosts": [{"name": VHOST}],
@@ -137,7 +137,7 @@ def definitions() -> dict[str, list[dict[str, Any]]]:
 
 
 def permissions(user: User) -> dict[str, str]:
-    """What a user may configure, write and read: patterns of the names of exchanges and queues."""
+    """Return the patterns of the exchanges and queues that a user may configure, write to and read from."""
     rights = RIGHTS[user.service]
     queues = [queue for queue in topology.QUEUES if queue.name.startswith(f"{user.service}.")]
     own = [OWN_QUEUE] if rights.hears else []
@@ -159,9 +159,9 @@ def permissions(user: User) -> dict[str, str]:
 
 
 def topic_permissions(user: User) -> dict[str, dict[str, str]]:
-    """By exchange: patterns of the routing keys that a user may publish under, and bind a queue of its own with.
+    """Return by exchange the patterns of the routing keys that a user may publish with, and bind its own queue with.
 
-    Where RabbitMQ has no topic permission for an exchange it permits every key, so there is one for each exchange.
+    RabbitMQ permits every key at an exchange without a topic permission, so there is a permission for each exchange.
     """
     rights = RIGHTS[user.service]
     return {
@@ -176,7 +176,7 @@ def topic_permissions(user: User) -> dict[str, dict[str, str]]:
 
 
 def _keys_of(kind: type[Message], fixed: dict[str, str]) -> str:
-    """A pattern of the routing keys of a message type, with the values that are fixed for the sender."""
+    """Return the pattern of a message type's routing keys, with the values that are fixed for the sender."""
     return "".join(
         re.escape(text) + (fixed.get(field.rpartition(".")[2], WORD) if field else "")
         for text, field, _, _ in Formatter().parse(kind.topic)
@@ -206,7 +206,7 @@ def _binding(source: str, queue: str, key: str) -> dict[str, Any]:
 
 
 def camera_definitions(line: str, camera: str, password: str) -> dict[str, list[dict[str, Any]]]:
-    """The user of one more camera and its rights."""
+    """Return the definitions of one more camera's user and its rights."""
     user = camera_user(NAME.validate_python(line), NAME.validate_python(camera))
     return {
         "users": [{"name": user.name, "password": password, "tags": []}],
@@ -219,7 +219,7 @@ def camera_definitions(line: str, camera: str, password: str) -> dict[str, list[
 
 
 def render() -> str:
-    """The file: one line per thing."""
+    """Return the content of the file, with one line per user, queue and so on."""
     parts = (
         f"  {json.dumps(kind)}: [\n" + ",\n".join(f"    {json.dumps(thing)}" for thing in things) + "\n  ]"
         for kind, things in definitions().items()

@@ -1,4 +1,4 @@
-"""Makes users, queues and exchanges of a RabbitMQ that runs: ``python -m deploy.rabbitmq.importing``.
+"""Make users, queues and exchanges of a running RabbitMQ: ``python -m deploy.rabbitmq.importing``.
 
 In Kubernetes, where RabbitMQ is started by its operator and not by start.sh. What is there stays, and passwords become
 those of the environment: ``<SERVICE>_PASSWORD`` of each service, and ``CAMERA_PASSWORD_<number>`` of the cameras that
@@ -21,12 +21,12 @@ from urllib3.exceptions import HTTPError
 from deploy.rabbitmq.__main__ import ADMINISTRATOR, COMPOSED, camera_definitions, definitions
 from shared.environment import read_settings
 
-PATIENCE_SECONDS: Final = 120.0
-"""For a RabbitMQ that has just started."""
+RETRY_SECONDS: Final = 120.0
+"""Time for retries, because RabbitMQ may have just started."""
 
 
 class ImportSettings(BaseSettings):
-    """Where RabbitMQ's management is, and who may make users there."""
+    """The address of RabbitMQ's management, and the user who may make users there."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -37,7 +37,7 @@ class ImportSettings(BaseSettings):
 
 
 def wanted_definitions(admin: str, cameras: str, environment: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """Return what RabbitMQ imports: the topology, and the users whose passwords are in the environment.
+    """Return the definitions to import: the topology, and the users whose passwords are in the environment.
 
     Args:
         admin: the user who imports; gets all rights in the virtual host.
@@ -74,9 +74,7 @@ def _cameras(text: str) -> Iterator[tuple[str, str]]:
         yield line, name
 
 
-@retry(
-    retry=retry_if_exception_type(HTTPError), stop=stop_after_delay(PATIENCE_SECONDS), wait=wait_fixed(2), reraise=True
-)
+@retry(retry=retry_if_exception_type(HTTPError), stop=stop_after_delay(RETRY_SECONDS), wait=wait_fixed(2), reraise=True)
 def _import(settings: ImportSettings, wanted: dict[str, list[dict[str, Any]]]) -> int:
     login = f"{settings.rabbitmq_admin_user}:{settings.rabbitmq_admin_password.get_secret_value()}"
     answer = urllib3.request(
@@ -90,7 +88,7 @@ def _import(settings: ImportSettings, wanted: dict[str, list[dict[str, Any]]]) -
 
 
 def main() -> None:
-    """Import the definitions."""
+    """Import the definitions into a running RabbitMQ."""
     settings = read_settings(ImportSettings)
     try:
         wanted = wanted_definitions(settings.rabbitmq_admin_user, settings.cameras, os.environ)

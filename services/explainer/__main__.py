@@ -22,7 +22,7 @@ from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, serve_health
 from shared.logging import configure_logging
 from shared.messaging.loop import consume
-from shared.removals import Removals
+from shared.removals import RemovalWorker
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
@@ -52,7 +52,7 @@ def main(stop: threading.Event) -> None:
             stop,
             partial(reporter.run, settings.report_seconds, stop, health.add_loop("the reporter", SLOW_SECONDS)),
             partial(
-                Removals(store, "explainer").run,
+                RemovalWorker(store, "explainer").run,
                 stop,
                 health.add_loop("the thread that removes heatmaps", SLOW_SECONDS),
             ),

@@ -23,7 +23,7 @@ from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, serve_health
 from shared.logging import configure_logging
 from shared.messaging.loop import AHEAD, consume
-from shared.removals import Removals
+from shared.removals import RemovalWorker
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
@@ -66,7 +66,7 @@ def main(stop: threading.Event) -> None:
             partial(production.follow, promotions, settings.model_check_seconds, stop, following),
             partial(reporter.run, settings.report_seconds, stop, health.add_loop("the reporter", SLOW_SECONDS)),
             partial(
-                Removals(store, "inference").run,
+                RemovalWorker(store, "inference").run,
                 stop,
                 health.add_loop("the thread that removes images", SLOW_SECONDS),
             ),

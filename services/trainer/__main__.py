@@ -50,15 +50,15 @@ def main(stop: threading.Event) -> None:
     with closing(await_broker(settings, stop)) as broker:
         health.add_check(broker.troubles)
         publisher = broker.publisher()
-        if promoted := settings.initial_model and promotions.start_with(settings.initial_model):
+        if promoted := settings.initial_model and promotions.promote_initial_model(settings.initial_model):
             publisher.publish(promoted).result()
-            promotions.published(promoted)
+            promotions.record_published(promoted)
         runner = Runner(
             trainings,
             store,
             broker.publisher(),
             work_folder=settings.work_folder,
-            news=to_train,
+            requests_changed=to_train,
             stop=stop,
             lease_seconds=lease_seconds,
             health=training,
@@ -68,7 +68,7 @@ def main(stop: threading.Event) -> None:
             promotions,
             store,
             broker.publisher(),
-            news=to_measure,
+            jobs_changed=to_measure,
             stop=stop,
             lease_seconds=lease_seconds,
             health=measuring,

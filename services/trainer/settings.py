@@ -12,28 +12,30 @@ from shared.settings import ServiceSettings
 
 
 class TrainerSettings(ServiceSettings):
-    """What the trainer needs to know."""
+    """Settings of the trainer."""
 
     model_config = SettingsConfigDict(env_prefix="TRAINER_")
 
     name: str = Field(
         default_factory=socket.gethostname,
-        description="name of this trainer, for people; by default the host's name",
+        description="display name of this trainer; by default the host's name",
     )
     work_folder: Path = Field(
         Path("var/trainings"),
         description="folder for the images of the running training; a trainer that starts with the same folder "
-        "continues an interrupted training at once, any other trainer after the lease",
+        "continues an interrupted training immediately, any other trainer when the lease of its claim is over",
     )
     dataset_folder: Path | None = Field(
-        None, description="folder whose folders requests may name as datasets; unset: datasets of object storage only"
+        None, description="folder whose subfolders may be requested as datasets; unset: datasets of object storage only"
     )
     weights_folder: Path | None = Field(
         None,
-        description="folder of weights from which trainings start, by architecture: `MobileNetV3Small.weights.h5`; "
-        "an architecture without a file starts from installed weights, or random ones",
+        description="folder of initial weights, one file per architecture, such as `MobileNetV3Small.weights.h5`; "
+        "an architecture without a file starts from installed weights, or from random weights",
     )
     initial_model: Path | None = Field(
         None, description="folder of a bundle that is promoted at the start if its recipe has no model yet"
     )
-    lease_seconds: float = Field(60.0, gt=0, description="how long a claim holds after its trainer last renewed it")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="lease of a claim: the time for which it holds after its trainer last renewed it"
+    )

@@ -39,7 +39,7 @@ COMPARISONS: Final = "comparisons"
 
 
 RARE: Final = 0.05
-"""Share of good images that have any heat."""
+"""Share of good images whose heatmaps are not empty."""
 RAREST: Final = 0.001
 """The rarity from which on the peak of a heatmap is 255."""
 
@@ -65,7 +65,7 @@ class BundleError(ValueError):
 
 
 class BundleExists(BundleError):
-    """There is another bundle of this version; a version never changes."""
+    """The version exists with other files; a version never changes."""
 
 
 def _free_name(version: str) -> str:
@@ -121,10 +121,11 @@ class HeatmapSpec(BaseModel):
     )
     chosen_by: ChosenBy = ChosenBy.DEFAULT
     for_label: dict[str, HeatScale] = Field(
-        default_factory=dict, description="scale of the evidence for each label; a heatmap without one has its own"
+        default_factory=dict,
+        description="scale of the evidence for each label; a heatmap without a scale is scaled to its own peak",
     )
     against_label: dict[str, HeatScale] = Field(
-        default_factory=dict, description="the same, of the evidence against it"
+        default_factory=dict, description="scale of the evidence against each label"
     )
 
     @property
@@ -146,13 +147,13 @@ class Manifest(BaseModel):
     recipe: Name
     version: ModelVersion
     architecture: str
-    heatmaps: HeatmapSpec = Field(description="how they are computed and scaled")
+    heatmaps: HeatmapSpec = Field(description="how heatmaps are computed and scaled")
     created_at: AwareDatetime
-    dataset: str = Field(description="of the training: a dataset version, or the digest of its table")
-    options: dict[str, JsonValue] = Field(default_factory=dict, description="of the training, with the seed")
-    libraries: dict[str, str] = Field(default_factory=dict, description="name to version")
+    dataset: str = Field(description="dataset of the training: a dataset version, or the digest of its table")
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="options of the training, with the seed")
+    libraries: dict[str, str] = Field(default_factory=dict, description="version of each library, by name")
     derived_from: Name | None = Field(None, description="version with the same network and other thresholds")
-    author: str = Field("", description="person who chose the thresholds, if one did")
+    author: str = Field("", description="person who chose the thresholds, if a person did")
     reason: str = Field("", description="why the person chose them")
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], str] = Field(
         description="name to SHA-256, in hexadecimal"
@@ -184,7 +185,7 @@ class Bundle:
         """Return the content of a file.
 
         Raises:
-            BundleError: it is missing, or does not have the digest of the manifest.
+            BundleError: the file is missing, or does not have the digest of the manifest.
         """
         content = self.files.get(name)
         if content is None or name not in self.manifest.files:
@@ -213,8 +214,8 @@ def read_bundle(store: ObjectStore, recipe: str, version: str, digest: str | Non
     """Read a bundle from object storage and check its digests.
 
     Raises:
-        BundleError: it is incomplete or changed, is another model, or does not have this digest.
-        StorageError: of the storage itself; `ObjectNotFound` when there is no such bundle.
+        BundleError: the bundle is incomplete or changed, is another model, or does not have this digest.
+        StorageError: of the storage itself; `ObjectNotFound` if there is no such bundle.
     """
     folder = folder_of(recipe, version)
     content = store.get(f"{folder}/{MANIFEST}")
@@ -227,21 +228,21 @@ def read_bundle(store: ObjectStore, recipe: str, version: str, digest: str | Non
         files = {name: store.get(f"{folder}/{name}") for name in manifest.files}
     except ObjectNotFound as error:
         raise BundleError(f"{folder} is incomplete: {error}") from error
-    return _checked(Bundle(manifest, files))
+    return _check_files(Bundle(manifest, files))
 
 
 def read_bundle_folder(path: Path) -> Bundle:
     """Read a bundle from a folder of this machine and check its digests.
 
     Raises:
-        BundleError: there is none, or it is incomplete or changed.
+        BundleError: there is no bundle, or it is incomplete or changed.
     """
     try:
         manifest = _read_manifest((path / MANIFEST).read_bytes(), str(path))
         files = {name: (path / Path(name).name).read_bytes() for name in manifest.files}
     except OSError as error:
         raise BundleError(f"{path} is no model: {error.strerror}: {error.filename}") from error
-    return _checked(Bundle(manifest, files))
+    return _check_files(Bundle(manifest, files))
 
 
 def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
@@ -251,15 +252,15 @@ def write_bundle(store: ObjectStore, manifest: Manifest, files: dict[str, bytes]
 
     Raises:
         BundleExists: the version exists, with other files.
-        BundleError: its manifest can't be read.
+        BundleError: the manifest of the existing version can't be read.
     """
     folder = folder_of(manifest.recipe, manifest.version)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    kept = _manifest_of_equal(store, folder, digests)
+    stored = _manifest_of_equal(store, folder, digests)
     for name, content in files.items():
         store.put(f"{folder}/{name}", content)
-    if kept or (kept := _manifest_of_equal(store, folder, digests)):
-        return kept
+    if stored or (stored := _manifest_of_equal(store, folder, digests)):
+        return stored
     manifest = manifest.model_copy(update={"files": digests})
     store.put(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode(), "application/json")
     return manifest
@@ -291,7 +292,7 @@ def _read_manifest(content: bytes, where: str) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         why = first_problem(error)
-        raise BundleError(f"{where}/{MANIFEST} is no manifest: {why}") from error
+        raise BundleError(f"{where}/{MANIFEST} is not a manifest: {why}") from error
 
 
 def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str]) -> Manifest | None:
@@ -305,7 +306,7 @@ def _manifest_of_equal(store: ObjectStore, folder: str, digests: dict[str, str])
     return manifest
 
 
-def _checked(bundle: Bundle) -> Bundle:
+def _check_files(bundle: Bundle) -> Bundle:
     for name in bundle.manifest.files:
         bundle.file(name)
     return bundle

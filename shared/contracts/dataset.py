@@ -1,10 +1,10 @@
-"""Dataset versions: which images, with which labels, a model learned from.
+"""Dataset versions: the images and labels that a model learned from.
 
 ``datasets/<name>/versions/<version>.json`` lists the images of a version and never changes. An image or mask is the
-object ``datasets/images/<SHA-256>``, named by its content: versions and datasets share it, and it is stored once.
+object ``datasets/images/<SHA-256>``, named by its content, so that versions and datasets share it.
 
 The dashboard (from annotations) and the trainer (from folders) write versions: each image with `put_image`, then
-`next_version`, and last `write_version`. So a version is there with all its images, or not at all.
+`next_version`, and last `write_version`. So a version exists with all its images, or not at all.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DatasetVersionError(ValueError):
-    """A version that must not be used: it can't be read, or has changed since it was made."""
+    """A version that must not be used, because it can't be read or has changed since it was made."""
 
 
 def is_image_name(name: str) -> bool:
-    """Return whether a name is that of a file below a folder, and leads nowhere else."""
+    """Return whether a name is a relative path that stays below its folder."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts
 
 
 def _image_name(name: str) -> str:
     if not is_image_name(name):
-        raise ValueError(f"{name!r} is no name of an image")
+        raise ValueError(f"{name!r} is not a valid name of an image")
     return name
 
 
@@ -92,21 +92,21 @@ class DatasetVersion(BaseModel):
 
     @property
     def reference(self) -> str:
-        """``name@version``: how trainings and models name it."""
+        """``name@version``, by which trainings and models name the version."""
         return f"{self.dataset}@{self.version}"
 
     @property
-    def groups(self) -> int:
+    def group_count(self) -> int:
         """The number of groups."""
         return len({image.group for image in self.images})
 
     @property
     def counts(self) -> dict[str, int]:
         """The number of images with each label."""
-        found = Counter(
+        counts = Counter(
             name for image in self.images for name, true in zip(self.label_names, image.labels, strict=True) if true
         )
-        return {name: found[name] for name in self.label_names}
+        return {name: counts[name] for name in self.label_names}
 
 
 def content_digest(label_names: Sequence[str], images: Iterable[tuple[str, str, str, Sequence[bool]]]) -> str:
@@ -170,25 +170,25 @@ def next_version(
     by: str,
     source: str,
 ) -> tuple[DatasetVersion, bool]:
-    """Make the next version of a dataset. Nothing is written: see `write_version`.
+    """Make the next version of a dataset. Nothing is stored: `write_version` stores it.
 
     Returns:
-        The new version and True; or the newest stored version and False, where it holds the same images and labels.
+        The new version and True; or the newest stored version and False, if it has the same images and labels.
 
     Raises:
         DatasetVersionError: the newest version can't be read.
         StorageError: of the storage itself.
     """
-    before = newest_version(store, dataset)
-    number = int(before.version.partition("-")[0]) + 1 if before else 1
-    made = make_version(dataset, number, label_names, images, by=by, source=source)
-    if before and before.digest == made.digest and _exported(before) == _exported(made):
-        return before, False
-    return made, True
+    newest = newest_version(store, dataset)
+    number = int(newest.version.partition("-")[0]) + 1 if newest else 1
+    version = make_version(dataset, number, label_names, images, by=by, source=source)
+    if newest and newest.digest == version.digest and _export_details(newest) == _export_details(version):
+        return newest, False
+    return version, True
 
 
-def _exported(version: DatasetVersion) -> dict[str, tuple[object, ...]]:
-    """Return what an export of each image holds besides its file, group and labels."""
+def _export_details(version: DatasetVersion) -> dict[str, tuple[object, ...]]:
+    """Return for each image the details in an export that its digest does not cover: table, author, time and masks."""
     return {each.name: (each.table, each.labelled_by, each.labelled_at, each.masks) for each in version.images}
 
 
@@ -209,7 +209,7 @@ def get_image(store: ObjectStore, version: DatasetVersion, name: str, digest: st
     """Return the file of an image or mask of a version.
 
     Raises:
-        DatasetVersionError: it is missing or has changed.
+        DatasetVersionError: the file is missing or has changed.
         StorageError: of the storage itself.
     """
     try:
@@ -224,44 +224,44 @@ def get_image(store: ObjectStore, version: DatasetVersion, name: str, digest: st
 def versions(store: ObjectStore, dataset: str) -> list[str]:
     """Return the names of the versions of a dataset, oldest first."""
     prefix = f"{FOLDER}/{dataset}/{VERSIONS}/"
-    found = (key.removeprefix(prefix).removesuffix(".json") for key in store.keys(prefix))
-    return sorted(found, key=lambda version: (len(version), version))
+    names = (key.removeprefix(prefix).removesuffix(".json") for key in store.keys(prefix))
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def datasets(store: ObjectStore) -> list[str]:
     """Return the names of the datasets that have versions."""
-    found = (VERSION_KEY.fullmatch(key) for key in store.keys(f"{FOLDER}/"))
-    return sorted({match["dataset"] for match in found if match})
+    matches = (VERSION_KEY.fullmatch(key) for key in store.keys(f"{FOLDER}/"))
+    return sorted({match["dataset"] for match in matches if match})
 
 
 def newest_version(store: ObjectStore, dataset: str) -> DatasetVersion | None:
-    """Read the newest version of a dataset; None where it has none.
+    """Read the newest version of a dataset; None if the dataset has no version.
 
     Raises:
-        DatasetVersionError: it can't be read.
+        DatasetVersionError: the version can't be read.
         StorageError: of the storage itself.
     """
-    found = versions(store, dataset)
-    return read_version(store, dataset, found[-1]) if found else None
+    names = versions(store, dataset)
+    return read_version(store, dataset, names[-1]) if names else None
 
 
 def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersion:
     """Read a version.
 
     Raises:
-        DatasetVersionError: it can't be read, or has changed since it was made.
-        StorageError: of the storage itself; `ObjectNotFound` when there is no such version.
+        DatasetVersionError: the version can't be read, or has changed since it was made.
+        StorageError: of the storage itself; `ObjectNotFound` if there is no such version.
     """
     try:
-        found = DatasetVersion.model_validate_json(store.get(_key(dataset, version)))
+        content = DatasetVersion.model_validate_json(store.get(_key(dataset, version)))
     except ValidationError as error:
         why = first_problem(error)
         raise DatasetVersionError(f"version {version} of dataset {dataset!r} must not be used: {why}") from error
-    if (found.dataset, found.version) != (dataset, version):
+    if (content.dataset, content.version) != (dataset, version):
         raise DatasetVersionError(
-            f"version {version} of dataset {dataset!r} holds {found.reference}: it was copied there"
+            f"version {version} of dataset {dataset!r} holds {content.reference}: it was copied there"
         )
-    return found
+    return content
 
 
 def write_version(store: ObjectStore, version: DatasetVersion) -> None:

@@ -1,6 +1,6 @@
 """The newest inspected image of each camera: ``live/<line>/<camera>``, a line of JSON and then the image.
 
-Workers replace it about once a second, so that people see what the camera sees; it is no record.
+Workers replace it about once a second, so that people see what the camera sees. It is not kept as a record.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class LiveFrame(BaseModel):
     verdict: Verdict
     reason: str
     encoding: Literal["jpeg", "png"]
-    image_key: str | None = Field(None, description="of a large image, which is in object storage already")
+    image_key: str | None = Field(None, description="key of a large image, which is in object storage already")
 
     @model_validator(mode="after")
-    def _key_is_of_the_frame(self) -> Self:
+    def _check_key(self) -> Self:
         if self.image_key is not None and not self.frame.owns(self.image_key):
             raise ValueError(f"{self.image_key[:80]!r} is not below {self.frame.storage_key}/")
         return self
@@ -35,22 +35,22 @@ class LiveFrame(BaseModel):
 class LiveImage:
     """A frame and its image."""
 
-    about: LiveFrame
+    live_frame: LiveFrame
     content: bytes
 
     def encode(self) -> bytes:
         """Return the object's content."""
-        return self.about.model_dump_json().encode() + b"\n" + self.content
+        return self.live_frame.model_dump_json().encode() + b"\n" + self.content
 
     @classmethod
     def decode(cls, stored: bytes) -> Self:
         """Read an object.
 
         Raises:
-            ValueError: it is no live image.
+            ValueError: the object is not a live image.
         """
-        about, _, content = stored.partition(b"\n")
-        return cls(LiveFrame.model_validate_json(about), content)
+        live_frame, _, content = stored.partition(b"\n")
+        return cls(LiveFrame.model_validate_json(live_frame), content)
 
 
 def live_key(line: str, camera: str) -> str:

@@ -39,25 +39,25 @@ MEANINGS: Final = {
 
 
 class OperatingPoint(BaseModel):
-    """Thresholds of all labels, and how many verdicts they get right on images that the network did not learn from."""
+    """Thresholds of all labels, and how many verdicts are right with them on held-out images."""
 
     model_config = ConfigDict(frozen=True)
 
-    thresholds: dict[str, float] = Field(description="by label")
-    probability: float = Field(description="of the likeliest fault, from which on a part is NG")
-    escapes: int = Field(description="NG parts that were judged ok")
+    thresholds: dict[str, float] = Field(description="threshold by label")
+    probability: float = Field(description="probability of the likeliest fault from which on a part is NG")
+    escapes: int = Field(description="NG parts that were called ok")
     ng: int = Field(description="NG parts")
-    overkills: int = Field(description="ok parts that were judged NG")
+    overkills: int = Field(description="ok parts that were called NG")
     ok: int = Field(description="ok parts")
     escape_rate: float | None
     overkill_rate: float | None
     verdict_accuracy: float
-    cost: float = Field(description="per part, at the recipe's costs and defect rate")
-    intervals: dict[str, Interval] = Field(description="95 %, by the name of the figure")
+    cost: float = Field(description="cost per part, at the recipe's costs and defect rate")
+    intervals: dict[str, Interval] = Field(description="95 % intervals, by the name of the figure")
 
 
 class OperatingPoints(BaseModel):
-    """The operating points of a model, and which one it has."""
+    """The operating points of a model, and the one whose thresholds it has."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,5 +71,5 @@ class OperatingPoints(BaseModel):
 
     @property
     def of_model(self) -> OperatingPoint | None:
-        """Return the operating point that the model has."""
+        """Return the operating point whose thresholds the model has; None if they were set by hand."""
         return self.points[self.chosen] if self.chosen else None

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from shared.contracts.bundle import PRODUCTION, BundleError, folder_of
 from shared.messages import ModelPromoted, Name, PromotionRefused, decode
 from shared.storage.port import ObjectStore, StorageUnavailable
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 from shared.validation import first_problem
 
 FOLDER: Final = "promotions"
@@ -49,9 +49,9 @@ class Promotion(BaseModel):
     reason: str
     by: str
     at: AwareDatetime
-    forced: bool = Field(False, description="although the gate refused")
-    rollback: bool = Field(False, description="back to the model that was in production before")
-    gate: str = Field("", description="result of the comparison with the model in production, in a line")
+    forced: bool = Field(False, description="whether it was promoted although the gate refused")
+    rollback: bool = Field(False, description="whether it went back to the model that was in production before")
+    gate: str = Field("", description="result of the comparison with the model in production, in one line")
 
 
 class HistoryEntry(BaseModel):
@@ -62,11 +62,11 @@ class HistoryEntry(BaseModel):
     at: AwareDatetime
     by: str
     outcome: Outcome
-    version: str = Field(description="that was requested")
-    previous: str | None = Field(description="that was in production at that moment")
-    reason: str = Field(description="of the request; of a refusal, why it was refused")
-    forced: bool = Field(False, description="although the gate refused")
-    gate: str = Field("", description="what the comparison with the model in production said")
+    version: str = Field(description="the requested version")
+    previous: str | None = Field(description="the version that was in production at that moment")
+    reason: str = Field(description="why the promotion was requested; for a refusal, why it was refused")
+    forced: bool = Field(False, description="whether it was promoted although the gate refused")
+    gate: str = Field("", description="result of the comparison with the model in production")
 
 
 def production_version(store: ObjectStore, recipe: str) -> str | None:
@@ -87,19 +87,19 @@ def last_promotion(store: ObjectStore, recipe: str) -> Promotion | None:
 
 
 def production_history(store: ObjectStore, recipe: str) -> list[Promotion]:
-    """Return the promotions of a recipe, oldest first. Unreadable ones are skipped, except the last.
+    """Return the promotions of a recipe, oldest first. Unreadable promotions are skipped, except the last one.
 
     Raises:
         BundleError: the last promotion can't be read.
         StorageError: of the storage itself.
     """
     keys = _promotion_keys(store, recipe)
-    before = [readable(key, partial(_read_promotion, store, key)) for key in keys[:-1]]
-    return [promotion for promotion in before if promotion] + [_read_last(store, key) for key in keys[-1:]]
+    earlier = [read_or_skip(key, partial(_read_promotion, store, key)) for key in keys[:-1]]
+    return [promotion for promotion in earlier if promotion] + [_read_last(store, key) for key in keys[-1:]]
 
 
 def version_before(history: Sequence[Promotion]) -> str | None:
-    """Return the version to roll back to: the one that was in production before the present one, or None.
+    """Return the version to roll back to: the version in production before the present one, or None.
 
     A rollback undoes a promotion: after two rollbacks, the model of two promotions ago is in production, and not the
     model that was rolled back first.
@@ -107,13 +107,13 @@ def version_before(history: Sequence[Promotion]) -> str | None:
     Args:
         history: all promotions and rollbacks, oldest first.
     """
-    standing: list[str] = []
+    not_undone: list[str] = []
     for promotion in history:
-        if promotion.rollback and standing[-2:-1] == [promotion.version]:
-            standing.pop()
-        elif not standing or standing[-1] != promotion.version:
-            standing.append(promotion.version)
-    return standing[-2] if len(standing) > 1 else None
+        if promotion.rollback and not_undone[-2:-1] == [promotion.version]:
+            not_undone.pop()
+        elif not not_undone or not_undone[-1] != promotion.version:
+            not_undone.append(promotion.version)
+    return not_undone[-2] if len(not_undone) > 1 else None
 
 
 def store_promotion(store: ObjectStore, promotion: Promotion) -> None:
@@ -130,7 +130,7 @@ def store_promotion(store: ObjectStore, promotion: Promotion) -> None:
 def find_decision(store: ObjectStore, recipe: str, promotion_id: str) -> Decision | None:
     """Return the answer to a request, or None."""
     key = _key(recipe, promotion_id)
-    return readable(key, lambda: _read(store, key))
+    return read_or_skip(key, lambda: _read(store, key))
 
 
 def store_decision(store: ObjectStore, decision: Decision) -> None:
@@ -159,25 +159,25 @@ def history_of(store: ObjectStore, recipe: str) -> list[HistoryEntry]:
         for promotion in production_history(store, recipe)
     ]
     keys = store.keys(f"{FOLDER}/{recipe}/")
-    decisions = (readable(key, partial(_read, store, key)) for key in keys)
+    decisions = (read_or_skip(key, partial(_read, store, key)) for key in keys)
     refusals = [
         HistoryEntry(
-            at=refused.at,
-            by=refused.by,
+            at=decision.at,
+            by=decision.by,
             outcome=Outcome.REFUSED,
-            version=refused.model_version,
-            previous=refused.production_version,
-            reason=refused.reason,
+            version=decision.model_version,
+            previous=decision.production_version,
+            reason=decision.reason,
         )
-        for refused in decisions
-        if isinstance(refused, PromotionRefused)
+        for decision in decisions
+        if isinstance(decision, PromotionRefused)
     ]
     return sorted([*promotions, *refusals], key=lambda entry: entry.at)
 
 
 def _read(store: ObjectStore, key: str) -> Decision | None:
-    found = decode(store.get(key))
-    return found if isinstance(found, ModelPromoted | PromotionRefused) else None
+    message = decode(store.get(key))
+    return message if isinstance(message, ModelPromoted | PromotionRefused) else None
 
 
 def _key(recipe: str, promotion_id: str) -> str:
@@ -185,7 +185,7 @@ def _key(recipe: str, promotion_id: str) -> str:
 
 
 def _promotion_keys(store: ObjectStore, recipe: str) -> list[str]:
-    """Return the keys of the promotions, oldest first; other objects beside them are ignored."""
+    """Return the keys of the promotions, oldest first; other objects in their folder are ignored."""
     folder = f"{folder_of(recipe, PRODUCTION)}/"
     return sorted(key for key in store.keys(folder) if PROMOTION_FILE.fullmatch(key.removeprefix(folder)))
 

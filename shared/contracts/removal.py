@@ -1,9 +1,9 @@
-"""Removal orders: what the retention rules remove.
+"""Removal orders: lists of objects that a service removes because a retention rule says so.
 
-The dashboard alone knows what labels and marks refer to, so it decides. It announces what will be removed, and orders
-the removal a while later. The service that owns the objects removes them: see `shared.removals`.
-
-An order is ``removals/<owner>/<ulid>.json``; while it is only announced, ``removals/announced/<owner>/<ulid>.json``.
+Only the dashboard knows which objects annotations and marks refer to, so it decides which objects are removed. It first
+stores an announced order, ``removals/announced/<owner>/<ulid>.json``. A while later it activates the order: it stores
+it as ``removals/<owner>/<ulid>.json``. The service that owns the objects carries out the active orders
+(`shared.removals`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from shared.contracts.retention import Kind
 from shared.storage.port import ObjectStore
 
 FOLDER: Final = "removals"
-ANNOUNCED: Final = f"{FOLDER}/announced"
+ANNOUNCED_FOLDER: Final = f"{FOLDER}/announced"
 MOST_KEYS: Final = 5_000
-"""In one order."""
+"""Most objects in one order."""
 
 
 class RemovalOrder(BaseModel):
@@ -28,28 +28,28 @@ class RemovalOrder(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     kind: Kind
-    at: AwareDatetime
+    announced_at: AwareDatetime
     keys: Annotated[tuple[str, ...], Field(max_length=MOST_KEYS)]
 
 
-def announce(store: ObjectStore, owner: str, order: RemovalOrder) -> None:
-    """Store an order that its owner does not carry out yet."""
-    store.put(f"{ANNOUNCED}/{owner}/{ULID()}.json", order.model_dump_json().encode(), "application/json")
+def announce_order(store: ObjectStore, owner: str, order: RemovalOrder) -> None:
+    """Store an announced order. The owner of the objects carries it out after `activate_order`."""
+    store.put(f"{ANNOUNCED_FOLDER}/{owner}/{ULID()}.json", order.model_dump_json().encode(), "application/json")
 
 
-def confirm(store: ObjectStore, announced: str, order: RemovalOrder) -> None:
-    """Replace an announced order by one that its owner carries out."""
-    owner, name = announced.removeprefix(f"{ANNOUNCED}/").split("/")
+def activate_order(store: ObjectStore, announced_key: str, order: RemovalOrder) -> None:
+    """Replace an announced order by one that the owner of the objects carries out; delete an order without keys."""
+    owner, name = announced_key.removeprefix(f"{ANNOUNCED_FOLDER}/").split("/")
     if order.keys:
         store.put(f"{FOLDER}/{owner}/{name}", order.model_dump_json().encode(), "application/json")
-    store.delete(announced)
+    store.delete(announced_key)
 
 
 def read_order(store: ObjectStore, key: str) -> RemovalOrder:
     """Read an order.
 
     Raises:
-        ObjectNotFound: it was carried out meanwhile.
-        ValueError: it can't be read.
+        ObjectNotFound: the order was carried out meanwhile.
+        ValueError: the order can't be read.
     """
     return RemovalOrder.model_validate_json(store.get(key))

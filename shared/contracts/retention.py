@@ -1,4 +1,4 @@
-"""Retention: the kinds of stored data, the rules that say how long each stays, and who removes which files."""
+"""Retention: the kinds of stored data, the rules that say how long each kind stays, and who removes which files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Final, NamedTuple, Self
 
 
 class Kind(StrEnum):
-    """The kinds of stored data. The rules are by these."""
+    """The kinds of stored data; a retention rule names a kind."""
 
     OK = "ok"
-    """Images of frames that passed."""
+    """Images of frames that are ok and not unsure."""
     NG = "ng"
     UNSURE = "unsure"
-    """Images of frames with the verdict ok and a score near its threshold."""
+    """Images of frames that are ok and unsure."""
     CAPTURED = "captured"
     """Images above 1 MiB as their camera stored them, before inspection."""
     HEATMAPS = "heatmaps"
     """Heatmaps and overlays."""
     ARCHIVE = "archive"
-    """The verdicts that the projection is made of."""
+    """The archived messages from which the projection is computed."""
     AUDIT = "audit"
     REFERENCED = "labelled"
     """Files of frames that are labelled or marked."""
@@ -34,7 +34,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-RULED: Final = (Kind.OK, Kind.NG, Kind.UNSURE, Kind.CAPTURED, Kind.HEATMAPS, Kind.ARCHIVE, Kind.AUDIT)
+KINDS_WITH_RULES: Final = (Kind.OK, Kind.NG, Kind.UNSURE, Kind.CAPTURED, Kind.HEATMAPS, Kind.ARCHIVE, Kind.AUDIT)
 """The kinds that rules may remove."""
 UNITS: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 DAYS_LIMIT: Final = 36_500
@@ -43,12 +43,12 @@ _LIMIT: Final = re.compile(r"(?P<days>[1-9]\d{0,4})d|(?P<size>[1-9]\d{0,5})(?P<u
 
 
 class Rule(NamedTuple):
-    """How long data of one kind stays. Data is removed when it is over one of the limits."""
+    """How long data of one kind stays. Data beyond one of the limits is removed."""
 
     days: int | None = None
-    """Days after the day of capture, by UTC; None: for ever."""
+    """Days after the day of the capture, in UTC; None: for ever."""
     size: int | None = None
-    """Bytes of all data of the kind; beyond it, the oldest days are removed. None: without a limit."""
+    """Most bytes of all data of the kind: beyond it, the oldest days are removed. None: no limit."""
 
     def __str__(self) -> str:
         size = next(
@@ -59,7 +59,7 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class RetentionRules:
-    """The rule of each kind. A kind without a rule stays for ever."""
+    """The rule of each kind. Data of a kind without a rule stays for ever."""
 
     by_kind: Mapping[Kind, Rule]
 
@@ -74,10 +74,10 @@ class RetentionRules:
         text = "" if text.strip() == "none" else text
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, _, limits = (piece.strip() for piece in part.partition("="))
-            if name in (kind.value for kind in Kind) and name not in RULED:
+            if name in (kind.value for kind in Kind) and name not in KINDS_WITH_RULES:
                 raise ValueError(f"{name}: data of this kind is never removed, so it takes no rule: leave it out")
-            if name not in RULED:
-                raise ValueError(f"{part!r}: a rule is KIND=LIMIT, and a kind is one of {', '.join(RULED)}")
+            if name not in KINDS_WITH_RULES:
+                raise ValueError(f"{part!r}: a rule is KIND=LIMIT, and a kind is one of {', '.join(KINDS_WITH_RULES)}")
             kind = Kind(name)
             if kind in rules:
                 raise ValueError(f"{name}: it has two rules: write one, such as {name}=30d/50GB")
@@ -85,7 +85,7 @@ class RetentionRules:
         return cls(rules)
 
     def of(self, kind: Kind) -> Rule:
-        """Return the rule of a kind."""
+        """Return the rule of a kind; a rule without limits if there is none."""
         return self.by_kind.get(kind, Rule())
 
 
@@ -134,7 +134,7 @@ class FrameFile(NamedTuple):
 
     line: str
     day: date
-    """Of the capture, by UTC."""
+    """The day of the capture, in UTC."""
     frame_id: str
     kind: Kind
 

@@ -29,7 +29,7 @@ class ScoredSplit(BaseModel):
     names: tuple[str, ...]
     groups: tuple[str, ...]
     truth: Table = Field(description="0 or 1")
-    scores: Table = Field(description="of the trained network, 0 to 1")
+    scores: Table = Field(description="scores of the trained network, 0 to 1")
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -39,19 +39,19 @@ class ScoredSplit(BaseModel):
 
 
 class ScoredImages(BaseModel):
-    """The scores by which thresholds are chosen (``valid``) and measured (``test``), and those of the proofs.
+    """The scores by which thresholds are chosen (``valid``) and measured (``test``), and the scores of the proofs.
 
-    ``valid`` are the images of the validation split. If the last layer alone was fitted, they are those of the training
-    split as well, and the scores are out of fold: of a network that did not learn from an image's group.
+    ``valid`` has the images of the validation split. If the last layer alone was fitted, it also has the images of the
+    training split, and the scores are out of fold: by a network that did not learn from an image's group.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    labels: tuple[str, ...] = Field(description="in the order of the columns")
+    labels: tuple[str, ...] = Field(description="names of the labels, in the order of the columns")
     splits: dict[Part, ScoredSplit]
     network: Table | None = Field(
         None,
-        description="scores of the trained network on the validation split; null if they are those of `valid`",
+        description="scores of the trained network on the validation split; null if they are in `valid`",
     )
     variants: dict[Variant, Table] = Field(description="scores of the compiled variants on the validation split")
 
@@ -65,7 +65,7 @@ class ScoredImages(BaseModel):
 
     @property
     def proved(self) -> Table:
-        """Return the scores of the trained network with which those of the variants are compared."""
+        """Return the scores of the trained network, with which the scores of the variants are compared."""
         return self.splits["valid"].scores if self.network is None else self.network
 
 
@@ -83,7 +83,7 @@ def read_scores(bundle: Bundle) -> ScoredImages:
     """Read the scores of a bundle.
 
     Raises:
-        BundleError: it has none, or they can't be read.
+        BundleError: the bundle has no scores, or they can't be read.
     """
     return parse_scores(bundle.file(SCORES), bundle.version)
 
@@ -92,7 +92,7 @@ def parse_scores(content: bytes, version: str) -> ScoredImages:
     """Parse ``scores.json``.
 
     Raises:
-        BundleError: they can't be read.
+        BundleError: the scores can't be read.
     """
     try:
         return ScoredImages.model_validate_json(content)

@@ -69,7 +69,7 @@ class Shares(BaseModel):
         return f"{self.train:g},{self.valid:g},{self.test:g}"
 
     @model_validator(mode="after")
-    def _make_one(self) -> Shares:
+    def _check_sum(self) -> Shares:
         if min(self.train, self.valid, self.test) <= 0 or abs(self.train + self.valid + self.test - 1) > 1e-6:
             raise ValueError("the shares of train, valid and test are above 0 and make 1 together")
         return self
@@ -84,19 +84,19 @@ class TrainingOptions(BaseModel):
         None,
         ge=0,
         le=1000,
-        description="in which all layers are trained; 0: the last layer alone, on pretrained features; None for 0 if "
-        "the network starts from pretrained weights, else 30",
+        description="epochs in which all layers are trained; 0: the last layer alone, on pretrained features; None: 0 "
+        "if the network starts from pretrained weights, else 30",
     )
     patience: int = Field(10, ge=1, description="epochs without improvement before the training stops early")
     batch_size: int = Field(32, ge=1, le=1024)
-    learning_rate: float | None = Field(None, gt=0, description="at its highest; None for the architecture's own")
-    weight_decay: float | None = Field(None, ge=0, description="None for the architecture's own")
-    precision: Precision = Field(Precision.AUTO, description="of most layers")
+    learning_rate: float | None = Field(None, gt=0, description="highest learning rate; None: the architecture's own")
+    weight_decay: float | None = Field(None, ge=0, description="weight decay; None: the architecture's own")
+    precision: Precision = Field(Precision.AUTO, description="number format of most layers")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     shares: Shares = Shares()
     operating_point: OperatingPointName | None = Field(
         None,
-        description="what the thresholds are chosen for; None for least-cost if the recipe has a defect rate, else "
+        description="what the thresholds are chosen for; None: least-cost if the recipe has a defect rate, else "
         "balanced",
     )
     good_only: bool | None = Field(
@@ -107,14 +107,16 @@ class TrainingOptions(BaseModel):
     overkill: float = Field(
         0.05, gt=0, le=0.5, description="share of good parts that a model of good images alone may call NG"
     )
-    variants: tuple[Variant, ...] = Field((Variant.FP32, Variant.INT8), description="of the network, for inference")
-    mistakes: int = Field(12, ge=0, le=100, description="worst mistakes on the test split, stored with images")
+    variants: tuple[Variant, ...] = Field((Variant.FP32, Variant.INT8), description="compiled variants of the network")
+    mistakes: int = Field(
+        12, ge=0, le=100, description="number of worst mistakes on the test split that are stored with their images"
+    )
     report: bool = Field(True, description="store report.html with the model")
     skip_problems: bool = Field(False, description="skip wrong rows and unreadable images")
 
     @field_validator("variants")
     @classmethod
-    def _full_precision_is_kept(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    def _check_full_precision(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
         if Variant.FP32 not in variants:
             raise ValueError("fp32 is always made: the others come from it")
         return variants

@@ -19,13 +19,13 @@ from shared.storage.port import (
     ObjectTooLarge,
     StorageUnavailable,
     StoredObject,
-    checked_key,
-    checked_prefix,
+    check_key,
+    check_prefix,
 )
 
 
 class FilesystemStore:
-    """Store each object as a file named by its key. Files that start with a dot are still being written."""
+    """Store each object as a file named by its key. Files whose names start with a dot are still being written."""
 
     def __init__(self, folder: Path) -> None:
         with _storage_errors():
@@ -43,19 +43,19 @@ class FilesystemStore:
         with _storage_errors():
             try:
                 self._write(path, content, replace=False)
-            except _Taken:
+            except _ObjectExists:
                 return path.read_bytes() == content
         return True
 
-    def get(self, key: str, most: int | None = None) -> bytes:
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
         path = self._path(key)
         with _storage_errors():
             if not _is_object(path):
                 raise ObjectNotFound(f"there is no object {key}")
             try:
                 size = path.stat().st_size
-                if most is not None and size > most:
-                    raise ObjectTooLarge(f"object {key} has {size:,} bytes, and {most:,} are read at most")
+                if most_bytes is not None and size > most_bytes:
+                    raise ObjectTooLarge(f"object {key} has {size:,} bytes, and the limit is {most_bytes:,}")
                 return path.read_bytes()
             except FileNotFoundError:
                 raise ObjectNotFound(f"there is no object {key}") from None
@@ -66,10 +66,10 @@ class FilesystemStore:
             return _is_object(path)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        return (key for key, _ in self._list(checked_prefix(prefix)))
+        return (key for key, _ in self._list(check_prefix(prefix)))
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
-        for key, entry in self._list(checked_prefix(prefix)):
+        for key, entry in self._list(check_prefix(prefix)):
             with suppress(FileNotFoundError):  # deleted since it was listed
                 status = entry.stat(follow_symlinks=False)
                 yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
@@ -96,7 +96,7 @@ class FilesystemStore:
         Raises:
             InvalidKey: the key is not valid, or a symbolic link leads it out of the folder.
         """
-        path = self._root / checked_key(key)
+        path = self._root / check_key(key)
         with _storage_errors():
             if not path.parent.resolve().is_relative_to(self._root):
                 raise InvalidKey(f"{key} leads out of the storage folder through a symbolic link: remove the link")
@@ -121,7 +121,7 @@ class FilesystemStore:
                 try:
                     os.link(name, path)
                 except FileExistsError as error:
-                    raise _Taken from error
+                    raise _ObjectExists from error
                 os.unlink(name)  # noqa: PTH108
         except BaseException:
             with suppress(FileNotFoundError):
@@ -141,8 +141,11 @@ class FilesystemStore:
         start = self._path(folder) if folder else self._root
         return self._walk(start, f"{folder}/" if folder else "", prefix)
 
-    def _walk(self, folder: Path, below: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield the files in ``folder``. Folders are sorted with their slash, so that the keys are in order."""
+    def _walk(self, folder: Path, key_prefix: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield the keys and files below ``folder`` whose keys start with ``prefix``, in the order of the keys.
+
+        Folders are sorted with their slash, because a key is compared with its slashes.
+        """
         with _storage_errors():
             try:
                 entries = list(os.scandir(folder))
@@ -151,7 +154,7 @@ class FilesystemStore:
             folders = {entry.name + "/": entry for entry in entries if entry.is_dir(follow_symlinks=False)}
             files = {entry.name: entry for entry in entries if entry.is_file(follow_symlinks=False)}
         for name in sorted(folders.keys() | files.keys()):
-            key = below + name
+            key = key_prefix + name
             if not KEY.fullmatch(name.removesuffix("/")):
                 continue
             if name in folders and (key.startswith(prefix) or prefix.startswith(key)):
@@ -160,8 +163,8 @@ class FilesystemStore:
                 yield key, files[name]
 
 
-class _Taken(Exception):
-    """There is an object under the key."""
+class _ObjectExists(Exception):
+    """There is an object under the key already."""
 
 
 def _is_object(path: Path) -> bool:
@@ -184,8 +187,10 @@ def _storage_errors() -> Iterator[None]:
     try:
         yield
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        raise InvalidKey(f"{error.filename}: a file is in the way of a folder, or a folder of a file") from error
+        raise InvalidKey(
+            f"{error.filename}: a file has the name of a needed folder, or a folder has the name of a needed file"
+        ) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise InvalidKey("a part of the key is longer than the file system takes") from error
+            raise InvalidKey("a part of the key is longer than the file system allows") from error
         raise StorageUnavailable(f"the storage folder failed: {error.strerror}: {error.filename}") from error

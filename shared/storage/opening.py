@@ -13,16 +13,17 @@ from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin, StorageUnavailable
 from shared.storage.s3 import MinioStore
 
-LOGIN_TRIES: Final = 3
+LOGIN_ATTEMPTS: Final = 3
 """A server that starts or reloads its users may reject valid keys for a moment."""
 
 log = structlog.get_logger(__name__)
 
 
 def open_store(settings: ServiceSettings, url: str = "") -> ObjectStore:
-    """Open the object storage of ``url`` or of the settings: a folder, or a bucket, which is created if necessary.
+    """Open the object storage at ``url``, or at the address of the settings: a folder, or a bucket.
 
-    If the server is unavailable, that is logged, and calls fail until it is available.
+    A missing folder or bucket is created. If the server is unavailable, that is logged, and calls fail until it is
+    available.
 
     Raises:
         StorageRefusedLogin: the server rejects the access keys.
@@ -53,7 +54,7 @@ def open_bucket(settings: ServiceSettings, parts: SplitResult) -> MinioStore:
     try:
         Retrying(
             retry=retry_if_exception_type(StorageRefusedLogin),
-            stop=stop_after_attempt(LOGIN_TRIES),
+            stop=stop_after_attempt(LOGIN_ATTEMPTS),
             wait=wait_exponential(multiplier=0.5),
             reraise=True,
         )(store.ensure_bucket)

@@ -1,4 +1,4 @@
-"""HTTP connections that end transfers below a minimum speed, which a timeout for each read does not."""
+"""HTTP connections that end transfers below a minimum speed; a timeout for each read can't do that."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 QUIET_SECONDS: Final = 10.0
-"""Time limit of one read, unless the pool has another, and of sending `CHUNK` bytes."""
-PATIENCE_SECONDS: Final = 20.0
-SLOWEST: Final = 64 * 1024
-"""Bytes per second. An answer may take `PATIENCE_SECONDS`, and one second more for each of these bytes."""
+"""Time limit of one read (unless the pool has another limit), and of sending `CHUNK` bytes."""
+ALLOWED_SECONDS: Final = 20.0
+"""Time limit of a response without content."""
+SLOWEST_BYTES_PER_SECOND: Final = 64 * 1024
+"""Minimum speed: the time limit of a response grows by one second with each such number of received bytes."""
 CHUNK: Final = 64 * 1024
 
 
@@ -25,7 +26,7 @@ class _PacedReader(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._quiet = sock.gettimeout() or QUIET_SECONDS
-        self._until = time.monotonic() + PATIENCE_SECONDS
+        self._until = time.monotonic() + ALLOWED_SECONDS
 
     def readable(self) -> bool:
         return True
@@ -33,10 +34,10 @@ class _PacedReader(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:
         left = self._until - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"the answer came more slowly than {SLOWEST // 1024} KiB/s")
+            raise TimeoutError(f"the response came more slowly than {SLOWEST_BYTES_PER_SECOND // 1024} KiB/s")
         self._sock.settimeout(min(self._quiet, left))
         received: int | None = self._raw.readinto(buffer)
-        self._until += (received or 0) / SLOWEST
+        self._until += (received or 0) / SLOWEST_BYTES_PER_SECOND
         return received
 
     def close(self) -> None:

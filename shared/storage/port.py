@@ -10,7 +10,8 @@ from typing import Final, NamedTuple, Protocol
 KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*(/[A-Za-z0-9_][A-Za-z0-9_.=-]*)*")
 """A key: parts of letters, digits and ``_ . = -`` between slashes; no part starts with a dot, ``=`` or ``-``."""
 
-KEY_LENGTH: Final = 512
+LONGEST_KEY: Final = 512
+"""Most characters of a key."""
 
 
 class StorageError(Exception):
@@ -26,7 +27,7 @@ class ObjectTooLarge(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """The storage can't be reached, or failed; a later try may succeed."""
+    """The storage can't be reached, or failed; a retry may succeed."""
 
 
 class StorageRefusedLogin(StorageUnavailable):
@@ -40,25 +41,25 @@ class InvalidKey(StorageError, ValueError):
     """The key is not valid: it has for example ``..``, a leading slash or a control character."""
 
 
-def checked_key(key: str) -> str:
-    """Return the key if it is valid.
+def check_key(key: str) -> str:
+    """Check a key, and return it.
 
     Raises:
         InvalidKey: a file system or a server would read the key in another way.
     """
-    if len(key) > KEY_LENGTH or not KEY.fullmatch(key):
-        raise InvalidKey(f"{key[:80]!r} is no storage key: use letters, digits and _ . = - between slashes")
+    if len(key) > LONGEST_KEY or not KEY.fullmatch(key):
+        raise InvalidKey(f"{key[:80]!r} is not a storage key: use letters, digits and _ . = - between slashes")
     return key
 
 
-def checked_prefix(prefix: str) -> str:
-    """Return the prefix if it is valid: empty, a key, a key and a slash, or the beginning of a key.
+def check_prefix(prefix: str) -> str:
+    """Check a prefix, and return it: empty, a key, a key and a slash, or the beginning of a key.
 
     Raises:
-        InvalidKey: no key starts with it.
+        InvalidKey: no key starts with the prefix.
     """
     if prefix:
-        checked_key(prefix.removesuffix("/"))
+        check_key(prefix.removesuffix("/"))
     return prefix
 
 
@@ -72,13 +73,13 @@ class StoredObject(NamedTuple):
 
 
 class ObjectStore(Protocol):
-    """Objects by their keys. A put stores the object completely or not at all, and replaces the object before it."""
+    """Objects by their keys. A put stores the object completely or not at all, and replaces an existing object."""
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
         """Store ``content`` under ``key``.
 
         Raises:
-            StorageUnavailable: it was not stored.
+            StorageUnavailable: the object was not stored.
         """
         ...
 
@@ -89,16 +90,20 @@ class ObjectStore(Protocol):
             True if the object has this content; False if it has other content.
 
         Raises:
-            StorageUnavailable: it may have been stored; the same call again returns which.
+            StorageUnavailable: the object may have been stored; repeat the call to find out.
         """
         ...
 
-    def get(self, key: str, most: int | None = None) -> bytes:
-        """Return the object under ``key``, of at most ``most`` bytes: others may have stored terabytes there.
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
+        """Return the content of the object under ``key``.
+
+        Args:
+            key: the key.
+            most_bytes: size limit for an object that another program may have written; None: no limit.
 
         Raises:
             ObjectNotFound: there is no object.
-            ObjectTooLarge: it has more bytes; it was not read.
+            ObjectTooLarge: the object has more bytes, and was not read.
             StorageUnavailable: the storage did not answer.
         """
         ...

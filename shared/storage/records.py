@@ -1,4 +1,4 @@
-"""Read stored records of which one that can't be read must not stop the others: it is skipped and reported."""
+"""Read stored records; a record that can't be read is skipped and reported, so that it does not stop the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from shared.storage.port import ObjectNotFound
 from shared.validation import first_problem
 
 MOST_REMEMBERED: Final = 1_000
-REASON_LENGTH: Final = 300
+"""Most unreadable records that a process remembers."""
+LONGEST_REASON: Final = 300
+"""Most characters of a reason."""
 REPORTED_SECONDS: Final = 3_600
 """A record is reported for this time after the last try to read it."""
 
@@ -25,15 +27,15 @@ UNREADABLE: Final = Counter(
 
 _log = structlog.stdlib.get_logger("records")
 _unreadable: dict[str, tuple[str, float]] = {}
-"""The reason, and when the record was last found unreadable, by key."""
+"""By key: why the record is unreadable, and when this process last tried to read it."""
 _lock = threading.Lock()
 Record = TypeVar("Record")
 
 
-def readable(key: str, read: Callable[[], Record]) -> Record | None:
-    """Return what ``read`` reads from the object under ``key``; None if it is deleted or unreadable.
+def read_or_skip(key: str, read: Callable[[], Record]) -> Record | None:
+    """Return the record that ``read`` reads from the object under ``key``; None if it is deleted or unreadable.
 
-    A record that is unreadable is reported once.
+    An unreadable record is logged and counted once.
 
     Raises:
         StorageError: of the storage itself.
@@ -44,13 +46,13 @@ def readable(key: str, read: Callable[[], Record]) -> Record | None:
         return None
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         # without the content: a record may hold a secret
-        said = first_problem(error) if isinstance(error, ValidationError) else str(error)
-        reason = (said or type(error).__name__)[:REASON_LENGTH]
+        message = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        reason = (message or type(error).__name__)[:LONGEST_REASON]
         with _lock:
-            known = key in _unreadable
-            if known or len(_unreadable) < MOST_REMEMBERED:
+            is_known = key in _unreadable
+            if is_known or len(_unreadable) < MOST_REMEMBERED:
                 _unreadable[key] = reason, time.monotonic()
-        if not known:
+        if not is_known:
             UNREADABLE.labels(key.partition("/")[0]).inc()
             _log.error("skipped a record that can't be read", key=key, reason=reason)
         return None
@@ -60,7 +62,7 @@ def readable(key: str, read: Callable[[], Record]) -> Record | None:
     return record
 
 
-def unreadable() -> dict[str, str]:
+def unreadable_records() -> dict[str, str]:
     """Return the reasons for the records that this process could not read, by their keys."""
     now = time.monotonic()
     with _lock:

@@ -1,4 +1,4 @@
-"""Object storage in a bucket of a server that speaks S3."""
+"""Object storage in a bucket of a server with the S3 API."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ from shared.storage.port import (
     StorageRefusedLogin,
     StorageUnavailable,
     StoredObject,
-    checked_key,
-    checked_prefix,
+    check_key,
+    check_prefix,
 )
 
 CONNECT_SECONDS: Final = 1.5
-TRIES: Final = urllib3.Retry(
+RETRIES: Final = urllib3.Retry(
     connect=1, read=1, status=2, redirect=0, other=0, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)
 )
-"""Retries for short failures; the caller decides how to wait for a server that is unavailable."""
+"""Retries after short failures; the caller decides how to wait for a server that is unavailable."""
 SETTLE_SECONDS: Final = 1.0
-"""Longer than the time between two clients that create the same object concurrently."""
-PASSING_STATUS: Final = frozenset({408, 409, 429})
-"""And all from 500 on. S3 sends ``SlowDown`` with 503, ``RequestTimeout`` with 408, ``OperationAborted`` with 409."""
-PASSING_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
-"""Codes with other statuses that a slow or broken connection causes."""
-LOGIN_STATUS: Final = frozenset({401, 403})
-LOGIN_CODES: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
-"""Codes with other statuses for access keys that are not accepted any more."""
-CONNECTIONS: Final = 64
-"""Connections that stay open for the next call, at most: more than the dashboard has threads (40 for requests, and a
-dozen). A connection is opened when no other is free, so the other services have a few."""
+"""Pause after `create` on a server without conditional writes, in which a concurrent `create` would show."""
+TRANSIENT_STATUSES: Final = frozenset({408, 409, 429})
+"""HTTP statuses of transient errors, besides 500 and above. S3 sends ``RequestTimeout`` with 408, ``OperationAborted``
+with 409, and ``SlowDown`` with 503."""
+TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
+"""S3's error codes of transient errors, whatever the HTTP status is."""
+ACCESS_DENIED_STATUSES: Final = frozenset({401, 403})
+ACCESS_DENIED_CODES: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""S3's error codes for access keys that are not accepted any more, whatever the HTTP status is."""
+POOL_SIZE: Final = 64
+"""Most connections that stay open for later calls. The dashboard has about 52 threads, so it never needs more; a
+connection is opened only when no other is free, so the other services have a few."""
 
 
 class NoSuchBucket(StorageError):
@@ -63,12 +64,12 @@ class MinioStore:
     ) -> None:
         self._address = address
         self._bucket = bucket
-        self._conditional: bool | None = None
+        self._has_conditional_writes: bool | None = None
         """Whether the server supports conditional writes; None until the first object is created."""
         self._http = paced_pool(
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=QUIET_SECONDS),
-            retries=TRIES.new(raise_on_status=False),
-            maxsize=CONNECTIONS,
+            retries=RETRIES.new(raise_on_status=False),
+            maxsize=POOL_SIZE,
             ssl_context=tls,
         )
         try:
@@ -81,10 +82,10 @@ class MinioStore:
                 http_client=self._http,
             )
         except ValueError as error:
-            raise StorageError(f"{address!r} and {bucket!r} name no bucket of an object store: {error}") from None
+            raise StorageError(f"{bucket!r} at {address!r} is not a valid bucket: {error}") from None
 
     def ensure_bucket(self) -> None:
-        """Create the bucket if it does not exist and the user may create it; several services may call this at once.
+        """Create the bucket if it does not exist and the user may create it; several services may do so concurrently.
 
         Raises:
             StorageRefusedLogin: the server rejects the access keys.
@@ -92,13 +93,14 @@ class MinioStore:
         """
         try:
             with self._storage_errors():
-                # this asks for the bucket's location, which every user may; `bucket_exists` needs the right to list it
+                # a presigned URL needs the bucket's location, which every user may read; `bucket_exists` would need
+                # the right to list the bucket
                 self._client.get_presigned_url("GET", self._bucket, "any")
         except NoSuchBucket:
             self._make_bucket()
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        checked_key(key)
+        check_key(key)
         try:
             self._put(key, content, content_type)
         except NoSuchBucket:
@@ -106,35 +108,36 @@ class MinioStore:
             self._put(key, content, content_type)
 
     def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
-        """Store ``content`` under ``key`` if there is no object, by S3's conditional write.
+        """Store ``content`` under ``key`` if there is no object, by S3's conditional write; return as the port says.
 
-        The first object shows whether the server ignores the condition; on such a server, an object counts as created
-        when it is unchanged after `SETTLE_SECONDS`.
+        The first call tests whether the server ignores the condition, by writing the object twice. On such a server, an
+        object counts as created if it is unchanged after `SETTLE_SECONDS`.
         """
-        checked_key(key)
+        check_key(key)
         if self.exists(key) or not self._put_if_absent(key, content, content_type):
-            return self._holds(key, content)
-        if self._conditional is None:
-            self._conditional = not self._put_if_absent(key, content, content_type)
-        if not self._conditional:
-            time.sleep(SETTLE_SECONDS)
-        return self._conditional or self._holds(key, content)
+            return self._has_content(key, content)
+        if self._has_conditional_writes is None:
+            self._has_conditional_writes = not self._put_if_absent(key, content, content_type)
+        if self._has_conditional_writes:
+            return True
+        time.sleep(SETTLE_SECONDS)
+        return self._has_content(key, content)
 
-    def get(self, key: str, most: int | None = None) -> bytes:
-        checked_key(key)
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
+        check_key(key)
         try:
             with self._storage_errors(key), self._client.get_object(self._bucket, key) as response:
                 size = int(response.headers.get("Content-Length", 0))
-                if most is None or size <= most:
-                    # as it is stored: the writer may have set a content encoding, which is not decoded here
+                if most_bytes is None or size <= most_bytes:
+                    # return the stored bytes: a content encoding that the writer set is not decoded
                     return bytes(response.read(decode_content=False))
-                response.close()  # an unread answer would block the next request
+                response.close()  # an unread response would block the next request
         except NoSuchBucket:
             raise ObjectNotFound(f"there is no object {key}") from None
-        raise ObjectTooLarge(f"object {key} has {size:,} bytes, and {most:,} are read at most")
+        raise ObjectTooLarge(f"object {key} has {size:,} bytes, and the limit is {most_bytes:,}")
 
     def exists(self, key: str) -> bool:
-        checked_key(key)
+        check_key(key)
         try:
             with self._storage_errors(key):
                 self._client.stat_object(self._bucket, key)
@@ -143,13 +146,13 @@ class MinioStore:
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
-        return (entry.key for entry in self._list(checked_prefix(prefix)))
+        return (entry.key for entry in self._list(check_prefix(prefix)))
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
-        return self._list(checked_prefix(prefix))
+        return self._list(check_prefix(prefix))
 
     def delete(self, key: str) -> None:
-        checked_key(key)
+        check_key(key)
         try:
             with self._storage_errors(key):
                 self._client.remove_object(self._bucket, key)
@@ -171,23 +174,26 @@ class MinioStore:
             )
 
     def _put_if_absent(self, key: str, content: bytes, content_type: str) -> bool:
-        """Return whether the server stored it; always True on a server that ignores the condition."""
+        """Store an object if there is none under the key. Return whether the server stored it.
+
+        A server that ignores the condition always stores it.
+        """
         with self._storage_errors(key):
             url = self._client.get_presigned_url("PUT", self._bucket, key, expires=timedelta(minutes=5))
             headers = {"If-None-Match": "*", "Content-Type": content_type}
-            answer = self._http.request("PUT", url, body=content, headers=headers)
-        if answer.status < 300:
+            response = self._http.request("PUT", url, body=content, headers=headers)
+        if response.status < 300:
             return True
-        code = re.search(rb"<Code>(\w+)</Code>", answer.data)
-        error = self._to_storage_error(answer.status, code[1].decode() if code else "", key)
+        code = re.search(rb"<Code>(\w+)</Code>", response.data)
+        error = self._to_storage_error(response.status, code[1].decode() if code else "", key)
         if isinstance(error, NoSuchBucket):
             self._make_bucket()
             return self._put_if_absent(key, content, content_type)
-        if answer.status in (409, 412):
+        if response.status in (409, 412):
             return False
         raise error
 
-    def _holds(self, key: str, content: bytes) -> bool:
+    def _has_content(self, key: str, content: bytes) -> bool:
         try:
             return self.get(key) == content
         except ObjectNotFound:
@@ -205,34 +211,34 @@ class MinioStore:
 
     @contextmanager
     def _storage_errors(self, key: str = "") -> Iterator[None]:
-        """Turn errors of the client into those of the port, without their cause, which quotes requests."""
+        """Turn errors of the client into those of the port, without their cause, because it quotes signed requests."""
         try:
             yield
         except MinioException as error:
             raise self._to_storage_error(*_status_and_code(error), key) from None
         except ParseError:
-            raise StorageUnavailable(f"what answers at {self._address} is no object storage") from None
+            raise StorageUnavailable(f"the server at {self._address} is not an S3 object store") from None
         except HTTPError as error:
-            raise StorageUnavailable(f"object storage at {self._address} {_reason(error)}") from None
+            raise StorageUnavailable(f"object storage at {self._address} {_failure_of(error)}") from None
 
     def _to_storage_error(self, status: int, code: str, key: str) -> StorageError:
-        said = f"{status} {code}".strip()
+        status_text = f"{status} {code}".strip()
         if code == "NoSuchBucket":
             return NoSuchBucket(f"object storage at {self._address} has no bucket {self._bucket}")
         if status == 404:
             return ObjectNotFound(f"there is no object {key}")
-        if status in LOGIN_STATUS or code in LOGIN_CODES:
+        if status in ACCESS_DENIED_STATUSES or code in ACCESS_DENIED_CODES:
             return StorageRefusedLogin(
                 f"object storage at {self._address} does not accept the access key and the secret key, "
-                f"or they may not use bucket {self._bucket} ({said})"
+                f"or they may not use bucket {self._bucket} ({status_text})"
             )
-        if status in PASSING_STATUS or code in PASSING_CODES or status >= 500:
-            return StorageUnavailable(f"object storage at {self._address} failed ({said})")
-        return StorageError(f"object storage at {self._address} refused a request ({said})")
+        if status in TRANSIENT_STATUSES or code in TRANSIENT_CODES or status >= 500:
+            return StorageUnavailable(f"object storage at {self._address} failed ({status_text})")
+        return StorageError(f"object storage at {self._address} refused a request ({status_text})")
 
 
-def _reason(error: HTTPError) -> str:
-    """Return why a server can't be reached, without the parts of the request that urllib3 quotes."""
+def _failure_of(error: HTTPError) -> str:
+    """Return how a connection failed, as the predicate of a sentence, without the request that urllib3 quotes."""
     reason = getattr(error, "reason", None) or error
     for cause in reason.args:
         if isinstance(cause, ssl.SSLCertVerificationError):

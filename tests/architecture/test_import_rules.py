@@ -24,7 +24,7 @@ BREACHES = [
     ("heatmaps", "services.inference.model", "shared.explain.cam"),
     ("heatmaps", "shared.imaging.codec", "shared.explain.rendering"),
     ("trainer-service", "services.trainer.handler", "keras"),
-    ("trainer-service", "services.trainer.jobs.turns", "services.trainer.training.loss"),
+    ("trainer-service", "services.trainer.jobs.job_loop", "services.trainer.training.loss"),
     ("trainer-service", "services.trainer.__main__", "services.trainer.training.fit"),
     ("trainer-service", "services.trainer.jobs.measurer", "services.trainer.measuring.compare"),
     ("trainer-service", "services.trainer.promotion.gate", "openvino"),
@@ -37,7 +37,7 @@ BREACHES = [
     ("acyclic-packages", "shared.topology", "shared.messaging.port"),
     ("acyclic-packages", "services.camera.sources.reconnecting", "services.camera.frame_maker"),
     ("acyclic-packages", "services.trainer.evaluation.evaluate", "services.trainer.training.loss"),
-    ("acyclic-packages", "services.trainer.jobs.turns", "services.trainer.training.options"),
+    ("acyclic-packages", "services.trainer.jobs.job_loop", "services.trainer.training.options"),
     ("acyclic-packages", "services.dashboard.models.schemas", "services.dashboard.trainings.pages"),
 ]
 

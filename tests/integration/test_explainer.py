@@ -33,10 +33,10 @@ def bundle() -> Bundle:
 class Disk(FilesystemStore):
     away = False
 
-    def get(self, key: str, most: int | None = None) -> bytes:
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
         if self.away:
             raise StorageUnavailable("the disk was taken away")
-        return super().get(key, most)
+        return super().get(key, most_bytes)
 
     def put(self, key: str, content: bytes, content_type: str = "") -> None:
         if self.away:
@@ -164,7 +164,7 @@ def test_a_frame_whose_model_is_gone_is_answered_with_the_reason(explainer: Expl
     [
         ("model.keras", b"changed", "model.keras has changed"),
         ("recipe.yaml", b"name: paint", "recipe.yaml has changed"),
-        ("manifest.json", b"{}", "is no manifest"),
+        ("manifest.json", b"{}", "is not a manifest"),
     ],
 )
 def test_a_frame_whose_model_cant_be_used_is_answered_with_the_reason(

@@ -16,8 +16,8 @@ from services.inference.image_store import ImageStore
 from services.inference.live_images import LiveImages
 from services.inference.model import load_model
 from services.trainer.architectures.architecture import UnfitArchitecture
-from services.trainer.cli.train_and_evaluate import evaluated
-from services.trainer.datasets.download import Datasets
+from services.trainer.cli.train_and_evaluate import evaluate_folder
+from services.trainer.datasets.download import DatasetAccess
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.training.build import Built, ModelSpec, build
 from services.trainer.training.options import WrongOption
@@ -105,7 +105,7 @@ def test_the_model_finds_holes_and_its_evaluation_of_a_folder_gives_the_scores_o
     assert (built.evaluation.macro_average_precision or 0) > 0.8
     worker = load_model(read_bundle_folder(model), "openvino", threads=1, largest_batch=2)
     images = np.stack([worker.prepare(decode(_file(folder, number))) for number in range(8)])
-    with evaluated(model, folder) as evaluation:
+    with evaluate_folder(model, folder) as evaluation:
         assert len(evaluation.run.names) == IMAGES
         assert np.abs(evaluation.run.scores[:8] - scores_of(worker.run(images), worker.recipe.task)).max() < 1e-4
     worker.unload()
@@ -200,7 +200,8 @@ def test_images_that_no_reference_fits_are_named_and_can_be_left_out(folder: Pat
 def test_a_dataset_version_carries_the_references(folder: Path, tmp_path: Path) -> None:
     objects, recipe = FilesystemStore(tmp_path / "objects"), boards_recipe()
     import_dataset(read_dataset(folder, recipe.label_names), objects, "boards", by="ada", source=str(folder))
-    found = Datasets(objects, tmp_path / "dataset", None).fetch("boards", recipe, by="ada", on_problem="stop")
+    datasets = DatasetAccess(objects, tmp_path / "dataset", None)
+    found = datasets.fetch("boards", recipe, requested_by="ada", on_problem="stop")
     dataset, store = decode_images(found.dataset, recipe.image, tmp_path)
     assert store.references is not None
     assert {*store.references.names} == {"golden/0.png", "golden/1.png"}

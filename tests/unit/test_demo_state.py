@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from deploy.embedded import processes
-from deploy.embedded.line import FLOW, Accounts, CannotPlay, Wishes, check_settings, services
+from deploy.embedded.line import FLOW, Accounting, CannotPlay, DemoOptions, check_settings, services
 from deploy.embedded.processes import Service, ServiceFailed
-from deploy.embedded.state import LOCK, MARK, StateRefused, state_for_one
+from deploy.embedded.state import LOCK_FILE, MARK_FILE, StateRefused, state_for_one
 from deploy.embedded.view import View, access_of
 from tests.processes import wait_until
 
@@ -35,12 +35,12 @@ def _files(folder: Path) -> set[str]:
 
 def test_a_line_continues_with_its_state(left: Path) -> None:
     with state_for_one(left, fresh=False):
-        assert _files(left) == {MARK, LOCK, "1.json"}
+        assert _files(left) == {MARK_FILE, LOCK_FILE, "1.json"}
 
 
 def test_a_fresh_start_deletes_the_state(left: Path) -> None:
     with state_for_one(left, fresh=True):
-        assert _files(left) == {MARK, LOCK}
+        assert _files(left) == {MARK_FILE, LOCK_FILE}
 
 
 def test_a_fresh_start_asks_before_it_deletes_annotations(left: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_fresh_start_asks_before_it_deletes_annotations(left: Path) -> None:
     assert annotation.exists()
     with state_for_one(left, fresh=True, may_delete=agrees):
         assert asked == [1]
-        assert _files(left) == {MARK, LOCK}
+        assert _files(left) == {MARK_FILE, LOCK_FILE}
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -70,7 +70,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, fresh: bool) -
 
 
 def test_a_folder_of_another_version_is_refused_with_a_remedy_and_left_unchanged(left: Path) -> None:
-    (left / MARK).write_text("99")
+    (left / MARK_FILE).write_text("99")
     with pytest.raises(StateRefused, match=r"another version .*layout 99.* FRESH=1"), state_for_one(left, fresh=False):
         pass
     assert "1.json" in _files(left)
@@ -94,7 +94,7 @@ def short_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
     (tmp_path / "services").mkdir()
     (tmp_path / "services" / "short.py").write_text("print('done')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(processes, "PAUSES", (0.0, 0.1, 0.2, 0.3, 0.4))
+    monkeypatch.setattr(processes, "RESTART_PAUSES", (0.0, 0.1, 0.2, 0.3, 0.4))
     monkeypatch.setattr(processes, "RESTART_WINDOW_SECONDS", 600)  # a busy machine starts few processes in a minute
     return Service("short", {"PYTHONPATH": os.fspath(tmp_path)}, tmp_path / "short.log")
 
@@ -126,28 +126,28 @@ def test_a_service_whose_work_is_done_is_not_started_again(short_service: Servic
 
 
 def test_accounts_of_a_run_leave_out_earlier_counts() -> None:
-    before = Accounts(captured=10, inspected=9, flagged=2, explained=2, parked=1)
-    now = Accounts(captured=30, inspected=27, flagged=5, explained=5, dropped=2, parked=1)
-    assert now.since(before) == Accounts(captured=20, inspected=18, flagged=3, explained=3, dropped=2)
+    before = Accounting(captured=10, inspected=9, flagged=2, explained=2, parked=1)
+    now = Accounting(captured=30, inspected=27, flagged=5, explained=5, dropped=2, parked=1)
+    assert now.since(before) == Accounting(captured=20, inspected=18, flagged=3, explained=3, dropped=2)
 
 
 @pytest.fixture
-def wishes(tmp_path: Path) -> Wishes:
-    return Wishes("0", None, "source", "loop", "seam", tmp_path / "model", tmp_path)
+def options(tmp_path: Path) -> DemoOptions:
+    return DemoOptions("0", None, "source", "loop", "seam", tmp_path / "model", tmp_path)
 
 
 def test_settings_of_services_in_the_environment_hold_for_the_demo(
-    wishes: Wishes, monkeypatch: pytest.MonkeyPatch
+    options: DemoOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"CAMERA_LINE": "hall-2", "CAMERA_AT_END": "stop", "INFERENCE_LOG_FORMAT": "text", "CAMERA_SOURCE": "1"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    seen = {name: {**os.environ, **service.environment} for name, service in services(wishes, 8000).items()}
+    seen = {name: {**os.environ, **service.environment} for name, service in services(options, 8000).items()}
     assert tuple(seen) == FLOW
-    assert (seen["camera"]["CAMERA_LINE"], wishes.line) == ("hall-2", "hall-2")
+    assert (seen["camera"]["CAMERA_LINE"], options.line) == ("hall-2", "hall-2")
     assert seen["camera"]["CAMERA_AT_END"] == "stop"
     assert seen["inference"]["INFERENCE_LOG_FORMAT"] == "text"
-    assert seen["camera"]["CAMERA_SOURCE"] == wishes.source, "SOURCE= is the stronger one"
+    assert seen["camera"]["CAMERA_SOURCE"] == options.source, "SOURCE= is the stronger one"
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_the_terminal_shows_the_address_who_may_log_in_and_faults_by_their_names
     monkeypatch.setenv("DASHBOARD_LOGIN", "true")
     settings = check_settings(tmp_path, 8000, "")
     console = Console(record=True, width=100)
-    accounts = Accounts(captured=4, inspected=4, defect_rates={"good": 0.5, "break": 0.25})
-    console.print(View(settings.address, [access_of(settings)], {"good"}).draw(accounts))
+    accounting = Accounting(captured=4, inspected=4, defect_rates={"good": 0.5, "break": 0.25})
+    console.print(View(settings.address, [access_of(settings)], {"good"}).draw(accounting))
     text = console.export_text()
     assert "Dashboard http://127.0.0.1:8000/" in text
     assert "people log in; the first is admin" in text

@@ -71,8 +71,8 @@ def test_under_other_thresholds_a_model_claims_no_verdicts_that_were_counted_und
     assert told["compiled"] == MEASURED["compiled"]
     assert told["warnings"] == [
         "few images",
-        "verdicts were measured under the recipe of v1, and this one moves threshold of error, threshold of break: "
-        "none is told",
+        "verdicts were measured under the recipe of v1, and this recipe changes threshold of error, threshold of "
+        "break: their figures are left out",
     ]
     assert not {REPORT, "mistake_00.jpg"} & set(bundle.files)
     assert bundle.manifest.derived_from == "v1"

@@ -22,7 +22,7 @@ from services.dashboard.web.registry import provided
 from shared.retry import retrying
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageError
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 FOLDER: Final = "audit"
 ENTRY: Final = ".json"
@@ -122,7 +122,7 @@ class Audit:
                 if before is None or entry_id < before:
                     ending = OUTCOME if f"{entry_id}{OUTCOME}" in names else ENTRY
                     key = f"{FOLDER}/{day}/{entry_id}{ending}"
-                    entry = readable(key, partial(self._read, key))
+                    entry = read_or_skip(key, partial(self._read, key))
                     if entry is not None:
                         yield entry
 

@@ -16,7 +16,7 @@ from ulid import ULID
 from services.dashboard.access.directory import CHANGE, Change, Directory, directory_of
 from services.dashboard.store.refreshed import Refreshed
 from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 FOLDER: Final = "people"
 FRESH_SECONDS: Final = 2.0
@@ -91,7 +91,7 @@ class PeopleRepository:
             return CHANGE.validate_json(self._store.get(key))
 
         for change_id, key in new.items():
-            change = readable(key, partial(read, change_id, key))
+            change = read_or_skip(key, partial(read, change_id, key))
             if change is not None:
                 self._changes[change_id] = change
         if new or self._directory is None:

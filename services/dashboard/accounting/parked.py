@@ -24,7 +24,7 @@ from services.dashboard.web.problems import Problem
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, BrokerUnavailable, ParkedAction, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore, StorageError
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 from shared.topology import QUEUES
 
 FOLDER: Final = "parked"
@@ -155,7 +155,7 @@ class ParkedMessages:
         def read(key: str) -> StoredDecision:
             return StoredDecision.model_validate_json(self._store.get(key))
 
-        stored = (readable(key, partial(read, key)) for key in shown)
+        stored = (read_or_skip(key, partial(read, key)) for key in shown)
         return DecisionList(decisions=[each.decision for each in stored if each], next=more)
 
     @contextmanager

@@ -26,7 +26,7 @@ from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
 from shared.messaging.port import MessagingError
-from shared.storage.records import unreadable
+from shared.storage.records import unreadable_records
 
 LONGEST: Final = timedelta(days=LONGEST_ACCOUNT_DAYS)
 """Counts by hour and camera are stored for a few days more, unless the settings shorten this."""
@@ -103,7 +103,7 @@ class AccountingService:
             complete=found is not None and found.complete,
             restored=self._watermark.restored(),
             unreadable_objects=[
-                UnreadableObject(key=key, reason=reason) for key, reason in sorted(unreadable().items())
+                UnreadableObject(key=key, reason=reason) for key, reason in sorted(unreadable_records().items())
             ],
         )
         return account, found

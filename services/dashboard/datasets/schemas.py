@@ -40,7 +40,7 @@ class DatasetVersionView(BaseModel):
             source=version.source,
             digest=version.digest,
             images=len(version.images),
-            groups=version.groups,
+            groups=version.group_count,
             labels=version.counts,
             unlearnable=[name for name, count in version.counts.items() if count in (0, len(version.images))],
         )

@@ -16,7 +16,7 @@ from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.frames.schemas import FrameView, Mark, MarkList
 from shared.messages import FrameIdentity
 from shared.storage.port import ObjectStore
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 FOLDER: Final = "marks"
 
@@ -75,7 +75,7 @@ class Marks:
         return MarkList(marks=[mark for key in keys if (mark := self._read(key))])
 
     def _read(self, key: str) -> Mark | None:
-        return readable(key, lambda: Mark.model_validate_json(self._store.get(key)))
+        return read_or_skip(key, lambda: Mark.model_validate_json(self._store.get(key)))
 
 
 def _folder(frame: FrameIdentity | FrameView) -> str:

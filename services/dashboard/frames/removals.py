@@ -11,7 +11,7 @@ from services.dashboard.web.problems import Problem
 from shared.contracts.removal import FOLDER, read_order
 from shared.contracts.retention import FrameFile
 from shared.storage.port import ObjectStore
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 MOST_CACHED: Final = 100
 """Orders that are not read again."""
@@ -39,7 +39,7 @@ class PendingRemovals:
         """
         wanted = set(frames)
         for key in self._store.keys(f"{FOLDER}/"):
-            going = wanted & (readable(key, partial(self._frames_of, key)) or frozenset())
+            going = wanted & (read_or_skip(key, partial(self._frames_of, key)) or frozenset())
             if going:
                 raise Problem(
                     409,

@@ -12,9 +12,10 @@ from shared.contracts.live import LiveImage, live_key
 from shared.imaging.codec import FILE_LIMIT
 from shared.storage.port import ObjectNotFound, ObjectStore
 
-FRESH_SECONDS: Final = 0.5
-"""Pages that ask within this time get the same image, which is read once."""
-MOST_CAMERAS: Final = 500
+CACHE_SECONDS: Final = 0.5
+"""Seconds for which a read image is cached."""
+MOST_CACHED: Final = 500
+"""Most cached images; beyond it, the cache is emptied."""
 
 
 class CameraImages:
@@ -22,28 +23,28 @@ class CameraImages:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._read: dict[str, tuple[float, LiveImage]] = {}
+        self._cache: dict[str, tuple[float, LiveImage]] = {}
 
     def get(self, line: str, camera: str) -> LiveImage:
         """Return the newest image of a camera.
 
         Raises:
-            Problem: 404: there is none.
-            StorageError: it can't be read now.
+            Problem: 404: there is no image of this camera.
+            StorageError: object storage failed.
         """
         key, now = live_key(line, camera), time.monotonic()
-        at, image = self._read.get(key, (float("-inf"), None))
-        if image is None or now - at > FRESH_SECONDS:
+        read_at, image = self._cache.get(key, (float("-inf"), None))
+        if image is None or now - read_at > CACHE_SECONDS:
             try:
                 image = LiveImage.decode(self._store.get(key, FILE_LIMIT))
-                if image.about.image_key:
-                    image = replace(image, content=self._store.get(image.about.image_key, FILE_LIMIT))
+                if image.live_frame.image_key:  # a large image is stored once, under its own key
+                    image = replace(image, content=self._store.get(image.live_frame.image_key, FILE_LIMIT))
             except (ObjectNotFound, ValueError) as error:
                 raise Problem(
                     404,
                     gettext("there is no image of camera %(camera)r of line %(line)r yet", camera=camera, line=line),
                 ) from error
-            if len(self._read) >= MOST_CAMERAS:
-                self._read.clear()
-            self._read[key] = now, image
+            if len(self._cache) >= MOST_CACHED:
+                self._cache.clear()
+            self._cache[key] = now, image
         return image

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.lines.camera_images import CameraImages
-from services.dashboard.lines.schemas import LineAccounting, LineList, LineView, OutputTest, Rates, WorkerView
+from services.dashboard.lines.schemas import LineAccounting, LineList, LineStatistics, LineView, OutputTest, WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.web.authorization import Engineer, at_least
@@ -53,7 +53,7 @@ def get_rates(
     first: Annotated[QueryTime | None, Query(alias="from", description="an hour before `to` when left out")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
     step: BucketLength = BucketLength.MINUTE,
-) -> Rates:
+) -> LineStatistics:
     """Return the defect rates of a line and of its labels by capture time (UTC)."""
     last = last or datetime.now(UTC)
     return lines.rates(line, step, first or last - timedelta(hours=1), last)
@@ -92,18 +92,18 @@ def get_live_image(
     """Return the newest inspected image of a camera; workers replace it about once a second."""
     lines.check(line)
     image = images.get(line, camera)
-    frame = image.about.frame
+    frame = image.live_frame.frame
     headers = {
         "Cache-Control": "private, no-cache",
         "ETag": f'"{frame.frame_id}"',
         "Frame-Id": frame.frame_id,
         "Captured-At": frame.captured_at.isoformat(),
-        "Verdict": image.about.verdict.value,
-        "Reason": quote(reported(image.about.reason)),
+        "Verdict": image.live_frame.verdict.value,
+        "Reason": quote(reported(image.live_frame.reason)),
     }
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return Response(image.content, media_type=f"image/{image.about.encoding}", headers=headers)
+    return Response(image.content, media_type=f"image/{image.live_frame.encoding}", headers=headers)
 
 
 @router.get("/workers", responses=documented(401, 503))

@@ -11,17 +11,18 @@ from shared.messaging.port import Broker
 from shared.topology import DASHBOARD_VERDICTS, INFERENCE_FRAMES
 
 FRESH_SECONDS: Final = 1.0
+"""Age up to which a number is used again."""
 WAIT_SECONDS: Final = 0.3
-"""A call waits this long for a fresh number."""
+"""Longest wait of a call for a fresh number."""
 OLDEST_SECONDS: Final = 10.0
-"""An older number counts as unknown."""
+"""Age above which a number counts as unknown."""
 
 
 class ParkedFrames:
     """Asks the broker at most once a second, in a thread of its own."""
 
     def __init__(self, broker: Broker, away: ReasonAway) -> None:
-        """``away``: why the broker counts as away; then a call does not wait for it."""
+        """``away`` returns why the broker is unavailable; a call then does not wait for the broker."""
         self._away = away
         queues = (INFERENCE_FRAMES.parked, DASHBOARD_VERDICTS.parked)
         self._parked = Refreshed(
@@ -31,7 +32,7 @@ class ParkedFrames:
         )
 
     def __call__(self) -> int | None:
-        """Return the parked frames and verdicts; None while the broker is away."""
+        """Return the number of parked frames and verdicts; None if the broker is unavailable."""
         found = self._parked.get(0.0 if self._away() else WAIT_SECONDS)
         if found.error and not isinstance(found.error, TimeoutError):
             return None

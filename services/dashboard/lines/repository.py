@@ -35,14 +35,14 @@ from shared.messages import (
 )
 
 OUT_OF_ORDER_SECONDS: Final = 15
-"""Reports may arrive out of order within this time. After it, an older time means that the clock was set back."""
+"""Reports may arrive out of order within this time. An even older report means that the clock was set back."""
 WORKER_EXPIRY: Final = timedelta(hours=1)
 """A worker without a report for this time was removed on purpose."""
 THROUGHPUT_SECONDS: Final = 10
-"""The time over which frames per second are measured."""
+"""Time over which the frames per second are counted."""
 THROUGHPUT_EXPIRY_SECONDS: Final = 60
-LATENCIES: Final = 100
-"""The number of frames over which the latency is measured."""
+LATENCY_FRAMES: Final = 100
+"""Number of last frames of which the median latency is computed."""
 
 SKEW: Final = Gauge(
     "dashboard_camera_clock_skew_seconds",
@@ -59,11 +59,11 @@ class ReceivedMessage(Generic[M]):
 
     message: M
     at: datetime
-    """The arrival by the dashboard's clock; for a message from the archive, the time that the message itself names."""
+    """The arrival by the dashboard's clock; for a message from the archive, the time in the message."""
 
     @property
     def skew_seconds(self) -> float:
-        """Return how far the sender's clock was ahead; negative: behind, or the message waited."""
+        """Return the sender's clock minus the dashboard's, at the arrival; negative also if the message was delayed."""
         return (self.message.at - self.at).total_seconds()
 
 
@@ -101,7 +101,7 @@ class LineRepository:
         """Check that a line exists.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such line.
         """
         if not self._redis.sismember(self._keys.lines, line):
             raise Problem(404, gettext("there is no line %(line)r: GET /api/lines lists the lines", line=line))
@@ -140,20 +140,20 @@ class CameraRepository:
         """Raise the captured counts of sessions to the sequence numbers of their frames: reports may lag behind."""
         last: dict[tuple[str, str], FrameIdentity] = {}
         for frame in frames:
-            place = frame.session, _hour(frame.captured_at)
-            if place not in last or frame.sequence > last[place].sequence:
-                last[place] = frame
+            session_and_hour = frame.session, _hour(frame.captured_at)
+            if session_and_hour not in last or frame.sequence > last[session_and_hour].sequence:
+                last[session_and_hour] = frame
         for frame in last.values():
             self._advance(frame, frame.captured_at, CameraCounts(frame.sequence + 1))
 
     def of_line(self, line: str) -> list[ReceivedMessage[CameraReported]]:
         """Return the last report of each camera of a line, in the order of their names."""
-        stored = [json.loads(text) for _, text in sorted(read_hash(self._redis, self._keys.cameras(line)).items())]
+        entries = [json.loads(text) for _, text in sorted(read_hash(self._redis, self._keys.cameras(line)).items())]
         return [
             ReceivedMessage(
-                CameraReported.model_validate_json(each["report"]), datetime.fromtimestamp(each["received"], UTC)
+                CameraReported.model_validate_json(entry["report"]), datetime.fromtimestamp(entry["received"], UTC)
             )
-            for each in stored
+            for entry in entries
         ]
 
     def by_hour(self, line: str, camera: str, first: datetime, last: datetime) -> dict[datetime, CameraCounts]:
@@ -262,22 +262,22 @@ class ThroughputRepository:
             if ng := [verdict for verdict in of_line if verdict.verdict is Verdict.NG]:
                 pipeline.hset(self._keys.last(line), "ng", f"{now} {ng[-1].encode().decode()}")
             latencies = [str(verdict.latency_ms) for verdict in of_line]
-            pipeline.lpush(self._keys.latencies(line), *latencies[-LATENCIES:])
-            pipeline.ltrim(self._keys.latencies(line), 0, LATENCIES - 1)
+            pipeline.lpush(self._keys.latencies(line), *latencies[-LATENCY_FRAMES:])
+            pipeline.ltrim(self._keys.latencies(line), 0, LATENCY_FRAMES - 1)
         pipeline.execute()
 
     def last(self, line: str) -> tuple[ReceivedMessage[FrameInspected] | None, ReceivedMessage[FrameInspected] | None]:
-        """Return the last verdict and the last NG verdict; None: none arrived since Redis was filled."""
+        """Return the last verdict and the last NG verdict; None if no such verdict arrived since Redis was filled."""
         stored = read_hash(self._redis, self._keys.last(line))
         return _received_verdict(stored.get("any")), _received_verdict(stored.get("ng"))
 
     def store_decisions(self, decisions: Sequence[PartDecided]) -> None:
-        """Store the last decision of each line, of those that have just arrived and were counted for the first time."""
+        """Store the last decision of each line; the decisions have just arrived and were counted for the first time."""
         for decision in decisions:
             self._redis.hset(self._keys.last(decision.frame.line), "part", decision.encode().decode())
 
     def last_decision(self, line: str) -> PartDecided | None:
-        """Return the decision that arrived last; None: none arrived since Redis was filled."""
+        """Return the decision that arrived last; None if no decision arrived since Redis was filled."""
         text = cast("str | None", self._redis.hget(self._keys.last(line), "part"))
         decision = decode(text.encode()) if text else None
         return decision if isinstance(decision, PartDecided) else None

@@ -24,7 +24,7 @@ from shared.messages import (
 
 
 class LineState(StrEnum):
-    """What an operator must see of a line first."""
+    """What the page of a line says first."""
 
     OK = "ok"
     NG = "ng"
@@ -44,21 +44,23 @@ class CameraView(BaseModel):
 
     camera: str
     state: CameraState
-    lost: bool = Field(description="it should be running, and sends no reports or reports that it can't capture")
+    lost: bool = Field(
+        description="the camera should be running, but it sends no reports, or it reports that it can't capture"
+    )
     reason: str
-    sight: CameraSight = Field(description="whether its images can be inspected")
+    sight: CameraSight = Field(description="whether the camera's images can be inspected")
     frames_per_second: float
     captured: int = Field(description="frames of this run of the camera")
     dropped: int
-    unreadable: int = Field(description="images of its source that became no frames in this run")
+    unreadable: int = Field(description="unreadable images of this run, which became no frames")
     triggers: int = Field(description="of this run: captured + missed triggers; 0 of a camera without triggers")
     missed_triggers: int = Field(description="triggers of this run that came while it was busy or away")
-    waiting: int = Field(description="frames in the camera's outbox")
-    reported_at: datetime = Field(description="by the camera's clock")
+    waiting: int = Field(description="buffered frames: those that wait in the camera's outbox")
+    reported_at: datetime = Field(description="time of the report by the camera's clock")
     received_at: datetime = Field(description="when the last report arrived")
     clock_skew_seconds: float = Field(
-        description="how far the camera's clock was ahead when its report arrived; negative: behind, or the report "
-        "waited"
+        description="camera's clock minus the dashboard's, when the report arrived; negative also if the report was "
+        "delayed"
     )
 
 
@@ -68,8 +70,8 @@ class WorkerView(BaseModel):
     service: str
     worker: str
     model_version: str | None
-    handled: int = Field(description="messages")
-    lost: bool = Field(description="it has sent no report for too long")
+    handled: int = Field(description="number of messages that the worker has handled since its start")
+    lost: bool = Field(description="whether the worker has sent no report for too long")
     received_at: datetime = Field(description="when the last report arrived")
     reported_at: datetime
 
@@ -122,13 +124,13 @@ class LastPart(BaseModel):
 
 
 class LabelRate(BaseModel):
-    """The frames of one label."""
+    """How many frames have one label, and how many are NG because of it."""
 
     scored: int = Field(description="frames that a model scored on this label")
     present: int = Field(description="frames that have the label")
     faults: int = Field(description="frames that this label made NG")
-    rate: Rate | None = Field(description="faults of scored")
-    presence: Rate | None = Field(description="present of scored")
+    fault_rate: Rate | None = Field(description="faults / scored; null without scored frames")
+    presence_rate: Rate | None = Field(description="present / scored; null without scored frames")
 
 
 class PartCounts(BaseModel):
@@ -137,7 +139,9 @@ class PartCounts(BaseModel):
     decided: int
     ok: int
     ng: int
-    not_inspected: int = Field(description="a frame was missing at the deadline, late or unreadable, and none was NG")
+    not_inspected: int = Field(
+        description="no frame was NG, and a frame was missing at the deadline, came late, or has the verdict `error`"
+    )
     defect_rate: Rate | None = Field(description="NG parts of all parts that are ok or NG; null without such parts")
 
     @classmethod
@@ -155,7 +159,7 @@ class PartCounts(BaseModel):
 
 
 class LineAccounting(BaseModel):
-    """What became of every frame of a line: captured = inspected + dropped + parked + in flight."""
+    """The accounting of a line's frames: captured = inspected + dropped + parked + in flight."""
 
     captured: int
     inspected: int = Field(description="frames with a verdict")
@@ -170,18 +174,20 @@ class LineAccounting(BaseModel):
     triggers: int = Field(description="of cameras that capture for triggers: captured + missed triggers")
     missed_triggers: int = Field(description="triggers that came while a camera was busy or away, and got no image")
     parked: int | None = Field(
-        description="parked by the broker, which does not say of which line; null if they may be of another line: "
-        "then they count as in flight"
+        description="parked frames; null if the broker may have parked frames of another line (it does not say which): "
+        "parked frames then count as in flight"
     )
     in_flight: int = Field(description="captured frames without a verdict so far")
-    waiting: int = Field(description="frames in flight that wait in the outbox of a camera, by its last report")
+    waiting: int = Field(description="buffered frames: those in flight that wait in the outbox of a camera")
     flagged: int
     explained: int = Field(description="flagged frames with heatmaps")
-    unexplained: int = Field(description="flagged frames that the explainer answered without a heatmap")
+    unexplained: int = Field(description="flagged frames whose explanation has no heatmap")
     defect_rate: Rate | None = Field(description="NG frames of all frames that are ok or NG; null without such frames")
-    defect_rates: dict[str, float] = Field(description="by label: the frames it made NG, of those scored on it")
-    labels: dict[str, LabelRate] = Field(description="the same with counts and intervals")
-    model_versions: list[str] = Field(description="models with frames; first the one of the last frame")
+    defect_rates: dict[str, float] = Field(description="by label: share of the scored frames that the label made NG")
+    labels: dict[str, LabelRate] = Field(description="by label: numbers of frames, and rates with intervals")
+    model_versions: list[str] = Field(
+        description="versions that inspected frames; the version of the newest frame first"
+    )
     parts: PartCounts | None = Field(description="null where nothing decides about parts")
 
 
@@ -189,9 +195,9 @@ class GatewayView(BaseModel):
     """The gateway of a line by its last report."""
 
     gateway: str
-    online: bool = Field(description="the line inspects parts, as a PLC sees it")
-    reason: str = Field(description="why it is not online")
-    lost: bool = Field(description="it has sent no report for too long")
+    online: bool = Field(description="the signal `online` that the PLC gets: the line inspects parts")
+    reason: str = Field(description="why the line is not online")
+    lost: bool = Field(description="whether the gateway has sent no report for too long")
     outputs: list[OutputReport]
     received_at: datetime = Field(description="when the last report arrived")
 
@@ -199,7 +205,7 @@ class GatewayView(BaseModel):
 class OutputTest(BaseModel):
     """A test signal that was requested."""
 
-    test_id: str = Field(description="the name of the part in the signal")
+    test_id: str = Field(description="ID of the test; the signal carries it as the name of the part")
 
 
 class LineView(BaseModel):
@@ -216,10 +222,10 @@ class LineView(BaseModel):
         description="the age of the last inspected frame when its verdict arrived, corrected by its camera's clock; "
         "null while the line is up to date"
     )
-    delay_limit_seconds: float = Field(description="a line with a longer delay is behind")
+    latency_limit_seconds: float = Field(description="a line with a higher latency is behind")
     shift: int = Field(description="the number of the present shift of the day, from 1")
-    recipe: str | None = Field(description="of the last frame")
-    model_version: str | None = Field(description="of the last frame")
+    recipe: str | None = Field(description="recipe of the last frame")
+    model_version: str | None = Field(description="model version of the last frame")
     cameras: list[CameraView]
     gateway: GatewayView | None = Field(description="null where no gateway has reported")
     accounting: LineAccounting
@@ -244,11 +250,11 @@ class Bucket(BaseModel):
     explained: int
     defect_rate: Rate | None
     labels: dict[str, LabelRate]
-    models: dict[str, int] = Field(description="inspected frames by model version")
+    frames_by_model_version: dict[str, int] = Field(description="inspected frames by model version")
 
 
-class Rates(BaseModel):
-    """Defect rates of a line by time and in total. Buckets without frames are left out."""
+class LineStatistics(BaseModel):
+    """Counts and defect rates of a line's frames, by time and in total. Buckets without frames are left out."""
 
     line: str
     step: BucketLength
@@ -258,7 +264,7 @@ class Rates(BaseModel):
     buckets: list[Bucket]
 
 
-class Choices(BaseModel):
+class FilterValues(BaseModel):
     """The values that a filter may have."""
 
     lines: list[str]

@@ -20,16 +20,16 @@ from services.dashboard.lines.repository import (
 from services.dashboard.lines.schemas import (
     Bucket,
     CameraView,
-    Choices,
+    FilterValues,
     GatewayView,
     LabelRate,
     LastFrame,
     LastPart,
     LineAccounting,
+    LineStatistics,
     LineView,
     OutputTest,
     PartCounts,
-    Rates,
     WorkerView,
 )
 from services.dashboard.lines.state import LineFacts, state_of
@@ -74,7 +74,7 @@ class LinesService:
         parked_frames: Callable[[], int | None],
         settings: DashboardSettings,
     ) -> None:
-        """``parked_frames`` returns how many frames the broker has parked; None while that is unknown."""
+        """``parked_frames`` returns how many frames the broker has parked; None if the number is unknown."""
         self._lines = lines
         self._counting = counting
         self._cameras = cameras
@@ -87,7 +87,7 @@ class LinesService:
         self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
         self._working_day = settings.working_day
         self._silence = timedelta(seconds=settings.silence_seconds)
-        self._delay_limit = timedelta(seconds=settings.delay_seconds)
+        self._latency_limit = timedelta(seconds=settings.delay_seconds)
 
     def states(self) -> list[LineView]:
         """Return all lines as they are now."""
@@ -97,7 +97,7 @@ class LinesService:
         """Return a line as it is now.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such line.
         """
         self._lines.check(line)
         return self._state(line)
@@ -106,24 +106,24 @@ class LinesService:
         """Check that a line exists.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such line.
         """
         self._lines.check(line)
 
     def accounting(self, line: str) -> LineAccounting:
-        """Return what became of the frames of a line.
+        """Return the accounting of a line's frames.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such line.
         """
         self._lines.check(line)
         return self._account(line, self._cameras.of_line(line), self._last(line)[0])
 
-    def rates(self, line: str, step: BucketLength, first: datetime, last: datetime) -> Rates:
+    def rates(self, line: str, step: BucketLength, first: datetime, last: datetime) -> LineStatistics:
         """Return the defect rates of the frames captured from ``first`` to ``last``, widened to whole buckets.
 
         Raises:
-            Problem: 404; 422 when there are too many buckets, or none.
+            Problem: 404: there is no such line; 422: there are too many buckets, or none.
         """
         self._lines.check(line)
         if first >= last:
@@ -143,10 +143,11 @@ class LinesService:
             if counts.inspected or counts.explained:
                 buckets.append(bucket_of(start, counts))
         end = starts[-1] + step.length
-        return Rates(line=line, step=step, start=starts[0], end=end, total=bucket_of(starts[0], total), buckets=buckets)
+        whole = bucket_of(starts[0], total)
+        return LineStatistics(line=line, step=step, start=starts[0], end=end, total=whole, buckets=buckets)
 
     def periods(self, now: datetime) -> dict[str, tuple[datetime, datetime | None]]:
-        """Return the times that people look at most often: from, and to before; None: until now."""
+        """Return the windows that a page offers, by name: start, and end (excluded); None: until now."""
         zone = self._working_day.zone
         today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         yesterday = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
@@ -156,7 +157,7 @@ class LinesService:
             marked("Yesterday"): (yesterday.replace(tzinfo=zone), today),
         }
 
-    def choices(self, line: str | None) -> Choices:
+    def choices(self, line: str | None) -> FilterValues:
         """Return the values that a filter of frames may have: of one line, or of all."""
         lines = self._lines.all()
         chosen = [line] if line in lines else lines
@@ -164,7 +165,7 @@ class LinesService:
             sorted({name for each in chosen for name in self._counting.slices(each, kind)})
             for kind in ("camera", "model")
         )
-        return Choices(
+        return FilterValues(
             lines=lines,
             cameras=cameras,
             batches=[name for each in chosen for name in self._counting.slices(each, "batch")],
@@ -174,16 +175,16 @@ class LinesService:
         )
 
     def test_output(self, line: str, output: str, by: str) -> OutputTest:
-        """Ask the gateway to send a marked test signal through an output.
+        """Request that the gateway sends a test signal, which is marked as a test, through an output.
 
         Raises:
-            Problem: 404; 503.
+            Problem: 404: there is no such line or output; 503: the broker is unavailable.
         """
         self._lines.check(line)
         gateway = self._gateways.of_line(line)
-        known = [each.name for each in gateway.message.outputs] if gateway else []
-        if output not in known:
-            if not known:
+        outputs = [report.name for report in gateway.message.outputs] if gateway else []
+        if output not in outputs:
+            if not outputs:
                 raise Problem(
                     404,
                     gettext(
@@ -198,7 +199,7 @@ class LinesService:
                     "line %(line)s has no output %(output)r: its outputs are %(names)s",
                     line=line,
                     output=output,
-                    names=", ".join(known),
+                    names=", ".join(outputs),
                 ),
             )
         test_id = f"test-{ULID()}"
@@ -232,7 +233,7 @@ class LinesService:
             in_flight=accounting.in_flight,
             ng_hold=self._ng_hold,
             silence=self._silence,
-            delay_limit=self._delay_limit,
+            latency_limit=self._latency_limit,
         )
         state, reason = state_of(facts)
         return LineView(
@@ -244,7 +245,7 @@ class LinesService:
             frames_per_second=self._throughput.frames_per_second(line),
             latency_ms=self._throughput.latency_ms(line),
             behind_seconds=facts.behind.total_seconds() if facts.behind else None,
-            delay_limit_seconds=self._delay_limit.total_seconds(),
+            latency_limit_seconds=self._latency_limit.total_seconds(),
             shift=self._working_day.number(self._working_day.start(now)),
             recipe=last.message.recipe if last else None,
             model_version=last.message.model_version if last else None,
@@ -291,10 +292,10 @@ class LinesService:
     ) -> LineAccounting:
         counts = self._counting.total(line)
         labels = _label_rates(counts)
-        latest = last.message.model_version if last else ""
+        newest_version = last.message.model_version if last else ""
         parked = self._parked_frames()
         if parked and self._lines.all() != [line]:
-            parked = None  # the broker does not say of which line they are
+            parked = None  # the broker does not say of which line the parked frames are
         return LineAccounting(
             captured=counts.captured,
             inspected=counts.inspected,
@@ -312,9 +313,9 @@ class LinesService:
             explained=counts.explained,
             unexplained=counts.unexplained,
             defect_rate=rate(counts.ng, counts.conclusive),
-            defect_rates={label: found.rate.value for label, found in labels.items() if found.rate},
+            defect_rates={label: found.fault_rate.value for label, found in labels.items() if found.fault_rate},
             labels=labels,
-            model_versions=sorted(counts.model, key=lambda version: (version != latest, version)),
+            model_versions=sorted(counts.model, key=lambda version: (version != newest_version, version)),
             parts=PartCounts.of(counts),
         )
 
@@ -331,7 +332,7 @@ def bucket_of(start: datetime, counts: Counts) -> Bucket:
         explained=counts.explained,
         defect_rate=rate(counts.ng, counts.conclusive),
         labels=_label_rates(counts),
-        models=counts.model,
+        frames_by_model_version=counts.model,
     )
 
 
@@ -344,12 +345,12 @@ def _label_rates(counts: Counts) -> dict[str, LabelRate]:
             scored=scored,
             present=present,
             faults=faults,
-            rate=rate(faults, scored),
-            presence=rate(present, scored),
+            fault_rate=rate(faults, scored),
+            presence_rate=rate(present, scored),
         )
     return rates
 
 
 def _received_at_its_time(verdict: FrameInspected) -> ReceivedMessage[FrameInspected]:
-    """Return a verdict whose arrival is unknown. A time in the future is a wrong clock, and says nothing."""
+    """Return a verdict whose arrival is unknown, as if it arrived at its own time; a time in the future is ignored."""
     return ReceivedMessage(verdict, verdict.at if verdict.at <= datetime.now(UTC) else datetime.min.replace(tzinfo=UTC))

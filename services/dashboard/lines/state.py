@@ -13,7 +13,7 @@ from shared.messages import CameraReported, CameraSight, CameraState, FrameInspe
 
 @dataclass(frozen=True)
 class LineFacts:
-    """What the state of a line is computed from."""
+    """The facts from which the state of a line is computed."""
 
     now: datetime
     cameras: Sequence[ReceivedMessage[CameraReported]]
@@ -23,25 +23,25 @@ class LineFacts:
     in_flight: int
     ng_hold: timedelta
     silence: timedelta
-    delay_limit: timedelta
-    """A line whose frames are inspected later than this after their capture is behind."""
+    latency_limit: timedelta
+    """Latency above which a line is behind."""
 
     @property
     def behind(self) -> timedelta | None:
-        """Return how old the last inspected frame was when its verdict arrived; None while the line is up to date.
+        """Return the latency of the last inspected frame if the line is behind; None if it is up to date.
 
-        The clock of its camera is corrected by the camera's last report. A line without frames in flight is up to
-        date: its last frame was an old one, such as a parked frame that was replayed.
+        The camera's clock is corrected by the camera's last report. A line without frames in flight is up to date: its
+        last frame may be an old one, such as a parked frame that was replayed.
         """
         if self.last is None or self.in_flight == 0:
             return None
         frame = self.last.message.frame
         skew = next((each.skew_seconds for each in self.cameras if each.message.camera == frame.camera), 0.0)
-        delay = self.last.at - frame.captured_at + timedelta(seconds=skew)
-        return delay if delay > self.delay_limit else None
+        latency = self.last.at - frame.captured_at + timedelta(seconds=skew)
+        return latency if latency > self.latency_limit else None
 
     def lost(self, camera: ReceivedMessage[CameraReported]) -> bool:
-        """Return whether a camera should be running, and either is not or has sent no report for too long."""
+        """Return whether a camera should be running, but is not, or has sent no report for too long."""
         state = camera.message.state
         return state is not CameraState.FINISHED and (
             state is not CameraState.RUNNING or self.now - camera.at > self.silence
@@ -53,8 +53,8 @@ def is_blind(report: CameraReported) -> bool:
     return report.state is CameraState.RUNNING and report.sight is not CameraSight.CLEAR
 
 
-def trouble_of_cameras(facts: LineFacts) -> tuple[LineState, str] | None:
-    """Return the state of a line of which a camera is lost or blind, and the reason; None if all of them see."""
+def camera_problem(facts: LineFacts) -> tuple[LineState, str] | None:
+    """Return the state of a line with a lost or blind camera, and the reason; None without such a camera."""
     if lost := [camera for camera in facts.cameras if facts.lost(camera)]:
         reasons = []
         for camera in lost:
@@ -72,9 +72,9 @@ def trouble_of_cameras(facts: LineFacts) -> tuple[LineState, str] | None:
 
 
 def state_of(facts: LineFacts) -> tuple[LineState, str]:
-    """Return the state of a line and the reason for it."""
-    if trouble := trouble_of_cameras(facts):
-        return trouble
+    """Return the state of a line, and the reason for this state."""
+    if problem := camera_problem(facts):
+        return problem
     if facts.last is None or facts.now - facts.last.at > facts.silence:
         return _state_without_verdicts(facts)
     if facts.last_ng and facts.now - facts.last_ng.at < facts.ng_hold:

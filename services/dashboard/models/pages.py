@@ -15,7 +15,7 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import (
-    FEWEST,
+    FEWEST_IMAGES,
     OPTIONS,
     ComparisonRequest,
     EpochView,
@@ -185,7 +185,7 @@ def show_model(
         others=[each for each in models.newest(recipe).models if each.version != version],
         production=models.production(recipe).version,
         promotions=promotions,
-        derived=[each for each in sets.of_recipe(recipe).thresholds if each.model_version == version][:1],
+        derived=[each for each in sets.of_recipe(recipe).threshold_sets if each.model_version == version][:1],
         has_report=models.has_report(recipe, version),
         has_thresholds=has_thresholds(models.recipe(recipe, version)),
         points=models.operating_points(recipe, version),
@@ -194,7 +194,7 @@ def show_model(
         label_metrics=LABEL_METRICS,
         total_metrics=TOTAL_METRICS,
         options=OPTIONS,
-        few=FEWEST,
+        few=FEWEST_IMAGES,
         loss=draw_curves(curves, LOSS, gettext("Loss per epoch")) if curves else "",
         precision=draw_curves(curves, PRECISION, gettext("Average precision per epoch"), share=True) if curves else "",
     )

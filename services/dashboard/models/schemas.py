@@ -17,8 +17,8 @@ from shared.messages import Name, ThresholdsRequested
 from shared.recipe import LabelRole, Task
 from shared.validation import marked
 
-FEWEST: Final = 10
-"""Images with and images without a label in the test split, below which its figures prove nothing."""
+FEWEST_IMAGES: Final = 10
+"""Fewest test images with a label, and fewest without it, for which the label's figures are shown."""
 OPTIONS: Final = {
     "epochs": marked("Epochs"),
     "patience": marked("Patience"),
@@ -39,7 +39,9 @@ class MeasuredHeatmaps(BaseModel):
     for_label: bool | None = None
     """Which heatmaps were measured. True: evidence for the label; False: evidence against it; None: neither."""
     trustworthy: bool | None = None
+    """None: the heatmaps were not measured."""
     reason: str = ""
+    """Why the heatmaps are not trustworthy, or were not measured."""
 
 
 class MeasuredModel(BaseModel):
@@ -62,9 +64,10 @@ class LabelView(BaseModel):
     )
     measured_for_label: bool | None = Field(
         None,
-        description="which heatmaps were measured: true: evidence for the label; false: evidence against it",
+        description="which heatmaps were measured: true: evidence for the label; false: evidence against it; null: "
+        "none",
     )
-    distrust: str = Field("", description="why the heatmaps are not trustworthy, or were not measured")
+    heatmap_problem: str = Field("", description="why the heatmaps are not trustworthy, or were not measured")
 
 
 class ModelView(BaseModel):
@@ -73,19 +76,21 @@ class ModelView(BaseModel):
     recipe: str
     version: str
     in_production: bool
-    changed: bool = Field(False, description="the bundle differs from the one that was promoted: do not use it")
+    differs_from_promoted: bool = Field(
+        False, description="the bundle has changed since it was promoted: do not use this version"
+    )
     task: Task = Field(Task.MULTI_LABEL, description="`exclusive`: exactly one label applies to each image")
     architecture: str
     created_at: datetime
     dataset: str
     options: dict[str, JsonValue]
     derived_from: str | None = Field(
-        None, description="the version whose network this one uses with other thresholds; null if this one was trained"
+        None, description="for a threshold set: the version whose network it uses; null for a trained version"
     )
     author: str = Field("", description="who chose the thresholds, if a person did")
     reason: str = Field("", description="why the person chose them")
     labels: list[LabelView]
-    evaluation: dict[str, JsonValue] | None = Field(description="null when the bundle has none")
+    evaluation: dict[str, JsonValue] | None = Field(description="null if the bundle has no evaluation")
 
 
 class ModelList(BaseModel):
@@ -160,20 +165,22 @@ class ThresholdSetRequest(BaseModel):
         default_factory=dict, max_length=64, description="by label; other labels keep their thresholds"
     )
     operating_point: OperatingPointName | None = Field(
-        None, description="of the model's evaluation, whose thresholds are taken; then give no thresholds"
+        None,
+        description="operating point of the model's evaluation that gives the thresholds; do not give `thresholds` "
+        "with it",
     )
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
     promote: bool = Field(False, description="promote the version if it passes the gate")
 
     @model_validator(mode="after")
-    def _says_which_thresholds(self) -> Self:
+    def _check_thresholds_or_operating_point(self) -> Self:
         if bool(self.thresholds) == bool(self.operating_point):
             raise ValueError("give either thresholds or an operating point")
         return self
 
 
 class ThresholdSetState(StrEnum):
-    """How far a threshold set is."""
+    """State of a requested threshold set."""
 
     REQUESTED = "requested"
     SAVED = "saved"
@@ -183,38 +190,42 @@ class ThresholdSetState(StrEnum):
 class ThresholdSetView(BaseModel):
     """A requested threshold set and the trainer's answer."""
 
-    thresholds_id: str
+    thresholds_id: str = Field(description="ID of the request of the threshold set")
     recipe: str
     derived_from: str = Field(description="the version that the network is taken from")
     model_version: str | None = Field(None, description="the version with these thresholds, once it is saved")
     thresholds: dict[str, float] = Field(
-        default_factory=dict, description="the new thresholds by label, of the labels whose threshold changes"
+        default_factory=dict, description="new threshold by label; labels that keep their threshold are left out"
     )
     state: ThresholdSetState
-    reason: str = Field(description="why they were requested")
-    refusal: str = Field("", description="why the trainer refused them")
+    reason: str = Field(description="why the threshold set was requested")
+    refusal: str = Field("", description="why the trainer refused the threshold set; empty if it did not")
     by: str
     at: datetime
 
     @classmethod
-    def of(cls, found: ThresholdSet) -> Self:
-        requested, saved, refused = found.requested, found.saved, found.refused
+    def of(cls, threshold_set: ThresholdSet) -> Self:
+        """Return the view of a threshold set; each message may be missing, but not all of them."""
+        requested, saved, refused = threshold_set.requested, threshold_set.saved, threshold_set.refused
         messages = [message for message in (requested, saved, refused) if message]
-        first, origin = messages[0], requested or saved
+        oldest = messages[0]
+        if refused:
+            state = ThresholdSetState.REFUSED
+        elif saved:
+            state = ThresholdSetState.SAVED
+        else:
+            state = ThresholdSetState.REQUESTED
+        with_thresholds = requested or saved  # a refusal has no thresholds, and its reason is that of the trainer
         return cls(
-            thresholds_id=found.thresholds_id,
-            recipe=first.recipe,
-            derived_from=first.model_version if isinstance(first, ThresholdsRequested) else first.derived_from,
+            thresholds_id=threshold_set.thresholds_id,
+            recipe=oldest.recipe,
+            derived_from=oldest.model_version if isinstance(oldest, ThresholdsRequested) else oldest.derived_from,
             model_version=saved.model_version if saved else None,
-            thresholds=origin.thresholds if origin else {},
-            state=ThresholdSetState.REFUSED
-            if refused
-            else ThresholdSetState.SAVED
-            if saved
-            else ThresholdSetState.REQUESTED,
-            reason=origin.reason if origin else "",
+            thresholds=with_thresholds.thresholds if with_thresholds else {},
+            state=state,
+            reason=with_thresholds.reason if with_thresholds else "",
             refusal=refused.reason if refused else "",
-            by=first.by,
+            by=oldest.by,
             at=max(message.at for message in messages),
         )
 
@@ -222,7 +233,7 @@ class ThresholdSetView(BaseModel):
 class ThresholdSetList(BaseModel):
     """Threshold sets, newest first."""
 
-    thresholds: list[ThresholdSetView]
+    threshold_sets: list[ThresholdSetView]
     next: Next
 
 
@@ -246,7 +257,7 @@ class ComparisonView(BaseModel):
     recipe: str
     baseline: str
     candidate: str
-    reason: str = Field("", description="why they can't be compared; empty if they were")
+    reason: str = Field("", description="why the versions can't be compared; empty if they were compared")
     comparison: dict[str, JsonValue] | None = Field(
         description="`baseline` and `candidate`, each with its `evaluation` (per label and as a whole, with 95 % "
         "intervals) and the number of images that it was trained on; and the extra cost of the candidate per image"
@@ -254,7 +265,7 @@ class ComparisonView(BaseModel):
 
 
 class PromotionState(StrEnum):
-    """How far a promotion is."""
+    """State of a requested promotion."""
 
     REQUESTED = "requested"
     PROMOTED = "promoted"
@@ -268,7 +279,8 @@ class PromotionView(BaseModel):
     recipe: str
     version: str
     state: PromotionState
-    reason: str = Field(description="why the promotion was refused, if it was; otherwise why it was requested")
+    reason: str = Field(description="why the promotion was requested")
+    refusal: str = Field("", description="why the trainer refused the promotion; empty if it did not")
     by: str | None
     at: datetime
     forced: bool = Field(False, description="whether it was promoted although the gate refused")
@@ -276,24 +288,29 @@ class PromotionView(BaseModel):
     gate: str = Field("", description="the result of the comparison with the version in production")
 
     @classmethod
-    def of(cls, found: Promotion) -> Self:
-        requested, promoted, refused = found.requested, found.promoted, found.refused
-        last = promoted or refused or requested
-        author = requested or promoted or refused
-        if last is None or author is None:
-            raise ValueError(f"there is no message about promotion {found.promotion_id}")
+    def of(cls, promotion: Promotion) -> Self:
+        """Return the view of a promotion; each message may be missing, but not all of them."""
+        requested, promoted, refused = promotion.requested, promotion.promoted, promotion.refused
+        newest = promoted or refused or requested
+        oldest = requested or promoted or refused
+        if newest is None or oldest is None:
+            raise ValueError(f"there is no message about promotion {promotion.promotion_id}")
+        if promoted:
+            state = PromotionState.PROMOTED
+        elif refused:
+            state = PromotionState.REFUSED
+        else:
+            state = PromotionState.REQUESTED
+        with_reason = requested or promoted  # the reason of a refusal is that of the trainer
         return cls(
-            promotion_id=found.promotion_id,
-            recipe=last.recipe,
-            version=last.model_version,
-            state=PromotionState.PROMOTED
-            if promoted
-            else PromotionState.REFUSED
-            if refused
-            else PromotionState.REQUESTED,
-            reason=last.reason,
-            by=author.by,
-            at=last.at,
+            promotion_id=promotion.promotion_id,
+            recipe=newest.recipe,
+            version=newest.model_version,
+            state=state,
+            reason=with_reason.reason if with_reason else "",
+            refusal=refused.reason if refused and not promoted else "",
+            by=oldest.by,
+            at=newest.at,
             forced=promoted.forced if promoted else False,
             rollback=requested.rollback if requested else bool(promoted and promoted.rollback),
             gate=promoted.gate if promoted else "",

@@ -34,7 +34,7 @@ from shared.contracts.promotion import history_of, production_history, productio
 from shared.messages import PromotionRequested
 from shared.recipe import Recipe, RecipeError, Task, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 
 class ModelsService:
@@ -56,7 +56,7 @@ class ModelsService:
             in_production = production_version(self._store, name)
             for version in bundle.versions(self._store, name):
                 manifest = f"{bundle.folder_of(name, version)}/{bundle.MANIFEST}"
-                if found := readable(manifest, partial(self._show, name, version, in_production)):
+                if found := read_or_skip(manifest, partial(self._show, name, version, in_production)):
                     models.append(found)
         shown, more = paging.page(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
         return ModelList(models=shown, next=more)
@@ -101,7 +101,7 @@ class ModelsService:
                     colour="#" + bytes(label.colour).hex(),
                     trustworthy=heatmaps.trustworthy,
                     measured_for_label=heatmaps.for_label,
-                    distrust=heatmaps.reason,
+                    heatmap_problem=heatmaps.reason,
                 )
             )
         return views
@@ -269,7 +269,7 @@ class ModelsService:
     def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
         changes = {
             "in_production": version == in_production,
-            "changed": self._is_changed(recipe, version),
+            "differs_from_promoted": self._differs_from_promoted(recipe, version),
             "task": self.task(recipe, version),
             "labels": self.labels(recipe, version),
             "evaluation": self._evaluation_if_there(recipe, version),
@@ -283,7 +283,7 @@ class ModelsService:
         except (ObjectNotFound, RecipeError):
             return Task.MULTI_LABEL
 
-    def _is_changed(self, recipe: str, version: str) -> bool:
+    def _differs_from_promoted(self, recipe: str, version: str) -> bool:
         """Return whether a bundle has changed since its promotion, by the digest in the trainer's message."""
         promotions = (each.promoted for each in self._repository.promotions(recipe))
         digests = {promoted.digest for promoted in promotions if promoted and promoted.model_version == version} - {""}

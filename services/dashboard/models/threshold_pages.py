@@ -90,7 +90,7 @@ def save_thresholds(
 @router.get("/models/{recipe}/thresholds/{thresholds_id}")
 def show_set(request: Request, sets: Thresholds, recipe: RecipeName, thresholds_id: Name) -> Response:
     """Show a threshold set and its version, once it is there."""
-    found = next((each for each in sets.of_recipe(recipe).thresholds if each.thresholds_id == thresholds_id), None)
+    found = next((each for each in sets.of_recipe(recipe).threshold_sets if each.thresholds_id == thresholds_id), None)
     if found is None:
         raise Problem(404, gettext("there is no such threshold set: see the models of the recipe"))
     return show(request, "threshold_set.html", "models", each=found)

@@ -104,7 +104,7 @@ class ThresholdSetsService:
     def of_recipe(self, recipe: str, paging: Paging = ALL) -> ThresholdSetList:
         """Return the requested threshold sets of a recipe, newest first."""
         shown, more = paging.page(self._views(recipe), lambda view: newest(view.at, view.thresholds_id))
-        return ThresholdSetList(thresholds=shown, next=more)
+        return ThresholdSetList(threshold_sets=shown, next=more)
 
     def _views(self, recipe: str) -> list[ThresholdSetView]:
         return [ThresholdSetView.of(found) for found in self._repository.threshold_sets(recipe)]

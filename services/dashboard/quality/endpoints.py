@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from services.dashboard.lines.endpoints import Line, Lines
-from services.dashboard.lines.schemas import Choices
+from services.dashboard.lines.schemas import FilterValues
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
 from services.dashboard.quality.schemas import BatchList, BatchReport, Breakdown, QualityView, WindowComparison
@@ -123,7 +123,7 @@ def compare_windows(
 
 
 @router.get("/quality/choices", responses=documented(401, 422, 503))
-def get_choices(lines: Lines, line: Annotated[Name | None, Query()] = None) -> Choices:
+def get_choices(lines: Lines, line: Annotated[Name | None, Query()] = None) -> FilterValues:
     """Return the lines, cameras, batches, models and labels that a filter may have."""
     return lines.choices(line)
 

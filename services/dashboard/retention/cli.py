@@ -24,7 +24,7 @@ from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.language import count, data_size
-from shared.contracts.retention import RULED, Kind
+from shared.contracts.retention import KINDS_WITH_RULES, Kind
 from shared.environment import read_settings
 from shared.logging import configure_logging
 from shared.storage.opening import open_store
@@ -72,11 +72,11 @@ def _print(inventory: Inventory, removals: dict[Kind, Removal], settings: Dashbo
     view = survey(inventory, settings, now, waiting=0)
     table = Table("Kind", "Objects", "Size", "Per day", "Oldest", "Stays", "Would be removed", "Held by open batches")
     for each in view.kinds:
-        if not each.objects and each.kind not in RULED:
+        if not each.objects and each.kind not in KINDS_WITH_RULES:
             continue
         removal = removals.get(each.kind, Removal())
         cells = [f"{count(one.objects)} ({data_size(one.size)})" for one in (removal.removed, removal.held)]
-        stays = each.rule if each.kind in RULED else "always"
+        stays = each.rule if each.kind in KINDS_WITH_RULES else "always"
         oldest = str(each.oldest or "–")
         table.add_row(
             each.kind, count(each.objects), data_size(each.size), data_size(each.growth), oldest, stays, *cells

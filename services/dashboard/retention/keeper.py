@@ -28,11 +28,19 @@ from services.dashboard.retention.repository import StorageRepository
 from services.dashboard.retention.schemas import KindView, StorageView
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
-from shared.contracts.removal import ANNOUNCED, FOLDER, MOST_KEYS, RemovalOrder, announce, confirm, read_order
+from shared.contracts.removal import (
+    ANNOUNCED_FOLDER,
+    FOLDER,
+    MOST_KEYS,
+    RemovalOrder,
+    activate_order,
+    announce_order,
+    read_order,
+)
 from shared.contracts.retention import OWNERS, FrameFile, Kind
 from shared.settings import folder_of
 from shared.storage.port import ObjectStore, StorageError, StoredObject
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 CHECK_SECONDS: Final = 30.0
 """Between two checks for announced removals."""
@@ -134,13 +142,13 @@ class RetentionKeeper:
 
     def _confirm(self, now: datetime) -> None:
         """Order the removals that were announced, except of files to which a label or mark refers by now."""
-        announced = list(self._store.keys(f"{ANNOUNCED}/"))
+        announced = list(self._store.keys(f"{ANNOUNCED_FOLDER}/"))
         if not announced:
             return
         references = self._references.read()
         for key in announced:
-            order = readable(key, partial(read_order, self._store, key))
-            if order is None or now - order.at < ANNOUNCED_FOR:
+            order = read_or_skip(key, partial(read_order, self._store, key))
+            if order is None or now - order.announced_at < ANNOUNCED_FOR:
                 continue
             keys = tuple(name for name in order.keys if (file := FrameFile.of(name)) and not references.hold(file))
             if keys:
@@ -149,7 +157,7 @@ class RetentionKeeper:
                     "retention.remove", order.kind, BY, objects=len(keys), first=keys[0], last=keys[-1], rule=rule
                 )
                 ORDERED.labels(order.kind).inc(len(keys))
-            confirm(self._store, key, order.model_copy(update={"keys": keys}))
+            activate_order(self._store, key, order.model_copy(update={"keys": keys}))
 
     def _announce(self, inventory: Inventory, references: References, now: datetime) -> None:
         """Announce the removal of the files of frames that are over the limits of their rules."""
@@ -158,7 +166,7 @@ class RetentionKeeper:
         cuts = {kind: cut for kind, cut in cuts.items() if OWNERS.get(kind) not in waiting | {None}}
         removals: dict[Kind, Removal] = {}
         for kind, keys in islice(_portions(expired_files(self._store, cuts, references, removals)), MOST_ORDERS):
-            announce(self._store, OWNERS[kind], RemovalOrder(kind=kind, at=now, keys=tuple(keys)))
+            announce_order(self._store, OWNERS[kind], RemovalOrder(kind=kind, announced_at=now, keys=tuple(keys)))
         for kind, removal in removals.items():
             _log.info(
                 "announced the removal of files",

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from services.dashboard.retention.endpoints import Storage
 from services.dashboard.web.templating import show
-from shared.contracts.retention import RULED, Kind
+from shared.contracts.retention import KINDS_WITH_RULES, Kind
 from shared.validation import marked
 
 NAMES: Final = {
@@ -33,4 +33,4 @@ router = APIRouter(include_in_schema=False)
 @router.get("/storage")
 def show_storage(request: Request, storage: Storage) -> HTMLResponse:
     """Show the storage by kind, its growth per day, and the day on which it is full."""
-    return show(request, "storage.html", "accounting", storage=storage.last(), names=NAMES, ruled=RULED)
+    return show(request, "storage.html", "accounting", storage=storage.last(), names=NAMES, ruled=KINDS_WITH_RULES)

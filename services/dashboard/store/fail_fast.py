@@ -21,8 +21,8 @@ class FailFastStore:
     def create(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> bool:
         return self._checked().create(key, content, content_type)
 
-    def get(self, key: str, most: int | None = None) -> bytes:
-        return self._checked().get(key, most)
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
+        return self._checked().get(key, most_bytes)
 
     def exists(self, key: str) -> bool:
         return self._checked().exists(key)

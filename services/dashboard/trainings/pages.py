@@ -14,7 +14,7 @@ from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Models
-from services.dashboard.models.schemas import FEWEST, OPTIONS
+from services.dashboard.models.schemas import FEWEST_IMAGES, OPTIONS
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
 from services.dashboard.trainings.schemas import TrainingRequest
@@ -205,7 +205,7 @@ def _form(request: Request, checked: CheckedForm, models: ModelsService, dataset
         datasets={name: found for name, found in versions.items() if found},
         architectures=ARCHITECTURES,
         operating_points=MEANINGS,
-        few=FEWEST,
+        few=FEWEST_IMAGES,
     )
     page.status_code = 422 if checked.problems else 200
     return page

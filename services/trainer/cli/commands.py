@@ -10,7 +10,7 @@ import typer
 
 from services.trainer.cli.dataset_commands import commands as dataset_commands
 from services.trainer.cli.dataset_commands import split_folder
-from services.trainer.cli.errors import complaints, prove_writable
+from services.trainer.cli.errors import check_writable, report_errors
 from services.trainer.cli.model_commands import commands as model_commands
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.cluster import VARIABLE
@@ -116,7 +116,7 @@ def train(
     skip_problems: SkipProblems = False,
 ) -> None:
     """Train on a folder, without any server; where TF_CONFIG names several workers, together with them."""
-    with complaints():
+    with report_errors():
         given: dict[str, Any] = {
             "epochs": epochs,
             "patience": patience,
@@ -142,7 +142,7 @@ def train(
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         training = training_module()
         for folder in (out, *([checkpoint.parent] if checkpoint else [])):
-            prove_writable(folder)
+            check_writable(folder)
         stored = training.checkpoint_in(checkpoint) if checkpoint else None
         training.architecture_of(architecture)  # an unknown name is an error before the images are read
         images, chosen = training.read_images(
@@ -172,11 +172,11 @@ def evaluate(
     skip_problems: SkipProblems = False,
 ) -> None:
     """Measure a model on a folder of labelled images."""
-    with complaints():
+    with report_errors():
         for path in filter(None, (report, html)):
-            prove_writable(path.parent)
+            check_writable(path.parent)
         training = training_module()
-        with training.evaluated(model, data, variant, skip_problems=skip_problems) as evaluation:
+        with training.evaluate_folder(model, data, variant, skip_problems=skip_problems) as evaluation:
             typer.echo(training.summary_of(evaluation.evaluation))
             for note in evaluation.notes:
                 typer.echo(f"note: {note}")
@@ -195,7 +195,7 @@ def describe(
     labels: Annotated[int, typer.Option(min=1)] = 4,
 ) -> None:
     """Print an architecture's layers, parameters and multiply-accumulates."""
-    with complaints():
+    with report_errors():
         training_module().describe(name, ImageSpec(height=height, width=width), labels)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from services.trainer.cli.errors import complaints
+from services.trainer.cli.errors import report_errors
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split, tables
 from services.trainer.datasets.versions import dataset_of, export_version, find_version
@@ -66,7 +66,7 @@ def import_folder(
     skip_problems: SkipProblems = False,
 ) -> None:
     """Import labelled images into object storage: a new version, if anything changed."""
-    with complaints():
+    with report_errors():
         if not NAME.fullmatch(name):
             raise DatasetError([f"a dataset is named with letters, digits, _ and -, and not {name!r}"])
         store = open_store(read_settings(TrainerSettings))
@@ -87,7 +87,7 @@ def list_datasets(
     name: Annotated[str | None, typer.Argument(help="Of one dataset; default: all.")] = None,
 ) -> None:
     """List the versions of datasets, oldest first, with how many images have each label."""
-    with complaints():
+    with report_errors():
         store = open_store(read_settings(TrainerSettings))
         for dataset in [name] if name else datasets(store):
             for version in versions(store, dataset):
@@ -106,7 +106,7 @@ def export_dataset(
     seed: Seed = 0,
 ) -> None:
     """Write a version into a folder: its images and annotations, and the tables of a split."""
-    with complaints():
+    with report_errors():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DatasetError([f"{out} is not empty: choose another folder"])
         store = open_store(read_settings(TrainerSettings))
@@ -128,7 +128,7 @@ def split_dataset(
     seed: Seed = 0,
 ) -> None:
     """Write train.csv, valid.csv and test.csv of a version, as a training with these shares and this seed splits it."""
-    with complaints():
+    with report_errors():
         version = find_version(open_store(read_settings(TrainerSettings)), dataset)
         _write_split(dataset_of(version), out, shares, seed)
 
@@ -144,7 +144,7 @@ def split_folder(
     skip_problems: SkipProblems = False,
 ) -> None:
     """Write train.csv, valid.csv and test.csv of a folder, as a training with these shares and this seed splits it."""
-    with complaints():
+    with report_errors():
         dataset = _read(folder, recipe, task, skip_problems=skip_problems)
         with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:  # a training splits what can be decoded
             on_problem = _on_problem(skip_problems=skip_problems)
@@ -180,7 +180,7 @@ def _summary(version: DatasetVersion) -> str:
     marked = sum(bool(image.masks) for image in version.images)
     counts += f"; {marked} with masks" if marked else ""
     made = f"{version.made_at:%Y-%m-%d %H:%M} UTC by {version.made_by} from {version.source}"
-    return f"{version.reference}  {len(version.images)} images in {version.groups} groups: {counts}  ({made})"
+    return f"{version.reference}  {len(version.images)} images in {version.group_count} groups: {counts}  ({made})"
 
 
 def _note(lines: Iterable[str]) -> None:

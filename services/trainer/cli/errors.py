@@ -21,27 +21,27 @@ from shared.storage.port import StorageError
 WRONG_INPUT: Final = 2
 
 
-class Unwritable(TrainerError):
-    """A folder can't be written into."""
+class UnwritableFolder(TrainerError):
+    """The folder can't be written into."""
 
 
-def prove_writable(folder: Path) -> None:
-    """Check before long work that its result can be written into a folder, which need not exist.
+def check_writable(folder: Path) -> None:
+    """Check before long work that its result can be written into a folder, which need not exist yet.
 
     Raises:
-        Unwritable: it can't.
+        UnwritableFolder: a file can't be written there.
     """
     try:
         existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryFile(dir=existing):  # leaves no file
             pass
     except OSError as error:
-        raise Unwritable(f"{folder} can't be written into ({error.strerror}): choose another folder") from error
+        raise UnwritableFolder(f"{folder} can't be written into ({error.strerror}): choose another folder") from error
 
 
 @contextmanager
-def complaints() -> Iterator[None]:
-    """Print an error that the user can correct in a line, and exit with code 2, without a traceback."""
+def report_errors() -> Iterator[None]:
+    """Print an error that the user can correct in one line, without a traceback, and exit with code 2."""
     try:
         yield
     except (
@@ -59,7 +59,7 @@ def complaints() -> Iterator[None]:
         raise
     except OSError as error:
         place = f"{error.filename} can't be read or written: " if error.filename else ""
-        _refuse(f"{place}{error.strerror or error}; put that right, and try again")
+        _refuse(f"{place}{error.strerror or error}; correct this, and try again")
 
 
 def _refuse(text: str) -> NoReturn:

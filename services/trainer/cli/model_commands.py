@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from ulid import ULID
 
-from services.trainer.cli.errors import complaints
+from services.trainer.cli.errors import report_errors
 from services.trainer.errors import TrainerError
-from services.trainer.jobs.answers import find_answer
+from services.trainer.jobs.threshold_results import find_result
 from services.trainer.settings import TrainerSettings
 from shared.contracts.bundle import (
     EVALUATION,
@@ -51,37 +51,39 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 from shared.validation import describe
 
 REFUSED: Final = 1
-BETWEEN_LOOKS_SECONDS: Final = 0.2
+"""Exit code of a refused request."""
 UNANSWERED: Final = 3
-NAMED: Final = 3
-"""The number of files that a refusal names."""
+"""Exit code of a request without an answer in time."""
+POLL_SECONDS: Final = 0.2
+MOST_NAMED: Final = 3
+"""Most files that an error names."""
 
-Asked = TypeVar("Asked", PromotionRequested, ThresholdsRequested)
+Request = TypeVar("Request", PromotionRequested, ThresholdsRequested)
 Done = TypeVar("Done", ModelPromoted, ThresholdsStored)
 commands = typer.Typer()
 
 Recipe = Annotated[str, typer.Argument(help="Name of the recipe.")]
-By = Annotated[str, typer.Option(envvar="USER", help="The person who asks; stored in the history.")]
-Reason = Annotated[str, typer.Option(help="Stored in the history.")]
-WaitSeconds = Annotated[float, typer.Option(min=0, help="For the trainer's answer.")]
+By = Annotated[str, typer.Option(envvar="USER", help="The person who requests it; stored in the history.")]
+Reason = Annotated[str, typer.Option(help="Why; stored in the history.")]
+WaitSeconds = Annotated[float, typer.Option(min=0, help="Seconds to wait for the trainer's answer.")]
 
 
-class WrongRequest(TrainerError):
+class InvalidRequest(TrainerError):
     """A request is not valid."""
 
 
-class WrongThreshold(WrongRequest):
+class InvalidThreshold(InvalidRequest):
     """A threshold is not a label and a number."""
 
 
-class NothingBefore(TrainerError):
+class NoEarlierModel(TrainerError):
     """There is no model to roll back to."""
 
 
 @commands.command()
 def models(recipe: Recipe) -> None:
     """List the models of a recipe, oldest first, and which one is in production."""
-    with complaints():
+    with report_errors():
         store = _store()
         current = production_version(store, recipe)
         for version in versions(store, recipe):
@@ -91,7 +93,7 @@ def models(recipe: Recipe) -> None:
 @commands.command()
 def history(recipe: Recipe) -> None:
     """Print every promotion, rollback and refusal of a recipe, oldest first: who, when, why, from, to."""
-    with complaints():
+    with report_errors():
         for entry in history_of(_store(), recipe):
             forced = "  forced" if entry.forced else ""
             why = "; ".join(filter(None, [entry.reason, entry.gate]))
@@ -106,7 +108,7 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="Another version: both are measured on its test images.")],
 ) -> None:
     """Measure two models on the same test images: each label and the whole, with 95 % intervals."""
-    with complaints():
+    with report_errors():
         comparing = import_quietly("services.trainer.measuring.compare")
         found = comparing.compare(_store(), recipe, baseline, candidate)
         import_quietly("services.trainer.cli.side_by_side").show(found)
@@ -123,17 +125,17 @@ def promote(
     wait_seconds: WaitSeconds = 60.0,
 ) -> None:
     """Ask the running trainer to make a model the one in production."""
-    with complaints():
+    with report_errors():
         _ask(recipe, model_version, wait_seconds, reason=reason, by=by, force=force)
 
 
 @commands.command()
 def rollback(recipe: Recipe, *, reason: Reason = "", by: By = "command line", wait_seconds: WaitSeconds = 60.0) -> None:
     """Ask the running trainer to put the model back into production that was there before."""
-    with complaints():
+    with report_errors():
         before = version_before(production_history(_store(), recipe))
         if before is None:
-            raise NothingBefore(f"no other model of recipe {recipe!r} was in production before")
+            raise NoEarlierModel(f"no other model of recipe {recipe!r} was in production before")
         _ask(recipe, before, wait_seconds, reason=reason, by=by, rollback=True)
 
 
@@ -148,15 +150,15 @@ def set_thresholds(
     ] = None,
     reason: Reason = "",
     by: By = "command line",
-    promotion: Annotated[bool, typer.Option("--promote", help="If it passes the gate.")] = False,
+    promotion: Annotated[bool, typer.Option("--promote", help="Promote the version if it passes the gate.")] = False,
     wait_seconds: WaitSeconds = 60.0,
 ) -> None:
-    """Ask the running trainer for a version with other thresholds, measured on the model's own test images."""
-    with complaints():
+    """Request a threshold set of the running trainer, measured on the model's own test images."""
+    with report_errors():
         if bool(chosen) == bool(operating_point):
-            raise WrongRequest("give either --set or --operating-point")
+            raise InvalidRequest("give either --set or --operating-point")
         thresholds: dict[str, Any] = dict(each.rpartition("=")[::2] for each in chosen or ())
-        asked = _asked(
+        request = _make_request(
             ThresholdsRequested,
             thresholds_id=f"thresholds-{ULID()}",
             recipe=recipe,
@@ -166,7 +168,7 @@ def set_thresholds(
             by=by,
             promote=promotion,
         )
-        answer = _answer_to(asked, lambda store: find_answer(store, recipe, asked.thresholds_id), wait_seconds)
+        answer = _await_answer(request, lambda store: find_result(store, recipe, request.thresholds_id), wait_seconds)
         typer.echo(f"{answer.model_version} has these thresholds")
 
 
@@ -174,21 +176,21 @@ def thresholds_of(recipe: str, version: str, name: OperatingPointName) -> dict[s
     """Return the thresholds of an operating point of a model.
 
     Raises:
-        WrongRequest: there is no such model, or its evaluation has no such operating point.
+        InvalidRequest: there is no such model, or its evaluation has no such operating point.
     """
     try:
         document = from_json(_store().get(f"{folder_of(recipe, version)}/{EVALUATION}"))
         return OperatingPoints.model_validate(document["operating_points"]).points[name].thresholds
     except ObjectNotFound:
-        raise WrongRequest(f"recipe {recipe!r} has no model {version}") from None
+        raise InvalidRequest(f"recipe {recipe!r} has no model {version}") from None
     except (KeyError, ValueError):
-        raise WrongRequest(f"model {version} has no operating point {name}: give thresholds with --set") from None
+        raise InvalidRequest(f"model {version} has no operating point {name}: give thresholds with --set") from None
 
 
 @commands.command("import")
 def import_model(model: Annotated[Path, typer.Option(help="Folder of a bundle.")]) -> None:
     """Import the bundle of a folder into object storage; `promote` it afterwards."""
-    with complaints():
+    with report_errors():
         bundle = read_bundle_folder(model)
         refuse_unexplainable(bundle)
         write_bundle(_store(), bundle.manifest, bundle.files)
@@ -201,15 +203,15 @@ def export_model(
     model_version: Annotated[str, typer.Argument()],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
 ) -> None:
-    """Copy a bundle from object storage into a folder that holds no other."""
-    with complaints():
+    """Copy a bundle from object storage into a folder without another bundle."""
+    with report_errors():
         bundle = read_bundle(_store(), recipe, model_version)
         _refuse_mixture(out, bundle)
         write_bundle_folder(out, bundle)
 
 
 def _refuse_mixture(out: Path, bundle: Bundle) -> None:
-    """Refuse to write into a folder that holds anything but (a part of) this model.
+    """Check that a folder holds nothing but files of this model.
 
     Raises:
         BundleExists: the folder holds something else.
@@ -223,8 +225,8 @@ def _refuse_mixture(out: Path, bundle: Bundle) -> None:
         raise BundleExists(f"{out} holds another model, and models are not changed: choose another folder")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if others := sorted(there - {*bundle.files, MANIFEST}):
-        named = ", ".join(others[:NAMED]) + (", …" if others[NAMED:] else "")
-        raise BundleExists(f"{out} holds what is not of model {bundle.version} ({named}): choose another folder")
+        named = ", ".join(others[:MOST_NAMED]) + (", …" if others[MOST_NAMED:] else "")
+        raise BundleExists(f"{out} holds files that are not of model {bundle.version} ({named}): choose another folder")
 
 
 def _store() -> ObjectStore:
@@ -233,16 +235,18 @@ def _store() -> ObjectStore:
 
 def _ask(recipe: str, version: str, wait_seconds: float, **details: Any) -> None:
     """Request a promotion, and print the trainer's answer."""
-    asked = _asked(PromotionRequested, promotion_id=str(ULID()), recipe=recipe, model_version=version, **details)
-    answer = _answer_to(asked, lambda store: find_decision(store, recipe, asked.promotion_id), wait_seconds)
+    request = _make_request(
+        PromotionRequested, promotion_id=str(ULID()), recipe=recipe, model_version=version, **details
+    )
+    answer = _await_answer(request, lambda store: find_decision(store, recipe, request.promotion_id), wait_seconds)
     typer.echo(f"{version} is in production: {answer.gate}")
 
 
-def _asked(kind: type[Asked], **fields: Any) -> Asked:
-    """Make a request of now.
+def _make_request(kind: type[Request], **fields: Any) -> Request:
+    """Make a request with the present time.
 
     Raises:
-        WrongRequest: a field is not valid; the error names the first one.
+        InvalidRequest: a field is not valid; the error names the first such field.
     """
     try:
         return kind.model_validate({**fields, "at": datetime.now(UTC)})
@@ -251,29 +255,31 @@ def _asked(kind: type[Asked], **fields: Any) -> Asked:
         field = str(problem["loc"][0])
         if field == "thresholds":
             told = " ".join(f"{label}={threshold}".removeprefix("=") for label, threshold in fields[field].items())
-            raise WrongThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {told}") from error
+            raise InvalidThreshold(f"a threshold is LABEL=NUMBER between 0 and 1, and not {told}") from error
         if field in ("recipe", "model_version"):
-            raise WrongRequest(
+            raise InvalidRequest(
                 f"{field} is at most 64 letters, digits, _ and -, after a letter or digit, and not {fields[field]!r}"
             ) from error
-        raise WrongRequest(f"{field}: {describe(problem)}") from error
+        raise InvalidRequest(f"{field}: {describe(problem)}") from error
 
 
-def _answer_to(
-    asked: Message,
+def _await_answer(
+    request: Message,
     find: Callable[[ObjectStore], Done | PromotionRefused | ThresholdsRefused | None],
     wait_seconds: float,
 ) -> Done:
-    """Publish a request and return the trainer's answer. Exit with 1 if it refuses, with 3 if it does not answer."""
+    """Publish a request, and return the trainer's answer; exit if the trainer refuses, or does not answer in time."""
     settings = read_settings(TrainerSettings)
     with closing(open_broker(settings)) as broker:
-        broker.publisher().publish(asked).result()
+        broker.publisher().publish(request).result()
     store = open_store(settings)
     end = time.monotonic() + wait_seconds
     while not (answer := find(store)) and time.monotonic() < end:
-        time.sleep(BETWEEN_LOOKS_SECONDS)
+        time.sleep(POLL_SECONDS)
     if answer is None:
-        typer.echo("asked; the trainer has not answered yet: see that it runs, the request stands", err=True)
+        typer.echo(
+            "requested; the trainer has not answered yet: check that it runs; the request stays in its queue", err=True
+        )
         raise typer.Exit(UNANSWERED)
     if isinstance(answer, (PromotionRefused, ThresholdsRefused)):
         typer.echo(f"refused: {answer.reason}", err=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.trainer.promotion.comparison import Comparison
-from services.trainer.promotion.gate import objections, summary, verdict
+from services.trainer.promotion.gate import comparison_result, describe_images, objections
 from shared.intervals import Interval
 
 OF_LABELS: Final = ("recall", "precision", "f1", "average_precision", "accuracy")
@@ -41,8 +41,8 @@ def show(comparison: Comparison) -> None:
     console.print(table, highlight=False)
     against = objections(comparison)
     why = f": {'; '.join(against)}" if against else " beyond the intervals"
-    found = f"{after.version} is {verdict(comparison)} {before.version}{why}"
-    console.print(f"{summary(comparison)}\n{found}", highlight=False)
+    found = f"{after.version} is {comparison_result(comparison)} {before.version}{why}"
+    console.print(f"{describe_images(comparison)}\n{found}", highlight=False)
 
 
 def with_interval(value: float | None, interval: Interval | None) -> str:

@@ -162,7 +162,7 @@ def read_images(
 
 
 @contextmanager
-def evaluated(
+def evaluate_folder(
     model: Path, data: Path, variant: Variant = Variant.FP32, *, skip_problems: bool = False
 ) -> Iterator[FolderEvaluation]:
     """Run a variant of a bundle's network on a folder of labelled images."""

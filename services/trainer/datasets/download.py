@@ -20,67 +20,74 @@ PREFIX: Final = f"{FOLDER}/"
 
 
 @dataclass(frozen=True)
-class TrainingImages:
-    """A dataset version on this machine, with the labels of a recipe."""
+class DownloadedDataset:
+    """The images of a dataset version on this machine, with the labels of a recipe."""
 
     dataset: Dataset
     version: DatasetVersion
-    notes: tuple[str, ...] = ()
-    """What was noticed when a folder was imported."""
+    import_warnings: tuple[str, ...] = ()
+    """Problems and warnings of the import, if the dataset is an imported folder."""
 
 
-class Datasets:
-    """The datasets that a training may request."""
+class DatasetAccess:
+    """Fetches the datasets that a training may request."""
 
-    def __init__(self, store: ObjectStore, cache: Path, folders: Path | None) -> None:
+    def __init__(self, store: ObjectStore, cache: Path, dataset_folder: Path | None) -> None:
         """Create the access to datasets.
 
         Args:
             store: object storage.
             cache: a local folder for downloaded images.
-            folders: trainings may request folders below this one; None: no folder.
+            dataset_folder: a training may request a folder below this one; None: no folder.
         """
         self._store = store
         self._cache = cache
-        self._folders = folders
+        self._dataset_folder = dataset_folder
 
-    def fetch(self, dataset: str, recipe: Recipe, *, by: str, on_problem: OnProblem = "stop") -> TrainingImages:
+    def fetch(
+        self, dataset: str, recipe: Recipe, *, requested_by: str, on_problem: OnProblem = "stop"
+    ) -> DownloadedDataset:
         """Download a dataset version; a folder is imported first.
 
         Args:
             dataset: ``name`` or ``name@version``, also with ``datasets/`` before it; or a folder of this machine.
-            recipe: its labels are those of the images.
-            by: the person who requests the training, and so the import of a folder.
-            on_problem: ``stop`` makes an unusable row, label or image an error; ``skip`` leaves it out, and notes it.
+            recipe: the recipe whose labels the returned images have.
+            requested_by: the person who requests the training, and with it the import of a folder.
+            on_problem: ``stop`` makes an unusable row, label or image an error; ``skip`` leaves it out, with a
+                warning.
 
         Raises:
             DatasetError: there is no such dataset, it can't be used, or the folder may not be read.
             StorageError: object storage failed.
         """
-        notes: tuple[str, ...] = ()
+        warnings: tuple[str, ...] = ()
         try:
             if folder := self._requested_folder(dataset):
                 name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
-                names = () if recipe.good_by is not None else recipe.label_names  # a version has the labels as given
+                # a version has the labels as given
+                names = () if recipe.good_by is not None else recipe.label_names
                 images = read_dataset(folder, names, task=recipe.task, on_problem=on_problem)
-                imported = import_dataset(images, self._store, name, by=by, source=dataset, on_problem=on_problem)
-                version, notes = imported.version, (*listed(imported.problems), *imported.warnings)
+                imported = import_dataset(
+                    images, self._store, name, by=requested_by, source=dataset, on_problem=on_problem
+                )
+                version = imported.version
+                warnings = (*listed(imported.problems), *imported.warnings)
             else:
                 version = find_version(self._store, dataset.removeprefix(PREFIX).rstrip("/"))
-            images = with_labels(download(version, self._store, self._cache), recipe, on_problem)
+            labelled_images = with_labels(download(version, self._store, self._cache), recipe, on_problem)
         except (InvalidKey, DatasetVersionError) as error:
             raise DatasetError([str(error)]) from error
-        return TrainingImages(images, version, notes)
+        return DownloadedDataset(labelled_images, version, warnings)
 
     def _requested_folder(self, dataset: str) -> Path | None:
-        """Return the local folder that a request names; None where it names a dataset in object storage."""
-        if dataset.startswith(PREFIX) or self._folders is None:
+        """Return the local folder that a request names; None if it names a dataset in object storage."""
+        if dataset.startswith(PREFIX) or self._dataset_folder is None:
             return None
         try:
-            path = (self._folders / dataset).resolve()
+            path = (self._dataset_folder / dataset).resolve()
             is_folder = path.is_dir()
-        except (OSError, ValueError):  # no folder has such a name
+        except (OSError, ValueError):  # the name is not a valid path, so it names no folder
             return None
-        if not path.is_relative_to(self._folders.resolve()):
-            raise DatasetError([f"{dataset}: only folders below {self._folders} may be read"])
+        if not path.is_relative_to(self._dataset_folder.resolve()):
+            raise DatasetError([f"{dataset}: only folders below {self._dataset_folder} may be read"])
         return path if is_folder else None

@@ -25,15 +25,15 @@ from shared.recipe import (
 )
 from shared.validation import first_problem
 
-GOOD: Final = ("good", "ok", "normal", "intact")
-"""Names of a label that means that the part is ok."""
+QUALITY_NAMES: Final = ("good", "ok", "normal", "intact")
+"""Names of a label that makes a part ok."""
 SHARE_OF_GOOD: Final = 0.02
-"""A label that at least this share of the good images has is no defect."""
-SAMPLE: Final = 20
+"""Share of the good images from which on a label counts as an attribute, not as a defect."""
+SAMPLE_SIZE: Final = 20
 """Number of images whose size is read."""
 SIDES: Final = (32, 320)
-"""In pixels."""
-ENLARGED: Final = 224
+"""Smallest and largest side of the network's images, in pixels."""
+ENLARGED_SIDE: Final = 224
 """The side in pixels to which smaller images are enlarged."""
 DIRECTIONS: Final = (
     *(
@@ -53,13 +53,13 @@ DIRECTIONS: Final = (
     ),
     *("flip", "flipped", "rotated", "rotation", "orientation", "angle", "horizontal", "vertical", "clockwise"),
 )
-"""Words in the name of a label that a flipped image may not have any more."""
+"""Words in the name of a label that may no longer be true of a flipped image."""
 COLOURS: Final = {
     LabelRole.QUALITY: ("green", "cyan"),
     LabelRole.DEFECT: ("red", "orange", "magenta", "yellow", "purple", "blue"),
     LabelRole.ATTRIBUTE: ("blue", "cyan", "grey", "purple"),
 }
-"""The colours that labels of a role get first."""
+"""Names of the colours that labels of a role get first."""
 KEYS: Final = [key for key in "abcdefghijklmnopqrstuvwxyz0123456789" if key not in RESERVED_KEYS]
 
 
@@ -71,7 +71,7 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
     flipped in training unless the name of a label is about a direction.
 
     Args:
-        name: of the product; characters that a recipe's name can't have are replaced.
+        name: name of the product; characters that a recipe's name can't have are replaced.
         dataset: the labelled images.
         task: whether the labels exclude each other.
         side: height and width of the network's images, in pixels.
@@ -80,11 +80,11 @@ def draft_recipe(name: str, dataset: Dataset, task: Task, side: int) -> Recipe:
         RecipeError: there are too few labels for the task.
     """
     roles = _roles(dataset, task)
-    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
+    recipe_name = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:64] or "product"
     flips = not any(word in DIRECTIONS for label in dataset.label_names for word in re.split(r"[^a-z]+", label.lower()))
     try:
         return Recipe(
-            name=clean,
+            name=recipe_name,
             task=task,
             description="Drafted from a table of labels: check the roles, keys and colours.",
             labels=_labels(dataset.label_names, roles),
@@ -110,7 +110,7 @@ def _labels(names: Sequence[str], roles: Sequence[LabelRole]) -> tuple[Label, ..
 
 def _roles(dataset: Dataset, task: Task) -> list[LabelRole]:
     truth = np.array([example.labels for example in dataset.examples])
-    quality = next((index for index, name in enumerate(dataset.label_names) if name.lower() in GOOD), None)
+    quality = next((index for index, name in enumerate(dataset.label_names) if name.lower() in QUALITY_NAMES), None)
     if quality is None:
         return [LabelRole.ATTRIBUTE if task is Task.EXCLUSIVE else LabelRole.DEFECT] * len(dataset.label_names)
     good = truth[truth[:, quality]]
@@ -135,14 +135,14 @@ def _colours(roles: Sequence[LabelRole]) -> list[tuple[int, int, int]]:
 def side_of(dataset: Dataset) -> int:
     """Return the side of the network's images: the median of the shorter sides of some images, within `SIDES`.
 
-    Smaller images are enlarged towards the side that pretrained weights have seen, to twice their own at most. Images
-    that can't be read are left out: they are reported when all images are decoded.
+    Smaller images are enlarged to the size with which pretrained weights were trained, but at most to twice their own
+    size. Images that can't be read are left out here; they are reported when all images are decoded.
     """
     sides: list[int] = []
     for example in dataset.examples:
-        if len(sides) == SAMPLE:
+        if len(sides) == SAMPLE_SIZE:
             break
         with suppress(OSError, UnreadableImage):
             sides.append(min(size_of(as_jpeg_or_png(example.image.read_bytes()))))
-    own = float(np.median(sides or [min(SIDES)]))
-    return int(np.clip(max(own, min(ENLARGED, 2 * own)), *SIDES))
+    median_side = float(np.median(sides or [min(SIDES)]))
+    return int(np.clip(max(median_side, min(ENLARGED_SIDE, 2 * median_side)), *SIDES))

@@ -1,4 +1,4 @@
-"""Find the images of a model's test split again in object storage."""
+"""Find the images of a model's test split in object storage."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from shared.contracts.dataset import (
     versions,
 )
 from shared.datasets.good_only import not_good
-from shared.datasets.labelled_images import NAME
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import Image, UnreadableImage, decode
+from shared.label_names import IMAGE_COLUMN
 from shared.storage.port import InvalidKey, ObjectStore
 
 THREADS: Final = 8
@@ -45,7 +45,7 @@ class HeldOut:
     version: DatasetVersion
     images: tuple[LabelledImage, ...]
     truth: NDArray[np.float32]
-    """(images, labels), 0 or 1; the labels in the order of the model's."""
+    """(images, labels), 0 or 1; the labels in the order of the model's labels."""
 
     @property
     def groups(self) -> list[str]:
@@ -53,7 +53,7 @@ class HeldOut:
         return [image.group for image in self.images]
 
     def read(self, store: ObjectStore, part: slice) -> list[Image]:
-        """Read some of the images; each must be the one that was labelled.
+        """Read some of the images, and check that each is the labelled image.
 
         Raises:
             NotComparable: an image is missing or has changed.
@@ -75,17 +75,17 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
     Raises:
         NotComparable: the bundle does not list its test split, or the images are not in object storage.
     """
-    names = _part(bundle, TEST_TABLE)
+    names = _names_in(bundle, TEST_TABLE)
     version = version_of(bundle, store)
     if not names or version is None:
         raise NotComparable(
             f"the test images of model {bundle.version} are not in object storage: "
             "`dataset import` the folder that it was trained on, or train it on a dataset version"
         )
-    known = {image.name: image for image in version.images}
-    if missing := [name for name in names if name not in known]:
+    images_by_name = {image.name: image for image in version.images}
+    if missing := [name for name in names if name not in images_by_name]:
         raise NotComparable(f"{version.reference} lacks {missing[0]}, a test image of model {bundle.version}")
-    images, recipe = tuple(known[name] for name in names), bundle.recipe
+    images, recipe = tuple(images_by_name[name] for name in names), bundle.recipe
     if recipe.good_by is not None:
         try:
             rows = not_good(version.label_names, [image.labels for image in images], recipe)
@@ -100,7 +100,7 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
 
 
 def learned_from(bundle: Bundle, test: HeldOut, store: ObjectStore) -> int | None:
-    """Return how many of the images a model was trained or validated on; None if that is unknown."""
+    """Return how many of the test images a model was trained or validated on; None if the number is unknown."""
     names = names_learned(bundle)
     try:
         version = version_of(bundle, store)
@@ -108,8 +108,8 @@ def learned_from(bundle: Bundle, test: HeldOut, store: ObjectStore) -> int | Non
         return None
     if version is None or not names:
         return None
-    seen = {image.digest for image in version.images if image.name in names}
-    return sum(image.digest in seen for image in test.images)
+    learned = {image.digest for image in version.images if image.name in names}
+    return sum(image.digest in learned for image in test.images)
 
 
 def known_groups(bundle: Bundle, test: HeldOut) -> int:
@@ -122,35 +122,35 @@ def version_of(bundle: Bundle, store: ObjectStore) -> DatasetVersion | None:
     """Find the dataset version that a model learned from, by its name or by the digest of its images.
 
     Raises:
-        NotComparable: the version is missing or has changed, or the name is not that of a dataset.
+        NotComparable: the version is missing or has changed, or the model does not name a dataset.
     """
-    named = bundle.manifest.dataset
+    dataset = bundle.manifest.dataset
     try:
-        if "@" in named:
-            return find_version(store, named)
-        return next((found for found in _all_versions(store) if found.digest == named), None)
+        if "@" in dataset:
+            return find_version(store, dataset)
+        return next((version for version in _all_versions(store) if version.digest == dataset), None)
     except (DatasetError, DatasetVersionError) as error:
         raise NotComparable(str(error)) from error
     except InvalidKey:
-        raise NotComparable(f"model {bundle.version} names {named!r}, which is no dataset") from None
+        raise NotComparable(f"model {bundle.version} names {dataset!r}, which is no dataset") from None
 
 
 def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
-    """Yield the versions that can be read; a damaged one is left out."""
+    """Yield the versions that can be read; a damaged version is skipped."""
     for name in datasets(store):
         for version in versions(store, name):
             try:
                 yield read_version(store, name, version)
             except DatasetVersionError as error:
-                _log.warning("left out a dataset version", reason=str(error))
+                _log.warning("skipped a damaged dataset version", reason=str(error))
 
 
 def names_learned(bundle: Bundle) -> set[str]:
     """Return the names of the images that a model was trained or validated on."""
-    return {*_part(bundle, "train.csv"), *_part(bundle, "valid.csv")}
+    return {*_names_in(bundle, "train.csv"), *_names_in(bundle, "valid.csv")}
 
 
-def _part(bundle: Bundle, name: str) -> list[str]:
-    """Return the names of the images in a table of a split; none if the bundle has no such table."""
-    content = bundle.files.get(name, b"").decode("utf-8", errors="replace")
-    return [row[NAME] for row in csv.DictReader(io.StringIO(content)) if row.get(NAME)]
+def _names_in(bundle: Bundle, table: str) -> list[str]:
+    """Return the names of the images in the table of a split; none if the bundle has no such table."""
+    content = bundle.files.get(table, b"").decode("utf-8", errors="replace")
+    return [row[IMAGE_COLUMN] for row in csv.DictReader(io.StringIO(content)) if row.get(IMAGE_COLUMN)]

@@ -1,4 +1,4 @@
-"""Count the images of an evaluation that the model was trained or validated on: on those, its figures flatter."""
+"""Count the images of an evaluation that the model was trained or validated on; figures of such images are too good."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from shared.datasets.labelled_images import Example
 
 
 class Learned(BaseModel):
-    """Images of an evaluation that a model knows, or seems to know, from its training."""
+    """The images of an evaluation that a model learned from, or seems to have learned from."""
 
     model_config = ConfigDict(frozen=True)
 
     images: int = Field(ge=1)
-    of: int = Field(description="images of the evaluation")
+    of: int = Field(description="number of images of the evaluation")
     known_by: Literal["content", "name"] = Field(
         description="content: the evaluation is on the dataset of the training; name: the names are the same"
     )
@@ -36,7 +36,7 @@ class Learned(BaseModel):
 
 
 def learned_by(bundle: Bundle, examples: Sequence[Example], digest: str) -> Learned | None:
-    """Count the images that a model knows; None if it knows none, or does not list what it learned from.
+    """Count the images that a model learned from; None if there are none, or the model does not list its images.
 
     Args:
         bundle: the model.

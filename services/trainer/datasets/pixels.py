@@ -1,4 +1,4 @@
-"""Decode and resize the images of a training once, into a file on disk."""
+"""Decode and resize the images of a training once, and store them in a file on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THREADS: Final = 4
 
 PNG: Final = b"\x89PNG"
 PNG_DEPTH: Final = 24
-"""Position in the header of the number of bits per channel."""
+"""Position of the number of bits per channel in the header of a PNG."""
 
 Rows = NDArray[np.int64]
 """Indices of images in a `PixelStore`."""
@@ -41,9 +41,9 @@ class PixelStore:
     """(images, labels), 0 or 1."""
     image: ImageSpec
     digest: str
-    """``sha256:…`` of names, labels, groups and image files: the same as that of a dataset version of these images."""
+    """``sha256:…`` of names, labels, groups and image files: the digest of a dataset version with these images."""
     references: References | None = None
-    """The reference images that the images are compared with, and that are none of them."""
+    """The reference images with which the images are compared; they are not among the images."""
 
     def prepared(self, rows: Rows) -> NDArray[np.float32]:
         """Return some images as input of a network: (rows, height, width, channels)."""
@@ -67,8 +67,8 @@ def decode_images(
     """Decode and resize every image, several at a time, and put its reference image beside it, if the recipe has any.
 
     Args:
-        dataset: what to decode.
-        image: the size and colours.
+        dataset: the images to decode.
+        image: the size and the colours of the network's input.
         folder: gets one file, with height x width x channels bytes per image.
         on_problem: whether to stop at an image that can't be decoded or aligned with a reference, or to skip it.
         references: the reference images of a model; None for those of the dataset that the recipe names.

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from shared.contracts.training import Shares
 from shared.datasets.coverage import FEW, few, unlearnable, unlearnable_warnings
-from shared.datasets.labelled_images import NAME, Dataset, Example
+from shared.datasets.labelled_images import Dataset, Example
 from shared.datasets.tables import DatasetError, written
+from shared.label_names import IMAGE_COLUMN
 
 PARTS: Final = ("train", "valid", "test")
 FOLDS: Final = 5
@@ -97,7 +98,7 @@ def folds(examples: Sequence[Example], seed: int) -> NDArray[np.int64]:
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
     """Return ``train.csv``, ``valid.csv`` and ``test.csv``: the names and labels of the images of each split."""
     return {
-        f"{part}.csv": written((NAME, *label_names), [(example.name, *example.labels) for example in examples])
+        f"{part}.csv": written((IMAGE_COLUMN, *label_names), [(example.name, *example.labels) for example in examples])
         for part, examples in parts.parts.items()
     }
 

@@ -21,7 +21,6 @@ from shared.datasets.importing import THREADS, files_of
 from shared.datasets.labelled_images import (
     GROUPS,
     LABELLED,
-    NAME,
     UNGROUPED,
     Dataset,
     Example,
@@ -31,17 +30,17 @@ from shared.datasets.labelled_images import (
     unknown_labels,
 )
 from shared.datasets.tables import DatasetError, Place, Problem, written
-from shared.label_names import same_label
+from shared.label_names import IMAGE_COLUMN, same_label
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 
 def find_version(store: ObjectStore, reference: str) -> DatasetVersion:
-    """Read the version of ``name@version``, or the newest of ``name``.
+    """Read the dataset version ``name@version``, or the newest version of the dataset ``name``.
 
     Raises:
-        DatasetError: there is none.
-        DatasetVersionError: it can't be read.
+        DatasetError: there is no such dataset or version.
+        DatasetVersionError: the version can't be read.
         StorageError: of the storage itself.
     """
     name, _, version = reference.partition("@")
@@ -70,8 +69,8 @@ def download(version: DatasetVersion, store: ObjectStore, folder: Path) -> Datas
 
     files = {digest: name for image in version.images for name, digest in files_of(image)}
     with ThreadPoolExecutor(THREADS) as pool:
-        for done in [pool.submit(fetch, name, digest) for digest, name in files.items()]:
-            done.result()
+        for future in [pool.submit(fetch, name, digest) for digest, name in files.items()]:
+            future.result()
     return dataset_of(version, folder)
 
 
@@ -93,28 +92,29 @@ def dataset_of(version: DatasetVersion, folder: Path = Path()) -> Dataset:
             )
         )
     is_grouped = any(each.group != group_of_table(each.table, each.name) for each in version.images)
-    alone = sum(each.group == each.name for each in version.images)
-    return Dataset(version.label_names, tuple(examples), warnings=(UNGROUPED,) if alone > 1 and not is_grouped else ())
+    single_images = sum(each.group == each.name for each in version.images)
+    warnings = (UNGROUPED,) if single_images > 1 and not is_grouped else ()
+    return Dataset(version.label_names, tuple(examples), warnings=warnings)
 
 
 def with_labels(dataset: Dataset, recipe: Recipe, on_problem: OnProblem) -> Dataset:
     """Return a dataset with the labels of a recipe, in the recipe's order.
 
     Raises:
-        DatasetError: a label is missing, no image is left, or (``stop``) the recipe lacks a label or an image has not
-            exactly one of several labels that exclude each other.
+        DatasetError: a label is missing, no image is left, or (``stop``) the recipe lacks a label, or an image does not
+            have exactly one of the labels that exclude each other.
     """
     if recipe.good_by is not None:
         return good_only(dataset, recipe)
-    meant = [same_label(name, dataset.label_names) for name in recipe.label_names]
-    if missing := [name for name, found in zip(recipe.label_names, meant, strict=True) if found is None]:
+    own_names = [same_label(name, dataset.label_names) for name in recipe.label_names]
+    if missing := [name for name, own_name in zip(recipe.label_names, own_names, strict=True) if own_name is None]:
         raise DatasetError([f"the dataset has no label {', '.join(missing)}: annotate it, or choose another recipe"])
-    columns = [dataset.label_names.index(name) for name in meant if name is not None]
+    columns = [dataset.label_names.index(name) for name in own_names if name is not None]
     examples = [
         replace(example, labels=tuple(example.labels[column] for column in columns)) for example in dataset.examples
     ]
     top = Place(examples[0].place.file, 1)
-    unknown = [name for name in dataset.label_names if name not in meant]
+    unknown = [name for name in dataset.label_names if name not in own_names]
     problems = [Problem(top, unknown_labels(unknown))] if unknown else []
     if recipe.task is Task.EXCLUSIVE:
         for example in examples:
@@ -152,18 +152,18 @@ def export_version(version: DatasetVersion, store: ObjectStore, folder: Path) ->
 
 
 def tables_of(version: DatasetVersion) -> dict[str, bytes]:
-    """Return the tables of an export, by file, with ``groups.csv`` and ``labelled.csv`` where they say more."""
+    """Return the tables of an export by file name; ``groups.csv`` and ``labelled.csv`` only if they are needed."""
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     for each in version.images:
         rows[each.table].append((each.name, *each.labels))
-    tables = {table: written((NAME, *version.label_names), lines) for table, lines in rows.items()}
+    tables = {table: written((IMAGE_COLUMN, *version.label_names), lines) for table, lines in rows.items()}
     if any(each.group != group_of_table(each.table, each.name) for each in version.images):
-        tables[GROUPS] = written((NAME, "group"), [(each.name, each.group) for each in version.images])
+        tables[GROUPS] = written((IMAGE_COLUMN, "group"), [(each.name, each.group) for each in version.images])
     labelled = [
         (each.name, each.labelled_by or "", each.labelled_at.isoformat() if each.labelled_at else "")
         for each in version.images
         if each.labelled_by or each.labelled_at
     ]
     if labelled:
-        tables[LABELLED] = written((NAME, "by", "at"), labelled)
+        tables[LABELLED] = written((IMAGE_COLUMN, "by", "at"), labelled)
     return tables

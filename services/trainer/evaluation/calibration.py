@@ -16,16 +16,16 @@ class Bin(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    n: int = Field(gt=0, description="images")
-    score: float = Field(description="their mean score")
-    share: float = Field(description="share of them that have the label")
+    n: int = Field(gt=0, description="number of images")
+    score: float = Field(description="mean score of the images")
+    share: float = Field(description="share of the images that have the label")
 
 
 def reliability(true: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[Bin, ...]:
     """Return the reliability curve in bins of equal width, from low to high scores.
 
     Args:
-        true: (images,), whether the label is there.
+        true: (images,), which images have the label.
         scores: (images,), 0 to 1.
     """
     bins = np.clip((scores * BINS).astype(int), 0, BINS - 1)

@@ -1,4 +1,4 @@
-"""Compute what escapes and overkills cost, at the recipe's prices and at the defect rate of the line."""
+"""Compute the cost of escapes and overkills, by the recipe's costs and the defect rate of the line."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Scores = NDArray[np.float32]
 
 
 def is_ng(recipe: Recipe, scores: Truth | Scores) -> NDArray[np.bool_]:
-    """Return for each image whether the recipe judges it NG: (images,). With the truth as scores, whether it is NG."""
+    """Return for each image whether its verdict is NG, (images,); with the truth as scores, whether its part is NG."""
     return ng_images(recipe, present_labels(recipe, scores))
 
 
 def verdict_costs(recipe: Recipe, ng: NDArray[np.bool_], judged_ng: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the cost of each verdict, 0 for a right one.
+    """Return the cost of each verdict, 0 for a right verdict.
 
     Args:
         recipe: has the costs of an escape and of an overkill.
         ng: (images,), which images show an NG part.
-        judged_ng: (…, images), which of them were judged NG.
+        judged_ng: (…, images), which images have the verdict NG.
 
     Returns:
         The shape of ``judged_ng``.
@@ -41,7 +41,7 @@ def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
     Learning").
 
     Args:
-        recipe: ``defect_rate`` is the share of NG parts; without one, each weight is 1.
+        recipe: its ``defect_rate`` is the share of NG parts; without a defect rate, each weight is 1.
         ng: (images,), which images show an NG part.
 
     Returns:
@@ -55,7 +55,7 @@ def line_weights(recipe: Recipe, ng: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def label_costs(label: Label, costs: Costs) -> tuple[float, float]:
-    """Return the cost of a miss (the label is there and not found) and of a false alarm of one label.
+    """Return the cost of a miss (the image has the label, the model says no) and of a false alarm of one label.
 
     A missed defect is an escape; a missed quality of a good part is an overkill. For a label that does not decide the
     verdict, both cost the same.

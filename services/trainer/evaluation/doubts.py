@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation.costs import Scores, Truth
-from services.trainer.evaluation.operating_points import calibrated
+from services.trainer.evaluation.operating_points import fit_calibrations
 from shared.recipe import Recipe
 
-LIKELY: Final = 0.1
-"""A label whose value has at least this probability is not doubtful."""
+DOUBTFUL_BELOW: Final = 0.1
+"""Probability of a label's value below which the label is doubtful."""
 
 
 class DoubtfulLabel(BaseModel):
@@ -21,10 +21,10 @@ class DoubtfulLabel(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = Field(description="of the image")
+    name: str = Field(description="name of the image")
     label: str
-    labelled: bool = Field(description="the value that it has")
-    probability: float = Field(description="of this value")
+    labelled: bool = Field(description="the value of the label")
+    probability: float = Field(description="probability of this value")
 
 
 def doubtful_labels(
@@ -34,21 +34,22 @@ def doubtful_labels(
 
     Args:
         recipe: has the labels.
-        names: of the images.
-        truth: (images, labels), as they are labelled.
-        scores: of a network that did not learn from the images.
-        limit: the largest number of labels.
+        names: the names of the images.
+        truth: (images, labels), as the images are labelled.
+        scores: scores by a network that did not learn from the images.
+        limit: the largest number of labels to return.
     """
-    found = np.where(truth > 0, (likely := calibrated(recipe, truth, scores).probabilities(scores)), 1 - likely)
-    order = np.argsort(found, axis=None, kind="stable")[:limit]
-    places = [np.unravel_index(each, found.shape) for each in order]
+    present = fit_calibrations(recipe, truth, scores).probabilities(scores)
+    probabilities = np.where(truth > 0, present, 1 - present)
+    order = np.argsort(probabilities, axis=None, kind="stable")[:limit]
+    cells = [np.unravel_index(index, probabilities.shape) for index in order]
     return tuple(
         DoubtfulLabel(
             name=names[row],
             label=recipe.label_names[column],
             labelled=bool(truth[row, column]),
-            probability=round(float(found[row, column]), 4),
+            probability=round(float(probabilities[row, column]), 4),
         )
-        for row, column in places
-        if found[row, column] < LIKELY
+        for row, column in cells
+        if probabilities[row, column] < DOUBTFUL_BELOW
     )

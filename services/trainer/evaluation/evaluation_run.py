@@ -16,12 +16,12 @@ from services.trainer.evaluation.thresholds import ThresholdCurve, threshold_cur
 from shared.contracts.operating_points import OperatingPoint
 from shared.recipe import Recipe
 
-TELLING: Final = 30
-"""Images of ok parts, and of NG parts, from which on a test split says something of verdicts."""
+FEWEST_PARTS: Final = 30
+"""Fewest images of ok parts, and of NG parts, for which a test split says something about verdicts."""
 
 
 class MeasuredOn(StrEnum):
-    """The images that the figures of a model are measured on."""
+    """The images on which the figures of a model are measured."""
 
     TEST = "test"
     OUT_OF_FOLD = "out of fold"
@@ -41,25 +41,25 @@ class EvaluationRun:
     """The scores of a model on one set of images."""
 
     recipe: Recipe
-    """With the thresholds to judge by."""
+    """The recipe, with its thresholds."""
     names: Sequence[str]
-    """Of the images."""
+    """The names of the images."""
     groups: Sequence[str]
-    """Of the images."""
+    """The groups of the images."""
     truth: Truth
     scores: Scores
     point: OperatingPoint | None = None
-    """Of the recipe's thresholds, if these were chosen by these images: its rates are those of images that the
-    thresholds were not chosen by."""
+    """The operating point of the recipe's thresholds, if these images chose the thresholds. Its rates are
+    cross-validated, so they replace the rates of the images themselves."""
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        found = evaluate(self.recipe, self.truth, self.scores, self.groups)
+        evaluation = evaluate(self.recipe, self.truth, self.scores, self.groups)
         if self.point is None:
-            return found
+            return evaluation
         rates = self.point.model_dump(include={"verdict_accuracy", "escape_rate", "overkill_rate", "cost"})
-        others = {name: interval for name, interval in found.intervals.items() if name not in rates}
-        return found.model_copy(update={**rates, "intervals": {**others, **self.point.intervals}})
+        others = {name: interval for name, interval in evaluation.intervals.items() if name not in rates}
+        return evaluation.model_copy(update={**rates, "intervals": {**others, **self.point.intervals}})
 
     @cached_property
     def threshold_curves(self) -> dict[str, ThresholdCurve]:
@@ -71,6 +71,6 @@ class EvaluationRun:
 
     @property
     def is_telling(self) -> bool:
-        """Return whether there are enough ok and NG parts to say something of verdicts."""
+        """Return whether there are enough ok and NG parts to say something about verdicts."""
         ng = int(is_ng(self.recipe, self.truth).sum())
-        return min(ng, len(self.names) - ng) >= TELLING
+        return min(ng, len(self.names) - ng) >= FEWEST_PARTS

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as they are stored. This module loads no library that measures."""
+"""The figures of an evaluation, as they are stored. This module imports no library for computing."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ class LabelEvaluation(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    n: int = Field(description="images")
-    positives: int = Field(description="images that have the label")
+    n: int = Field(description="number of images")
+    positives: int = Field(description="number of images that have the label")
     threshold: float
-    accuracy: float | None = Field(description="None if all images have the label, or none: nothing is measured then")
+    accuracy: float | None = Field(description="None if all images have the label, or no image has it")
     precision: float | None
     recall: float | None
     f1: float | None
     roc_auc: float | None
     average_precision: float | None
     brier: float = Field(description="mean squared error of the score; 0 is best")
-    expected_calibration_error: float = Field(description="between the score and the share of true images; 0 is best")
+    expected_calibration_error: float = Field(
+        description="mean distance between the score and the share of images with the label; 0 is best"
+    )
     reliability: tuple[Bin, ...]
     confusion: Confusion
-    intervals: dict[str, Interval] = Field(description="95 %, by the name of the figure")
+    intervals: dict[str, Interval] = Field(description="95 % intervals, by the name of the figure")
 
     @property
     def is_measured(self) -> bool:
@@ -54,11 +56,11 @@ class Evaluation(BaseModel):
     groups: int
     labels: dict[str, LabelEvaluation]
     verdict_accuracy: float
-    escape_rate: float | None = Field(description="share of the NG parts that were judged ok")
-    overkill_rate: float | None = Field(description="share of the ok parts that were judged NG")
+    escape_rate: float | None = Field(description="share of the NG parts that were called ok")
+    overkill_rate: float | None = Field(description="share of the ok parts that were called NG")
     macro_average_precision: float | None = Field(description="None if no label can be measured")
     macro_labels: tuple[str, ...] = Field(
-        (), description="the labels of which it is the mean: those that some images have and others lack"
+        (), description="the labels of `macro_average_precision`: those that some images have and others lack"
     )
-    cost: float = Field(description="of escapes and overkills, per part, at the recipe's costs and defect rate")
+    cost: float = Field(description="cost of escapes and overkills per part, at the recipe's costs and defect rate")
     intervals: dict[str, Interval]

@@ -1,4 +1,4 @@
-"""Find the images that a model got wrong and that cost most."""
+"""Find the mistakes of a model that cost most."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from shared.messages import Verdict
 from shared.recipe import Recipe
 from shared.verdict import judge
 
-SIDE: Final = 256
+LONGEST_SIDE: Final = 256
 """Longest side of a stored image, in pixels."""
-QUALITY: Final = 80
-"""Of its JPEG."""
+JPEG_QUALITY: Final = 80
+"""Quality of a stored image, 0 to 100."""
 
 Kind = Literal["escape", "overkill", "label"]
 
@@ -32,12 +32,12 @@ class Mistake(BaseModel):
     name: str
     group: str
     kind: Kind = Field(description="label: the verdict is right, a label is not")
-    cost: float = Field(description="of the verdict, by the recipe")
+    cost: float = Field(description="cost of the verdict, by the recipe")
     wrong: tuple[str, ...] = Field(description="the labels that are wrong")
     truth: tuple[str, ...] = Field(description="the labels that the image has")
     scores: dict[str, float]
     image: str | None = Field(None, description="the file of the bundle that shows the image")
-    index: int = Field(exclude=True, description="of the image among the measured ones")
+    index: int = Field(exclude=True, description="index of the image among the measured images")
 
 
 def worst_mistakes(
@@ -46,16 +46,16 @@ def worst_mistakes(
     """Return the costliest mistakes, ordered by the cost of the verdict and then by the cost of the wrong labels.
 
     Args:
-        recipe: with the thresholds to judge by, and the costs.
-        names: of the images.
-        groups: of the images.
+        recipe: the recipe, with its thresholds and costs.
+        names: the names of the images.
+        groups: the groups of the images.
         truth: the labels of each image.
         scores: the model's scores of each image.
-        limit: the largest number of mistakes.
+        limit: the largest number of mistakes to return.
     """
     costs = np.array([label_costs(label, recipe.costs) for label in recipe.labels])
     kind_costs: dict[Kind, float] = {"escape": recipe.costs.escape, "overkill": recipe.costs.overkill, "label": 0.0}
-    found = []
+    mistakes = []
     for index, (name, group, true, score) in enumerate(zip(names, groups, truth, scores, strict=True)):
         judged, right = judge(recipe, score), judge(recipe, true)
         is_wrong = [judged.findings[each].present != right.findings[each].present for each in recipe.label_names]
@@ -73,17 +73,17 @@ def worst_mistakes(
             index=index,
         )
         label_cost = float((np.where(true > 0, costs[:, 0], costs[:, 1]) * np.abs(score - true) * is_wrong).sum())
-        found.append((-mistake.cost, -label_cost, index, mistake))
-    return tuple(mistake for *_, mistake in sorted(found, key=lambda each: each[:3])[:limit])
+        mistakes.append((-mistake.cost, -label_cost, index, mistake))
+    return tuple(mistake for *_, mistake in sorted(mistakes, key=lambda entry: entry[:3])[:limit])
 
 
 def with_images(
     mistakes: Sequence[Mistake], store: PixelStore, rows: Rows
 ) -> tuple[tuple[Mistake, ...], dict[str, bytes]]:
-    """Return the mistakes with the names of their images, and the images as small JPEGs, as the network saw them.
+    """Return the mistakes with the names of their image files, and these files: the network's input as small JPEGs.
 
     Args:
-        mistakes: of the images in ``rows``.
+        mistakes: mistakes on the images in ``rows``.
         store: the images.
         rows: the rows of the images that were measured.
     """
@@ -93,8 +93,8 @@ def with_images(
         named.append(mistake.model_copy(update={"image": name}))
         pixels = np.asarray(store.pixels[rows[mistake.index]][..., : store.image.channels])
         image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.shape[2] == 3 else pixels
-        scale = SIDE / max(image.shape[:2])
+        scale = LONGEST_SIDE / max(image.shape[:2])
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        images[name] = encode(np.asarray(image, np.uint8), "jpeg", QUALITY)
+        images[name] = encode(np.asarray(image, np.uint8), "jpeg", JPEG_QUALITY)
     return tuple(named), images

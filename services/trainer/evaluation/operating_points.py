@@ -28,7 +28,7 @@ from shared.verdict import faults_if_chosen, has_verdicts, possible_faults
 
 MOST_OVERKILL: Final = 0.2
 """Of the balanced operating point."""
-FEW_WRONG: Final = 0.02
+FEW_ERRORS_RATE: Final = 0.02
 """The rate of escapes, or of overkill, of an operating point that has few of them."""
 SAME_ESCAPES: Final = 0.01
 """Escape rates that differ by less are the same: one escape less is not worth any number of false rejects."""
@@ -36,7 +36,7 @@ BOUNDS: Final = (0.001, 0.999)
 """Of thresholds."""
 DIGITS: Final = 4
 FOLDS: Final = 5
-EVEN: Final = 0.5
+EVEN_PROBABILITY: Final = 0.5
 ALLOWED_OVERKILL: Final = TrainingOptions().overkill
 ROUNDING: Final = 0.01
 """Deviations by which a bound is above the largest value, so that a rounded threshold is too."""
@@ -87,17 +87,17 @@ class Cuts:
         if name is OperatingPointName.ALLOWED_OVERKILL and len(good) > 1:
             return float(expit(good_bound(logit(good), overkill)))
         if name is OperatingPointName.FEW_FALSE_REJECTS and recipe.good_by is not None and not self.ng.any():
-            return float(expit(good_bound(logit(good), FEW_WRONG)))
+            return float(expit(good_bound(logit(good), FEW_ERRORS_RATE)))
         if self.ng.all() or not self.ng.any():
-            return EVEN
+            return EVEN_PROBABILITY
         balanced = self._balanced()
         match name:
             case OperatingPointName.BALANCED:
                 chosen = balanced
             case OperatingPointName.FEW_ESCAPES:
-                chosen = min(balanced, int(np.flatnonzero(self.escapes <= FEW_WRONG)[-1]))
+                chosen = min(balanced, int(np.flatnonzero(self.escapes <= FEW_ERRORS_RATE)[-1]))
             case OperatingPointName.FEW_FALSE_REJECTS:
-                chosen = max(balanced, int(np.flatnonzero(self.overkill <= FEW_WRONG)[0]))
+                chosen = max(balanced, int(np.flatnonzero(self.overkill <= FEW_ERRORS_RATE)[0]))
             case OperatingPointName.LEAST_COST:
                 costs = cost_at(recipe, self.ng, self.escapes, self.overkill)
                 widths = np.diff(np.concatenate([[0.0], self.values, [1.0]]))
@@ -151,7 +151,7 @@ def cost_at(recipe: Recipe, ng: NDArray[np.bool_], escapes: Rates, overkill: Rat
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class LabelCalibrations:
     """The calibration of each label of a recipe."""
 
     recipe: Recipe
@@ -187,18 +187,19 @@ class Calibrated:
             if self.recipe.task is Task.EXCLUSIVE:
                 score = probability if is_fault else 1 - probability
             elif not label.decides:
-                score = calibration.score_of(EVEN)
+                score = calibration.score_of(EVEN_PROBABILITY)
             else:
                 score = calibration.score_of(1 - probability if label.is_fault_if_absent else probability)
             chosen[label.name] = round(float(np.clip(score, *BOUNDS)), DIGITS)
         return chosen
 
 
-def calibrated(recipe: Recipe, truth: Truth, scores: Scores) -> Calibrated:
-    """Calibrate the scores of each label; those of exclusive labels are taken for probabilities as they are."""
+def fit_calibrations(recipe: Recipe, truth: Truth, scores: Scores) -> LabelCalibrations:
+    """Calibrate the scores of each label; scores of exclusive labels are probabilities already, and stay unchanged."""
     if recipe.task is Task.EXCLUSIVE:
-        return Calibrated(recipe, (Calibration(1.0, 0.0),) * len(recipe.labels))
-    return Calibrated(recipe, tuple(calibrate(scores[:, each], truth[:, each] > 0) for each in range(truth.shape[1])))
+        return LabelCalibrations(recipe, (Calibration(1.0, 0.0),) * len(recipe.labels))
+    columns = range(truth.shape[1])
+    return LabelCalibrations(recipe, tuple(calibrate(scores[:, each], truth[:, each] > 0) for each in columns))
 
 
 def choose_thresholds(
@@ -212,13 +213,13 @@ def choose_thresholds(
 ) -> tuple[Recipe, OperatingPoints | None]:
     """Return the recipe with the thresholds of an operating point, and all operating points.
 
-    Each point's escapes and overkill are counted by cross-validation: calibration and cut are chosen without a fifth of
-    the groups, and applied to these, five times. So the figures are those of images that nothing was chosen by.
+    Escapes and overkill of each point are counted by cross-validation: five times, calibration and cut are chosen
+    without a fifth of the groups, and applied to this fifth. So no image chose the thresholds by which it is counted.
 
     Args:
-        recipe: with the roles of the labels; its costs and defect rate choose the point ``least-cost``.
-        truth: of images that the network did not learn from.
-        scores: of the network for these images.
+        recipe: has the roles of the labels; its costs and defect rate choose the point ``least-cost``.
+        truth: the labels of images that the network did not learn from.
+        scores: the network's scores of these images.
         groups: the group of each image.
         requested: the operating point; by default ``least-cost`` if the recipe has a defect rate, else ``balanced``; of
             a model of good images alone, ``allowed-overkill``.
@@ -227,9 +228,10 @@ def choose_thresholds(
     Returns:
         The recipe, and None instead of operating points if no label can make a part NG.
     """
-    whole = calibrated(recipe, truth, scores)
+    whole = fit_calibrations(recipe, truth, scores)
     if not has_verdicts(recipe):
-        return recipe.with_thresholds(whole.thresholds(EVEN) if recipe.task is Task.MULTI_LABEL else {}), None
+        even = whole.thresholds(EVEN_PROBABILITY) if recipe.task is Task.MULTI_LABEL else {}
+        return recipe.with_thresholds(even), None
     ng = is_ng(recipe, truth)
     names = points_for(recipe, ng)
     default = OperatingPointName.LEAST_COST if recipe.defect_rate else OperatingPointName.BALANCED
@@ -238,14 +240,14 @@ def choose_thresholds(
     chosen = requested if requested in names else default
     judged = {name: np.zeros(len(ng), np.bool_) for name in names}
     for learned, held_out in _folds(ng, groups):
-        part = calibrated(recipe, truth[learned], scores[learned])
+        part = fit_calibrations(recipe, truth[learned], scores[learned])
         cuts, faults = Cuts(part.faults(scores[learned]), ng[learned]), part.faults(scores[held_out])
         for name in names:
             judged[name][held_out] = faults >= cuts.choose(name, recipe, overkill)
     cuts = Cuts(whole.faults(scores), ng)
     points = {name: _point(recipe, whole, cuts.choose(name, recipe, overkill), ng, judged[name]) for name in names}
     share = float(ng.mean())
-    found = OperatingPoints(
+    operating_points = OperatingPoints(
         chosen=chosen,
         images=len(ng),
         groups=len(set(groups)),
@@ -254,7 +256,7 @@ def choose_thresholds(
         advice=tuple(_advice(recipe, truth, points[chosen], ng)),
         points=points,
     )
-    return recipe.with_thresholds(points[chosen].thresholds), found
+    return recipe.with_thresholds(points[chosen].thresholds), operating_points
 
 
 def points_for(recipe: Recipe, ng: NDArray[np.bool_]) -> list[OperatingPointName]:
@@ -269,14 +271,14 @@ def points_for(recipe: Recipe, ng: NDArray[np.bool_]) -> list[OperatingPointName
 
 
 def point_of(recipe: Recipe, points: OperatingPoints) -> OperatingPointName | None:
-    """Return the operating point that has the thresholds of a recipe, of several the chosen one; None if none has."""
+    """Return the operating point with the thresholds of a recipe, preferring the chosen point; None without one."""
     thresholds = {label.name: label.threshold for label in recipe.labels}
     equal = [name for name, point in points.points.items() if point.thresholds == thresholds]
     return points.chosen if points.chosen in equal else next(iter(equal), None)
 
 
 def _folds(ng: NDArray[np.bool_], groups: Sequence[str]) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Return the images of each fold as (others, its own); groups stay whole, and folds have like shares of NG.
+    """Return for each fold (the other images, its images); groups stay whole, and folds have similar shares of NG.
 
     With fewer groups than folds, images are divided one by one.
     """
@@ -292,7 +294,7 @@ def _folds(ng: NDArray[np.bool_], groups: Sequence[str]) -> list[tuple[NDArray[n
 
 
 def _point(
-    recipe: Recipe, whole: Calibrated, probability: float, ng: NDArray[np.bool_], judged_ng: NDArray[np.bool_]
+    recipe: Recipe, whole: LabelCalibrations, probability: float, ng: NDArray[np.bool_], judged_ng: NDArray[np.bool_]
 ) -> OperatingPoint:
     escapes, overkills = int((ng & ~judged_ng).sum()), int((~ng & judged_ng).sum())
     of_ng, of_ok = int(ng.sum()), int((~ng).sum())

@@ -16,12 +16,12 @@ from sklearn.linear_model import LogisticRegression
 
 Numbers = NDArray[np.float64]
 
-FEW: Final = 5
-"""With fewer images that have the label, or that lack it, only the mean of the probabilities is fitted."""
-SMALLEST: Final = 1e-6
-"""The smallest score or probability; one minus it is the largest."""
-LEAST_SLOPE: Final = 0.1
-"""Of a label whose scores hardly tell which images have it: a higher score must stay a higher probability."""
+FEWEST_IMAGES: Final = 5
+"""With fewer images with the label, or without it, only the mean of the probabilities is fitted."""
+SMALLEST_PROBABILITY: Final = 1e-6
+"""Smallest score or probability; the largest is one minus this number."""
+SMALLEST_SLOPE: Final = 0.1
+"""Slope for a label whose scores hardly tell which images have it: a higher score must mean a higher probability."""
 UNREGULARISED: Final = 1e6
 
 
@@ -34,8 +34,8 @@ class Calibration:
 
     def probabilities(self, scores: NDArray[np.floating]) -> Numbers:
         """Return the probability of each score."""
-        lines = self.slope * logit(_inside(scores)) + self.offset
-        return _inside(expit(lines))
+        logits = self.slope * logit(_clip(scores)) + self.offset
+        return _clip(expit(logits))
 
     def score_of(self, probability: float) -> float:
         """Return the score that has a probability."""
@@ -46,16 +46,16 @@ def calibrate(scores: NDArray[np.floating], true: NDArray[np.bool_]) -> Calibrat
     """Fit the calibration of one label.
 
     The shares of images with and without the label are moved a little towards each other, as Platt does, so that few
-    images do not make certainty. With fewer than `FEW` images of one kind the slope is 1: only the mean of the
-    probabilities is fitted to the share of images that have the label.
+    images do not lead to certainty. With fewer than `FEWEST_IMAGES` images of one kind the slope is 1: only the mean of
+    the probabilities is fitted to the share of images that have the label.
 
     Args:
         scores: (images,), 0 to 1, of images that the network did not learn from.
         true: (images,), which images have the label.
     """
     positives, negatives = int(true.sum()), int((~true).sum())
-    logits = logit(_inside(scores))
-    if min(positives, negatives) < FEW:
+    logits = logit(_clip(scores))
+    if min(positives, negatives) < FEWEST_IMAGES:
         return Calibration(1.0, _offset(logits, positives, negatives))
     weights = np.where(true, (positives + 1) / (positives + 2), (negatives + 1) / (negatives + 2))
     fitted = LogisticRegression(C=UNREGULARISED).fit(
@@ -64,16 +64,16 @@ def calibrate(scores: NDArray[np.floating], true: NDArray[np.bool_]) -> Calibrat
         np.concatenate([weights, 1 - weights]),
     )
     slope = float(fitted.coef_[0, 0])
-    if slope < LEAST_SLOPE:
-        return Calibration(LEAST_SLOPE, _offset(LEAST_SLOPE * logits, positives, negatives))
+    if slope < SMALLEST_SLOPE:
+        return Calibration(SMALLEST_SLOPE, _offset(SMALLEST_SLOPE * logits, positives, negatives))
     return Calibration(slope, float(fitted.intercept_[0]))
 
 
-def _offset(lines: Numbers, positives: int, negatives: int) -> float:
-    """Return what to add to logits so that the mean of their probabilities is the share of positives."""
+def _offset(logits: Numbers, positives: int, negatives: int) -> float:
+    """Return the number to add to logits so that the mean of their probabilities is the share of positives."""
     share = (positives + 0.5) / (positives + negatives + 1)
-    return float(brentq(lambda offset: expit(lines + offset).mean() - share, -60, 60))
+    return float(brentq(lambda offset: expit(logits + offset).mean() - share, -60, 60))
 
 
-def _inside(values: NDArray[np.floating]) -> Numbers:
-    return np.clip(np.asarray(values, np.float64), SMALLEST, 1 - SMALLEST)
+def _clip(values: NDArray[np.floating]) -> Numbers:
+    return np.clip(np.asarray(values, np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)

@@ -1,4 +1,4 @@
-"""Compute what moving one threshold would change while the others stay."""
+"""Compute the effect of moving one threshold while the others stay."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ DIGITS: Final = 5
 
 
 class ThresholdCurve(BaseModel):
-    """The curves of one label, with a number for each threshold. A rate is None if there is no such part."""
+    """The curves of one label, with a number for each threshold. A rate is None if there is no NG (or no ok) part."""
 
     model_config = ConfigDict(frozen=True)
 
     chosen: float
     thresholds: tuple[float, ...]
-    cost: tuple[float, ...] = Field(description="per part, of the verdicts' escapes and overkills")
+    cost: tuple[float, ...] = Field(description="cost of escapes and overkills per part")
     escape_rate: tuple[float | None, ...]
     overkill_rate: tuple[float | None, ...]
 
 
 def threshold_curves(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, ThresholdCurve]:
-    """Return for each label what moving its threshold would change, while the other thresholds stay.
+    """Return for each label the effect of moving its threshold while the other thresholds stay.
 
     An exclusive recipe has no such curves: its labels are compared with each other.
 
     Args:
-        recipe: with the chosen thresholds.
+        recipe: the recipe with the chosen thresholds.
         truth: the labels of each image.
         scores: the model's scores of each image.
     """
@@ -48,13 +48,13 @@ def threshold_curves(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, 
     curves = {}
     for column, label in enumerate(recipe.labels):
         thresholds = np.union1d(np.linspace(0.01, 0.99, STEPS), [label.threshold])
-        found = scores[:, column] >= thresholds[:, np.newaxis]
+        present = scores[:, column] >= thresholds[:, np.newaxis]
         other_faults = np.delete(faults, column, axis=1).any(axis=1)
-        judged_ng = np.asarray(other_faults | faults_of(label, found), np.bool_)
+        judged_ng = np.asarray(other_faults | faults_of(label, present), np.bool_)
         curves[label.name] = ThresholdCurve(
             chosen=label.threshold,
-            thresholds=_rounded(thresholds),
-            cost=_rounded((verdict_costs(recipe, ng, judged_ng) * weights).mean(axis=1)),
+            thresholds=_round(thresholds),
+            cost=_round((verdict_costs(recipe, ng, judged_ng) * weights).mean(axis=1)),
             escape_rate=_rates(~judged_ng[:, ng]),
             overkill_rate=_rates(judged_ng[:, ~ng]),
         )
@@ -63,8 +63,8 @@ def threshold_curves(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, 
 
 def _rates(wrong: NDArray[np.bool_]) -> tuple[float | None, ...]:
     """Return the share of wrong verdicts at each threshold, of an array (thresholds, images)."""
-    return _rounded(wrong.mean(axis=1)) if wrong.shape[1] else (None,) * len(wrong)
+    return _round(wrong.mean(axis=1)) if wrong.shape[1] else (None,) * len(wrong)
 
 
-def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+def _round(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(np.round(values, DIGITS).tolist())

@@ -36,8 +36,8 @@ class Validator:
         if not np.isfinite(logits).all():
             raise DivergedTraining("the network's outputs are not finite: choose a smaller learning_rate")
         scores = scores_of(logits, self._task)
-        exact = scores.astype(np.float64)
-        likelihood = np.clip(np.where(self._truth > 0, exact, 1 - exact), 1e-7, 1)
+        scores64 = scores.astype(np.float64)
+        likelihood = np.clip(np.where(self._truth > 0, scores64, 1 - scores64), 1e-7, 1)
         if self._task is Task.EXCLUSIVE:
             likelihood = likelihood[self._truth > 0]
         return {

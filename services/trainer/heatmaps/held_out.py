@@ -1,4 +1,4 @@
-"""Put a network into the state in which it has not learned from some of its images."""
+"""Give a network a last layer that did not learn from some of the images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LAST_LAYER: Final = "logits"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images, and a last layer that was not fitted to them."""
+    """Images, and a last layer that was not fitted to these images."""
 
     rows: Rows
     last_layer: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-    """Kernel and bias; None for those of the network."""
+    """Kernel and bias; None: the network's own last layer did not learn from the images."""
 
     @contextmanager
-    def applied_to(self, network: keras.Model) -> Iterator[None]:
-        """Give a network this last layer for a while."""
+    def last_layer_in(self, network: keras.Model) -> Iterator[None]:
+        """Put this last layer into a network until the end of the block."""
         if self.last_layer is None:
             yield
             return

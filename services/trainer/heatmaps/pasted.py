@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from shared.explain.masks import Mask
 
-SIZES: Final = (0.06, 0.25)
-"""Smallest and largest extent, as a share of the shorter side."""
-THINNEST: Final = 0.15
+LENGTHS: Final = (0.06, 0.25)
+"""Smallest and largest length of a piece, as a share of the image's shorter side."""
+THINNEST_SCRATCH: Final = 0.15
 """Width of the thinnest scratch, as a share of its length."""
 CONTRAST: Final = (0.5, 1.5)
-"""Factors of the brightness of a pasted piece."""
-SOFTNESS: Final = 0.01
-"""Standard deviation of the blur of its edge, as a share of the shorter side."""
+"""Smallest and largest factor for the brightness of a pasted piece."""
+EDGE_BLUR: Final = 0.01
+"""Standard deviation of the blur of a piece's edge, as a share of the image's shorter side."""
 
 Pixels = NDArray[np.uint8]
 """(height, width, channels)."""
@@ -37,8 +37,8 @@ def paste_defect(image: Pixels, source: Pixels, rng: np.random.Generator) -> tup
     """
     height, width = image.shape[:2]
     side = min(height, width)
-    length = side * np.exp(rng.uniform(*np.log(SIZES)))
-    half = np.array([length, length * rng.choice([1.0, rng.uniform(THINNEST, 0.5)])]) / 2
+    length = side * np.exp(rng.uniform(*np.log(LENGTHS)))
+    half = np.array([length, length * rng.choice([1.0, rng.uniform(THINNEST_SCRATCH, 0.5)])]) / 2
     margin = length / 2
     centre = rng.uniform([margin, margin], [width - margin, height - margin])
     shape = np.zeros((height, width), np.uint8)
@@ -51,5 +51,5 @@ def paste_defect(image: Pixels, source: Pixels, rng: np.random.Generator) -> tup
     shape[int(centre[1]), int(centre[0])] = 255  # a scratch may be thinner than a pixel
     moved = np.roll(source, (int(rng.integers(height)), int(rng.integers(width))), axis=(0, 1)).astype(np.float32)
     piece = np.clip(moved * rng.uniform(*CONTRAST), 0, 255)
-    opacity = cv2.GaussianBlur(shape, (0, 0), max(0.5, SOFTNESS * side)).astype(np.float32)[..., np.newaxis] / 255
+    opacity = cv2.GaussianBlur(shape, (0, 0), max(0.5, EDGE_BLUR * side)).astype(np.float32)[..., np.newaxis] / 255
     return np.asarray(np.rint(image * (1 - opacity) + piece * opacity), np.uint8), shape > 0

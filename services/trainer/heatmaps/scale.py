@@ -1,4 +1,4 @@
-"""Fit the scale of heatmaps to the scores of good images that the network was not trained on."""
+"""Fit the scale of heatmaps to the scores of good images from which the network did not learn."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from shared.explain.targets import Question, fault_questions
 from shared.recipe import LabelRole, Recipe
 from shared.verdict import possible_faults
 
-FEWEST: Final = 5
-"""Good images that a scale needs, at least."""
+FEWEST_IMAGES: Final = 5
+"""Fewest good images for a scale."""
 FOLDS: Final = 10
-LEAST: Final = 0.01
-"""Smallest deviation, in log odds: good images may all have the same score."""
-UPPER: Final = 0.75
+SMALLEST_DEVIATION: Final = 0.01
+"""In log odds: good images may all have the same score."""
+TAIL_QUANTILE: Final = 0.75
 """The quantile above which evidence is the tail of its distribution."""
 
 Evidence = NDArray[np.float64]
 """(images, questions): the log odds of the scores of good images."""
 
 
-def scaled(
+def add_scales(
     spec: HeatmapSpec, recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
 ) -> tuple[HeatmapSpec, FalseHeat | None]:
-    """Return how heatmaps are made, with a scale for each label, and how often good images have heat all the same.
+    """Return the spec with a scale for each label, and how often good images have heat.
 
     The scales of all labels that can be a fault are fitted together, so that 95 of 100 good images have no heat for
     any of them. The evidence for or against any other label is scaled by images for which it would be wrong.
 
     Args:
-        spec: the chosen method and layer.
-        recipe: of the network.
+        spec: the chosen method and layers.
+        recipe: the network's recipe.
         truth: the labels of held-out images.
-        scores: of these images.
-        groups: of these images.
+        scores: the scores of these images.
+        groups: the groups of these images.
 
     Returns:
         The heat of good images is measured with scales that were fitted to the other groups; it is None if there are
@@ -50,12 +50,13 @@ def scaled(
     """
     faults, good = fault_questions(recipe), ~is_ng(recipe, truth)
     fits: list[tuple[list[Question], NDArray[np.bool_]]] = [(faults, good)] if faults else []
-    for place, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True)):
+    for output, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True)):
         for for_label in (True, False):
-            question = Question(label, place, for_label)
+            question = Question(label, output, for_label)
             if question not in faults and (for_label or label.role is not LabelRole.DEFECT):
-                wrong = good if can_be_fault else (truth[:, place] > 0) != for_label
-                fits.append(([question], wrong))
+                # for images without the label, evidence for the label is wrong, and the other way round
+                fit_images = good if can_be_fault else (truth[:, output] > 0) != for_label
+                fits.append(([question], fit_images))
     scales: dict[bool, dict[str, HeatScale]] = {True: {}, False: {}}
     for questions, images in fits:
         for question, scale in zip(questions, fit_scales(evidence_for(questions, scores[images])), strict=False):
@@ -67,7 +68,7 @@ def scaled(
 
 
 def evidence_for(questions: Sequence[Question], scores: Scores) -> Evidence:
-    """Return the evidence of images for the answer to each question."""
+    """Return the evidence in the direction of each question, (images, questions)."""
     columns = [evidence_of(scores[:, each.output], for_label=each.for_label) for each in questions]
     return np.stack(columns, axis=1) if columns else np.zeros((len(scores), 0))
 
@@ -76,42 +77,43 @@ def cross_fitted_heat(evidence: Evidence, groups: Sequence[str], questions: Sequ
     """Return how often good images have heat by scales that were fitted to the good images of other groups."""
     names = np.asarray(groups)
     hot = np.zeros(evidence.shape, np.bool_)
-    for part in np.array_split(np.random.default_rng(0).permutation(np.unique(names)), FOLDS):
-        own = np.isin(names, part)
-        if own.any():
-            scales = fit_scales(evidence[~own])
+    for fold in np.array_split(np.random.default_rng(0).permutation(np.unique(names)), FOLDS):
+        in_fold = np.isin(names, fold)
+        if in_fold.any():
+            scales = fit_scales(evidence[~in_fold])
             if not scales:
                 return None
-            hot[own] = evidence[own] > [scale.rare for scale in scales]
+            hot[in_fold] = evidence[in_fold] > [scale.rare for scale in scales]
     return false_heat_of(hot, [question.label.name for question in questions]) if hot.size else None
 
 
 def fit_scales(evidence: Evidence) -> list[HeatScale]:
     """Return a scale for each question, such that 95 of 100 good images have no heat in any of them.
 
-    The evidence of each image is compared with that of the others, in standard deviations; an image counts by the
-    largest of its questions. Heat begins at the quantile that an order statistic gives for the next image (Vovk et al.
-    2005, "Algorithmic Learning in a Random World"); with too few images for that, at Student's prediction bound. It is
-    full where an exponential tail reaches a rarity of 0.001.
+    The evidence of each image is compared with the evidence of the other images, in standard deviations; the question
+    with the largest deviation counts. Heat begins at the quantile that an order statistic gives for the next image
+    (Vovk et al. 2005, "Algorithmic Learning in a Random World"), or with too few images at Student's prediction bound.
+    Heat is full where an exponential tail reaches a rarity of 0.001.
 
     Returns:
-        Nothing if there are fewer than `FEWEST` images, or no questions.
+        No scales if there are fewer than `FEWEST_IMAGES` images, or no questions.
     """
     images, questions = evidence.shape
-    if images < FEWEST or not questions:
+    if images < FEWEST_IMAGES or not questions:
         return []
-    middle, deviation = evidence.mean(axis=0), np.maximum(evidence.std(axis=0, ddof=1), LEAST)
-    middle_of_others = (images * middle - evidence) / (images - 1)
-    variance = (images - 1) * deviation**2 - images / (images - 1) * (evidence - middle) ** 2
-    deviation_of_others = np.sqrt(np.maximum(variance / (images - 2), LEAST**2))
-    unusual = np.sort(((evidence - middle_of_others) / deviation_of_others).max(axis=1))
+    mean, deviation = evidence.mean(axis=0), np.maximum(evidence.std(axis=0, ddof=1), SMALLEST_DEVIATION)
+    # mean and deviation of the other images, for each image
+    mean_of_others = (images * mean - evidence) / (images - 1)
+    squares_of_others = (images - 1) * deviation**2 - images / (images - 1) * (evidence - mean) ** 2
+    deviation_of_others = np.sqrt(np.maximum(squares_of_others / (images - 2), SMALLEST_DEVIATION**2))
+    deviations = np.sort(((evidence - mean_of_others) / deviation_of_others).max(axis=1))
     rank = int(np.ceil((1 - RARE) * (images + 1)))
     bound = student.ppf(1 - RARE / questions, images - 1) * np.sqrt(1 + 1 / images)
-    begin = float(unusual[rank - 1] if rank <= images else bound)
-    usual = np.quantile(unusual, UPPER)
-    excess = max(float((unusual[unusual >= usual] - usual).mean()), LEAST)
-    full = begin + excess * np.log(RARE / RAREST)
+    begin = float(deviations[rank - 1] if rank <= images else bound)
+    tail_start = np.quantile(deviations, TAIL_QUANTILE)
+    mean_excess = max(float((deviations[deviations >= tail_start] - tail_start).mean()), SMALLEST_DEVIATION)
+    full = begin + mean_excess * np.log(RARE / RAREST)
     return [
         HeatScale(images=images, rare=float(low), rarest=float(high))
-        for low, high in zip(middle + begin * deviation, middle + full * deviation, strict=True)
+        for low, high in zip(mean + begin * deviation, mean + full * deviation, strict=True)
     ]

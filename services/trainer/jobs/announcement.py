@@ -19,33 +19,33 @@ from shared.messages import (
 )
 
 
-def queued(request: TrainingRequested) -> TrainingProgressed:
-    """Report that a training waits for its turn."""
-    return _progressed(request, TrainingState.QUEUED)
+def queued_message(request: TrainingRequested) -> TrainingProgressed:
+    """Return the message that a training waits in the queue."""
+    return _progress_message(request, TrainingState.QUEUED)
 
 
-def running(
+def running_message(
     request: TrainingRequested, epoch: int = 0, epochs: int = 0, metrics: dict[str, float] | None = None
 ) -> TrainingProgressed:
-    """Report that a training runs, and how many epochs are done. Metrics that are not finite are left out."""
-    progressed = _progressed(request, TrainingState.RUNNING)
+    """Return the message that a training runs, with the number of finished epochs. Infinite metrics are left out."""
+    message = _progress_message(request, TrainingState.RUNNING)
     finite = {name: value for name, value in (metrics or {}).items() if isfinite(value)}  # a loss may diverge
-    return progressed.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": finite})
+    return message.model_copy(update={"epoch": epoch, "epochs": epochs, "metrics": finite})
 
 
-def busy(request: TrainingRequested, stage: str) -> TrainingProgressed:
-    """Report the stage of a training."""
-    return _progressed(request, TrainingState.RUNNING).model_copy(update={"stage": stage})
+def stage_message(request: TrainingRequested, stage: str) -> TrainingProgressed:
+    """Return the message that a training has begun a stage."""
+    return _progress_message(request, TrainingState.RUNNING).model_copy(update={"stage": stage})
 
 
-def ended(request: TrainingRequested, outcome: Outcome) -> TrainingProgressed:
-    """Report that a training finished, failed or was cancelled."""
-    progressed = _progressed(request, outcome.state)
-    return progressed.model_copy(update={"reason": outcome.reason, "model_version": outcome.model_version})
+def ended_message(request: TrainingRequested, outcome: Outcome) -> TrainingProgressed:
+    """Return the message that a training finished, failed or was cancelled."""
+    message = _progress_message(request, outcome.state)
+    return message.model_copy(update={"reason": outcome.reason, "model_version": outcome.model_version})
 
 
-def promotion_of(request: TrainingRequested, model_version: str) -> PromotionRequested:
-    """Make the promotion that was requested with a training."""
+def requested_promotion(request: TrainingRequested, model_version: str) -> PromotionRequested:
+    """Return the promotion that was requested with a training."""
     return PromotionRequested(
         promotion_id=request.training_id,
         recipe=request.recipe,
@@ -56,47 +56,49 @@ def promotion_of(request: TrainingRequested, model_version: str) -> PromotionReq
     )
 
 
-def kept(asked: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str, float]) -> ThresholdsStored:
-    """Report a version with other thresholds; ``thresholds`` are those of all its labels."""
+def thresholds_stored_message(
+    request: ThresholdsRequested, manifest: Manifest, thresholds: Mapping[str, float]
+) -> ThresholdsStored:
+    """Return the message that a threshold set is stored; ``thresholds`` has all labels of the version."""
     return ThresholdsStored(
-        thresholds_id=asked.thresholds_id,
-        recipe=asked.recipe,
+        thresholds_id=request.thresholds_id,
+        recipe=request.recipe,
         model_version=manifest.version,
-        derived_from=asked.model_version,
+        derived_from=request.model_version,
         thresholds=dict(thresholds),
-        reason=asked.reason,
-        by=asked.by,
+        reason=request.reason,
+        by=request.by,
         at=datetime.now(UTC),
     )
 
 
-def refused(asked: ThresholdsRequested, reason: str) -> ThresholdsRefused:
-    """Report that there is no version with such thresholds."""
+def thresholds_refused_message(request: ThresholdsRequested, reason: str) -> ThresholdsRefused:
+    """Return the message that a request for a threshold set is refused."""
     return ThresholdsRefused(
-        thresholds_id=asked.thresholds_id,
-        recipe=asked.recipe,
-        derived_from=asked.model_version,
+        thresholds_id=request.thresholds_id,
+        recipe=request.recipe,
+        derived_from=request.model_version,
         reason=reason,
-        by=asked.by,
+        by=request.by,
         at=datetime.now(UTC),
     )
 
 
-def promotion_of_thresholds(
-    asked: ThresholdsRequested, answer: ThresholdsStored | ThresholdsRefused
+def requested_thresholds_promotion(
+    request: ThresholdsRequested, result: ThresholdsStored | ThresholdsRefused
 ) -> PromotionRequested | None:
-    """Make the promotion that was requested with thresholds; None if none was, or there is no version."""
-    if not asked.promote or isinstance(answer, ThresholdsRefused):
+    """Return the promotion that was requested with a threshold set; None without one, or if the set is refused."""
+    if not request.promote or isinstance(result, ThresholdsRefused):
         return None
     return PromotionRequested(
-        promotion_id=asked.thresholds_id,
-        recipe=asked.recipe,
-        model_version=answer.model_version,
-        reason=asked.reason,
-        by=asked.by,
-        at=asked.at,  # a rollback since then overrules it
+        promotion_id=request.thresholds_id,
+        recipe=request.recipe,
+        model_version=result.model_version,
+        reason=request.reason,
+        by=request.by,
+        at=request.at,  # a later rollback overrules this promotion
     )
 
 
-def _progressed(request: TrainingRequested, state: TrainingState) -> TrainingProgressed:
+def _progress_message(request: TrainingRequested, state: TrainingState) -> TrainingProgressed:
     return TrainingProgressed(training_id=request.training_id, recipe=request.recipe, state=state, at=datetime.now(UTC))

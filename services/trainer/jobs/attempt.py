@@ -1,4 +1,4 @@
-"""Follow the process of one training: report each epoch, and hold the claim."""
+"""Follow the process of one training: report each epoch, and renew the claim."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from pydantic import BaseModel
 
-from services.trainer.jobs.announcement import busy, running
+from services.trainer.jobs.announcement import running_message, stage_message
 from services.trainer.jobs.child import Child, EpochDone, Event, StageReached
 from services.trainer.jobs.trainings import Trainings
 from shared.claims import Claim
@@ -19,7 +19,7 @@ from shared.messages import Message, TrainingRequested
 from shared.storage.port import StorageUnavailable
 
 EVENT_SECONDS: Final = 0.5
-"""The longest delay of a stop or a cancellation."""
+"""Longest wait for an event; a stop or a cancellation is delayed by this time at most."""
 
 _log = structlog.stdlib.get_logger("attempt")
 
@@ -47,28 +47,42 @@ class Attempt:
         request: TrainingRequested,
         claim: Claim,
         trainings: Trainings,
-        mention: Callable[[Message], None],
+        publish_progress: Callable[[Message], None],
         *,
-        on_news: Callable[[TrainingRequested], None],
+        on_requests_changed: Callable[[TrainingRequested], None],
     ) -> None:
-        """Create one; ``mention`` publishes progress, ``on_news`` is called when other trainings may be cancelled."""
+        """Create an attempt.
+
+        Args:
+            request: the training.
+            claim: this trainer's claim on the training.
+            trainings: renews the claim.
+            publish_progress: publishes a message about progress.
+            on_requests_changed: called with this training when other trainings may have been cancelled.
+        """
         self.request = request
         self.claim = claim
         self._trainings = trainings
-        self._mention = mention
-        self._on_news = on_news
+        self._publish_progress = publish_progress
+        self._on_requests_changed = on_requests_changed
 
     def follow(
-        self, child: Child, *, news: threading.Event, stop: threading.Event, lease_seconds: float, health: Health
+        self,
+        child: Child,
+        *,
+        requests_changed: threading.Event,
+        stop: threading.Event,
+        lease_seconds: float,
+        health: Health,
     ) -> End:
-        """Wait for the end of the child, the training or the trainer; report each stage and epoch meanwhile.
+        """Report each stage and epoch, until the child, the training or the trainer ends; return how it ended.
 
         Args:
             child: the running process.
-            news: set when a training may have been cancelled.
+            requests_changed: set when a training may have been cancelled.
             stop: set when the trainer ends.
-            lease_seconds: how long a claim is in force; it is renewed three times as often.
-            health: gets a beat while the process is followed.
+            lease_seconds: lease of the claim, which is renewed three times in this time.
+            health: gets a beat with each event, and in each pause between events.
         """
         renewal = time.monotonic() + lease_seconds / 3
         while not stop.is_set():
@@ -77,26 +91,27 @@ class Attempt:
             if isinstance(event, EpochDone):
                 # the training makes progress, so its attempts are counted from zero again
                 self.claim = self.claim.model_copy(update={"attempts": 0})
-                self._mention(running(self.request, event.epoch, event.epochs, event.metrics))
+                self._publish_progress(running_message(self.request, event.epoch, event.epochs, event.metrics))
             elif isinstance(event, StageReached):
                 _log.info("a training's stage", stage=event.stage)
-                self._mention(busy(self.request, event.stage))
+                self._publish_progress(stage_message(self.request, event.stage))
             elif event is not None:
-                return event if self.holds() else Lost()
-            if news.is_set() or time.monotonic() > renewal:
-                has_news = news.is_set()
-                news.clear()
+                return event if self.renew_claim() else Lost()
+            may_be_cancelled = requests_changed.is_set()
+            if may_be_cancelled:
+                requests_changed.clear()
+            if may_be_cancelled or time.monotonic() > renewal:
                 renewal = time.monotonic() + lease_seconds / 3
-                if not self.holds():
+                if not self.renew_claim():
                     return Lost()
                 if self._is_cancelled():
                     return Cancelled()
-                if has_news:
-                    self._on_news(self.request)
+                if may_be_cancelled:
+                    self._on_requests_changed(self.request)
         return Stopped()
 
-    def holds(self) -> bool:
-        """Renew the claim. While object storage is away, the training continues."""
+    def renew_claim(self) -> bool:
+        """Renew the claim; False if another trainer has it. If object storage is unavailable, return True."""
         try:
             return self._trainings.renew(self.request.training_id, self.claim)
         except StorageUnavailable as error:
@@ -104,7 +119,7 @@ class Attempt:
             return True
 
     def _is_cancelled(self) -> bool:
-        """Return whether the training was cancelled. While object storage is away, it continues."""
+        """Return whether the training was cancelled. If object storage is unavailable, return False."""
         try:
             return self._trainings.is_cancelled(self.request.training_id)
         except StorageUnavailable as error:

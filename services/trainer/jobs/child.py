@@ -1,7 +1,7 @@
-"""Run a training or a measurement in a child process, so that the trainer stays responsive and survives its death.
+"""Run a training or a measurement in a child process, so that the trainer stays responsive if the child dies.
 
 The child writes one event per line, as JSON, to its standard output. It ends by itself when its standard input is
-closed, as happens when the trainer is killed.
+closed, which happens when the trainer is killed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Finished(BaseModel):
 
     event: Literal["finished"] = "finished"
     model_version: str | None = None
-    """Of a training."""
+    """The version that a training made; None for a measurement."""
 
 
 class Failed(BaseModel):
@@ -58,7 +58,7 @@ class Failed(BaseModel):
 
 
 class Postponed(BaseModel):
-    """A server or disk that the work needs is not available; the work goes on when it is started again."""
+    """A server or disk that the work needs is not available; the work continues when it is started again."""
 
     event: Literal["postponed"] = "postponed"
     reason: str
@@ -83,7 +83,7 @@ def report(event: Reported) -> None:
 
 
 def end_with_parent() -> None:
-    """In the child: from now on, end in order at a SIGTERM, and at once when the trainer is gone."""
+    """In the child: from now on, exit cleanly at a SIGTERM, and immediately when the trainer is gone."""
 
     def watch() -> None:
         while os.read(0, 1024):
@@ -103,7 +103,7 @@ class Child:
         threading.Thread(target=self._read, args=(lines,), daemon=True).start()
 
     def next_event(self, wait_seconds: float) -> Event | None:
-        """Return the next event; None if there was none in time. `Died` is the last, unless another last one came."""
+        """Return the next event; None if there is none within the time. The last event is `Died`."""
         try:
             return self._events.get(timeout=wait_seconds)
         except queue.Empty:
@@ -127,14 +127,14 @@ class Child:
         self._events.put(Died(exit_code=self._process.wait()))
 
 
-def started(*command: str) -> AbstractContextManager[Child]:
-    """Start a command of the trainer in a child. The child has ended when the block ends."""
-    return following([sys.executable, "-m", "services.trainer", *command])
+def start_child(*command: str) -> AbstractContextManager[Child]:
+    """Start a command of the trainer in a child process, which is stopped at the end of the block."""
+    return start_process([sys.executable, "-m", "services.trainer", *command])
 
 
 @contextmanager
-def following(command: Sequence[str]) -> Iterator[Child]:
-    """Start a command that reports events."""
+def start_process(command: Sequence[str]) -> Iterator[Child]:
+    """Start a command that reports events; it is stopped at the end of the block."""
     process = subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.PIPE,

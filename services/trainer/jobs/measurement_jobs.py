@@ -1,7 +1,7 @@
-"""Requests that take minutes to measure, in object storage, so that no command waits behind one.
+"""Measurement jobs in object storage: requests that take minutes, so that other commands do not wait for them.
 
 ``measurements/<name>/`` holds ``request.json``, the message as it came, and ``claim.<number>.json``, the trainer that
-measures. A job is deleted when it is done: its result is stored elsewhere.
+measures. A job is deleted when its result is stored.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ class MeasurementJobs(JobRepository):
         super().__init__(store, FOLDER, holder, lease_seconds)
 
     def add(self, job: MeasurementJob) -> None:
-        """Store a job. Of the same job requested twice, the later request stays."""
-        before = self.find(name_of(job))
-        if before is None or before.at < job.at:
+        """Store a job. If the same job was requested before, the later request stays."""
+        earlier = self.find(name_of(job))
+        if earlier is None or earlier.at < job.at:
             self.write(name_of(job), REQUEST, job)
 
-    def open(self) -> list[MeasurementJob]:
+    def list_open(self) -> list[MeasurementJob]:
         """Return the jobs that are not done, oldest first."""
-        waiting = (name for name, records in self.records().items() if REQUEST in records)
-        found = (job for name in waiting if (job := self.find(name)))
-        return sorted(found, key=lambda job: job.at)
+        names = (name for name, records in self.records().items() if REQUEST in records)
+        jobs = (job for name in names if (job := self.find(name)))
+        return sorted(jobs, key=lambda job: job.at)
 
     def find(self, name: str) -> MeasurementJob | None:
-        """Read a job; None where it is done, or a newer trainer stored it."""
-        found = self.read_message(name, REQUEST)
-        return found if isinstance(found, MeasurementJob) else None
+        """Read a job; None if it is done, or a newer trainer stored it in another form."""
+        message = self.read_message(name, REQUEST)
+        return message if isinstance(message, MeasurementJob) else None
 
     def finish(self, job: MeasurementJob) -> None:
-        """Delete a job that is done; release it where it was requested again meanwhile: that request waits as well."""
+        """Delete a job that is done; release it if it was requested again meanwhile, so that it runs again."""
         latest = self.find(name_of(job))
         if latest and latest.at > job.at:
             self.release(name_of(job))

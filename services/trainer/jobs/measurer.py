@@ -1,4 +1,4 @@
-"""Do the measurement jobs, each in a child process, in a thread of the trainer's service."""
+"""Run the measurement jobs, each in a child process, in a thread of the trainer's service."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Final
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from services.trainer.jobs.announcement import promotion_of_thresholds, refused
-from services.trainer.jobs.answers import Answer, find_answer, store_answer
+from services.trainer.jobs.announcement import requested_thresholds_promotion, thresholds_refused_message
 from services.trainer.jobs.attempt import EVENT_SECONDS
 from services.trainer.jobs.child import (
     COMPARISON,
@@ -23,10 +22,11 @@ from services.trainer.jobs.child import (
     Failed,
     Finished,
     Postponed,
-    started,
+    start_child,
 )
+from services.trainer.jobs.job_loop import TRANSIENT_ERRORS, run_jobs
 from services.trainer.jobs.measurement_jobs import MeasurementJob, MeasurementJobs, name_of
-from services.trainer.jobs.turns import PASSING, take_turns
+from services.trainer.jobs.threshold_results import ThresholdResult, find_result, store_result
 from services.trainer.promotion.comparison import store_refusal
 from services.trainer.promotion.promotions import ComparisonNeeded, Promotions
 from shared.claims import Claim
@@ -36,14 +36,14 @@ from shared.messaging.port import Publisher
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 3
-"""A job whose process dies this often is given up."""
-GIVEN_UP: Final = f"its process died {MOST_ATTEMPTS} times while it measured: see the trainer's log"
+"""Number of attempts in which the process of a job died, after which the job fails."""
+FAILURE_REASON: Final = f"its process died {MOST_ATTEMPTS} times while it measured: see the trainer's log"
 
 _log = structlog.stdlib.get_logger("measurer")
 
 
 class Measurer:
-    """Does open measurement jobs, oldest first."""
+    """Runs open measurement jobs, oldest first."""
 
     def __init__(
         self,
@@ -52,30 +52,30 @@ class Measurer:
         store: ObjectStore,
         publisher: Publisher,
         *,
-        news: threading.Event,
+        jobs_changed: threading.Event,
         stop: threading.Event,
         lease_seconds: float,
         health: Health,
-        start: Callable[..., AbstractContextManager[Child]] = started,
+        start: Callable[..., AbstractContextManager[Child]] = start_child,
     ) -> None:
         """Create a measurer.
 
         Args:
-            jobs: what is to be measured.
-            promotions: decides about what is measured for a promotion.
+            jobs: the measurement jobs.
+            promotions: decides about requested promotions.
             store: object storage with the models.
-            publisher: of this measurer alone.
-            news: set when there is a new job.
-            stop: set by a signal; the job at hand is released.
-            lease_seconds: how long a job stays with a trainer that is silent.
-            health: of this measurer.
-            start: runs a command of the trainer in a child process.
+            publisher: a publisher that no other thread uses.
+            jobs_changed: set when there is a new job.
+            stop: set by a signal; the running job is released.
+            lease_seconds: lease of the claim on a job.
+            health: heartbeat of this measurer's loop.
+            start: starts a command of the trainer, given as its words, in a child process.
         """
         self._jobs = jobs
         self._promotions = promotions
         self._store = store
         self._publisher = publisher
-        self._news = news
+        self._jobs_changed = jobs_changed
         self._stop = stop
         self._lease_seconds = lease_seconds
         self._health = health
@@ -83,44 +83,44 @@ class Measurer:
         self._to_release: str | None = None
 
     def run(self) -> None:
-        """Measure until the stop."""
-        take_turns(self._turn, self._news, self._stop, self._health)
+        """Run jobs until ``stop`` is set."""
+        run_jobs(self._run_next, self._jobs_changed, self._stop, self._health)
 
-    def _turn(self) -> bool:
-        """Do the first job that no other trainer does; False if there is none."""
+    def _run_next(self) -> bool:
+        """Run the first job that no other trainer runs. Return whether there was one."""
         self._release()
-        for job in self._jobs.open():
+        for job in self._jobs.list_open():
             claim = self._jobs.claim(name_of(job))
             if claim is not None:
                 with bound_contextvars(measurement=name_of(job)):
-                    self._do(job, claim)
+                    self._run_job(job, claim)
                 return True
         return False
 
-    def _do(self, job: MeasurementJob, claim: Claim) -> None:
-        """Measure, publish, and only then delete the job: if anything fails in between, it is done again."""
+    def _run_job(self, job: MeasurementJob, claim: Claim) -> None:
+        """Measure, publish the results, and only then delete the job: if a step fails, the job runs again."""
         _log.info("measuring", attempt=claim.attempts)
         try:
-            answers = self._answer(job, claim)
-            if answers is None:
+            results = self._results_of(job, claim)
+            if results is None:
                 return
-            for confirmed in [self._publisher.publish(message) for message in answers]:
-                confirmed.result()
+            for confirm in [self._publisher.publish(message) for message in results]:
+                confirm.result()
             self._jobs.finish(job)
-        except PASSING:
+        except TRANSIENT_ERRORS:
             self._to_release = name_of(job)
             with suppress(StorageUnavailable):
                 self._release()
             raise
 
     def _release(self) -> None:
-        """Release the job that an outage ended: the outage counts as no attempt."""
+        """Release the job that an outage ended, so that the outage does not count as an attempt."""
         if self._to_release:
             self._jobs.release(self._to_release)
             self._to_release = None
 
-    def _answer(self, job: MeasurementJob, claim: Claim) -> Sequence[Message] | None:
-        """Measure a job; return the messages that follow, or None where it is measured later."""
+    def _results_of(self, job: MeasurementJob, claim: Claim) -> Sequence[Message] | None:
+        """Measure a job; return the messages to publish, or None if the job is measured later."""
         match job:
             case ComparisonRequested():
                 end = self._measure(job, claim, COMPARISON, job.recipe, job.baseline, job.candidate)
@@ -128,7 +128,7 @@ class Measurer:
                     store_refusal(self._store, job, end.reason)
                 return [] if end else None
             case PromotionRequested():
-                # compare a model with the one in production, again if that changed meanwhile, and decide
+                # compare the model with the one in production, again if another went into production, and decide
                 not_comparable: dict[str, str] = {}
                 while isinstance(decision := self._promotions.decide(job, not_comparable), ComparisonNeeded):
                     baseline = decision.baseline
@@ -139,31 +139,31 @@ class Measurer:
                         not_comparable[baseline] = end.reason
                 return [decision]
             case ThresholdsRequested():
-                answer = self._set_thresholds(job, claim)
-                if answer is None:
+                result = self._threshold_result(job, claim)
+                if result is None:
                     return None
-                promotion = promotion_of_thresholds(job, answer)
-                return [answer, *([promotion] if promotion else [])]
+                promotion = requested_thresholds_promotion(job, result)
+                return [result, *([promotion] if promotion else [])]
 
-    def _set_thresholds(self, request: ThresholdsRequested, claim: Claim) -> Answer | None:
-        """Return the stored answer to a request, or make one; None where it is made later."""
-        if found := find_answer(self._store, request.recipe, request.thresholds_id):
-            return found
+    def _threshold_result(self, request: ThresholdsRequested, claim: Claim) -> ThresholdResult | None:
+        """Return the stored result of a request, or make the threshold set; None if it is made later."""
+        if stored := find_result(self._store, request.recipe, request.thresholds_id):
+            return stored
         end = self._measure(request, claim, THRESHOLDS, name_of(request))
         if isinstance(end, Failed):
-            answer = refused(request, end.reason)
-            store_answer(self._store, answer)
-            return answer
-        return find_answer(self._store, request.recipe, request.thresholds_id) if end else None
+            refusal = thresholds_refused_message(request, end.reason)
+            store_result(self._store, refusal)
+            return refusal
+        return find_result(self._store, request.recipe, request.thresholds_id) if end else None
 
     def _measure(self, job: MeasurementJob, claim: Claim, *command: str) -> Finished | Failed | None:
-        """Run a measuring process to its end and renew the claim meanwhile; None where it has to be run again.
+        """Run a measuring process to its end, and renew the claim meanwhile; None if it has to run again later.
 
         Raises:
             StorageUnavailable: the process could not reach object storage.
         """
         if claim.attempts > MOST_ATTEMPTS:
-            return Failed(reason=GIVEN_UP)
+            return Failed(reason=FAILURE_REASON)
         renewal = time.monotonic() + self._lease_seconds / 3
         with self._start(MEASURE, *command) as child:
             while not self._stop.is_set():
@@ -180,7 +180,7 @@ class Measurer:
                     renewal = time.monotonic() + self._lease_seconds / 3
                     with suppress(StorageUnavailable):
                         if not self._jobs.renew(name_of(job), claim):
-                            _log.warning("another trainer has taken a measurement: left it to that one")
+                            _log.warning("lost the claim of a measurement to another trainer")
                             return None
         self._jobs.release(name_of(job))
         return None

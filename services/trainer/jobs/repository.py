@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from shared.claims import Claim, Claims
 from shared.messages import Message, decode
 from shared.storage.port import ObjectStore
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 REQUEST: Final = "request.json"
-"""The message that requested the job; a job without it is finished or was never whole."""
+"""The message that requested the job; a job without it is finished or was never stored completely."""
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -31,15 +31,15 @@ class JobRepository:
         return self._claims.take(name)
 
     def renew(self, name: str, claim: Claim) -> bool:
-        """Extend the claim on a job; False where another trainer has taken it, because this one was silent."""
+        """Extend the claim on a job; False if another trainer has taken the job because the lease was over."""
         return self._claims.renew(name, claim)
 
     def release(self, name: str) -> None:
-        """Give a job back that is not done and did not fail. A job that another trainer holds stays with it."""
+        """Release a job that is not done and did not fail. A job that another trainer claimed is not changed."""
         self._claims.release(name)
 
     def delete(self, name: str) -> None:
-        """Delete a job: the request first, so that the rest is no job."""
+        """Delete a job. The request is deleted first: without it, the rest does not count as a job."""
         self._store.delete(self.key(name, REQUEST))
         self._claims.drop(name)
 
@@ -49,23 +49,23 @@ class JobRepository:
 
     def records(self) -> dict[str, set[str]]:
         """Return the names of the records of each job, by the job's name."""
-        found: dict[str, set[str]] = defaultdict(set)
+        records_by_job: dict[str, set[str]] = defaultdict(set)
         for key in self._store.keys(f"{self._folder}/"):
-            _, name, record = (*key.split("/", 2), "")[:3]  # an object beside the folders is no record
-            found[name].add(record)
-        return found
+            _, name, record = (*key.split("/", 2), "")[:3]  # an object beside the folders is not a record
+            records_by_job[name].add(record)
+        return records_by_job
 
     def read_message(self, name: str, record: str) -> Message | None:
-        """Read a message of a job; None where there is none, it is damaged, or a newer trainer stored it."""
+        """Read a message of a job; None if it is missing or damaged, or a newer trainer stored it in another form."""
         key = self.key(name, record)
-        return readable(key, lambda: decode(self._store.get(key)))
+        return read_or_skip(key, lambda: decode(self._store.get(key)))
 
     def read(self, name: str, record: str, kind: type[Record]) -> Record | None:
-        """Read a record of a job; None where there is none, or it can't be read."""
+        """Read a record of a job; None if it is missing, or can't be read."""
         key = self.key(name, record)
-        return readable(key, lambda: kind.model_validate_json(self._store.get(key)))
+        return read_or_skip(key, lambda: kind.model_validate_json(self._store.get(key)))
 
     def write(self, name: str, record: str, value: BaseModel) -> None:
-        """Store a record of a job in the place of the one before."""
+        """Store a record of a job; it replaces an earlier one."""
         content = value.encode() if isinstance(value, Message) else value.model_dump_json().encode()
         self._store.put(self.key(name, record), content, "application/json")

@@ -1,4 +1,4 @@
-"""Do the requested trainings one at a time, each in a child process, and report how each goes."""
+"""Run the requested trainings one at a time, each in a child process, and report how each goes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prometheus_client import Counter
 from pydantic_core import from_json
 from structlog.contextvars import bound_contextvars
 
-from services.trainer.jobs.announcement import ended, promotion_of, running
-from services.trainer.jobs.attempt import Attempt, Cancelled, End, Lost
-from services.trainer.jobs.child import TRAIN, Child, Died, Failed, Finished, started
-from services.trainer.jobs.leftovers import clear, clear_ended
+from services.trainer.jobs.announcement import ended_message, requested_promotion, running_message
+from services.trainer.jobs.attempt import Attempt, Cancelled, End, Lost, Stopped
+from services.trainer.jobs.child import TRAIN, Child, Died, Failed, Finished, Postponed, start_child
+from services.trainer.jobs.job_loop import TRANSIENT_ERRORS, run_jobs
 from services.trainer.jobs.trainings import Outcome, Trainings
-from services.trainer.jobs.turns import LOOK_SECONDS, PASSING, take_turns
+from services.trainer.jobs.work_folders import delete_ended_work_folders, delete_work_folder
 from shared.claims import Claim
 from shared.contracts.bundle import EVALUATION, folder_of
 from shared.health import Health
@@ -28,14 +28,16 @@ from shared.messaging.port import MessagingError, Publisher
 from shared.storage.port import ObjectStore, StorageUnavailable
 
 MOST_ATTEMPTS: Final = 3
-"""A training whose process dies this often without finishing an epoch is given up."""
+"""Number of attempts without a finished epoch, after which a training fails."""
+RETRY_SECONDS: Final = 2.0
+"""Pause before the end of a training is reported again."""
 TRAININGS: Final = Counter("seamline_trainings", "Trainings that ended", ["state"])
 
 _log = structlog.stdlib.get_logger("runner")
 
 
 class Runner:
-    """Does open trainings, oldest first."""
+    """Runs open trainings, oldest first."""
 
     def __init__(
         self,
@@ -44,138 +46,152 @@ class Runner:
         publisher: Publisher,
         *,
         work_folder: Path,
-        news: threading.Event,
+        requests_changed: threading.Event,
         stop: threading.Event,
         lease_seconds: float,
         health: Health,
-        start: Callable[..., AbstractContextManager[Child]] = started,
+        start: Callable[..., AbstractContextManager[Child]] = start_child,
     ) -> None:
         """Create a runner.
 
         Args:
             trainings: the requests.
             store: object storage with the bundles.
-            publisher: of this runner alone.
+            publisher: a publisher that no other thread uses.
             work_folder: holds a folder for each training's process.
-            news: set when a training was requested or cancelled.
-            stop: set by a signal; the training at hand is released.
-            lease_seconds: how long a training stays with a trainer that is silent.
-            health: of this runner.
-            start: runs a command of the trainer in a child process.
+            requests_changed: set when a training was requested or cancelled.
+            stop: set by a signal; the running training is released.
+            lease_seconds: lease of the claim on a training.
+            health: heartbeat of this runner's loop.
+            start: starts a command of the trainer, given as its words, in a child process.
         """
         self._trainings = trainings
         self._store = store
         self._publisher = publisher
         self._work_folder = work_folder
-        self._news = news
+        self._requests_changed = requests_changed
         self._stop = stop
         self._lease_seconds = lease_seconds
         self._health = health
         self._start = start
 
     def run(self) -> None:
-        """Train until the stop."""
-        clear_ended(self._work_folder, self._trainings)
-        take_turns(self._turn, self._news, self._stop, self._health)
+        """Run trainings until ``stop`` is set."""
+        delete_ended_work_folders(self._work_folder, self._trainings)
+        run_jobs(self._run_next, self._requests_changed, self._stop, self._health)
 
-    def _turn(self) -> bool:
-        """Do the first training that no other trainer does; False if there is none, or it has to wait."""
-        for request in self._trainings.open():
+    def _run_next(self) -> bool:
+        """Run the first training that no other trainer runs. Return whether to look for the next one at once."""
+        for request in self._trainings.list_open():
             claim = self._trainings.claim(request.training_id)
             if claim is not None:
                 with bound_contextvars(training_id=request.training_id):
-                    return self._do(request, claim)
+                    return self._run_training(request, claim)
         return False
 
-    def _do(self, request: TrainingRequested, claim: Claim) -> bool:
+    def _run_training(self, request: TrainingRequested, claim: Claim) -> bool:
+        """Run one attempt of a training. Return False if the training is released."""
         if self._trainings.is_cancelled(request.training_id):
-            return self._end(request, TrainingState.CANCELLED)
+            return self._store_outcome(request, TrainingState.CANCELLED)
         if claim.attempts > MOST_ATTEMPTS:
             reason = f"its process died {MOST_ATTEMPTS} times before it finished an epoch: see the trainer's log"
-            return self._end(request, TrainingState.FAILED, reason)
+            return self._store_outcome(request, TrainingState.FAILED, reason)
         _log.info("training", attempt=claim.attempts, recipe=request.recipe, architecture=request.architecture)
-        self._mention(running(request))
-        attempt = Attempt(request, claim, self._trainings, self._mention, on_news=self._end_waiting)
+        self._publish_progress(running_message(request))
+        attempt = Attempt(
+            request, claim, self._trainings, self._publish_progress, on_requests_changed=self._cancel_waiting
+        )
         with self._start(TRAIN, request.training_id) as child:
             end = attempt.follow(
-                child, news=self._news, stop=self._stop, lease_seconds=self._lease_seconds, health=self._health
+                child,
+                requests_changed=self._requests_changed,
+                stop=self._stop,
+                lease_seconds=self._lease_seconds,
+                health=self._health,
             )
-        return self._conclude(attempt, end)
+        return self._handle_end_with_retries(attempt, end)
 
-    def _end_waiting(self, at_hand: TrainingRequested) -> None:
-        """End trainings that were cancelled before they began, without waiting for the one at hand."""
+    def _cancel_waiting(self, current: TrainingRequested) -> None:
+        """End trainings that were cancelled before they began, while the current training goes on."""
         try:
-            for request in self._trainings.open():
+            for request in self._trainings.list_open():
                 training_id = request.training_id
-                waits = training_id != at_hand.training_id and self._trainings.is_cancelled(training_id)
+                waits = training_id != current.training_id and self._trainings.is_cancelled(training_id)
                 if waits and self._trainings.claim(training_id):
-                    self._end(request, TrainingState.CANCELLED)
-        except PASSING as error:
-            _log.warning("will end a cancelled training at its turn", reason=str(error))
+                    self._store_outcome(request, TrainingState.CANCELLED)
+        except TRANSIENT_ERRORS as error:
+            _log.warning("could not end a cancelled training yet; it ends when it is its turn", reason=str(error))
 
-    def _conclude(self, attempt: Attempt, end: End) -> bool:
-        """Report how an attempt ended, as soon as that is possible. False if the training has to wait."""
+    def _handle_end_with_retries(self, attempt: Attempt, end: End) -> bool:
+        """Handle the end of an attempt; repeat this while a server is unavailable.
+
+        Return False if the training is released.
+        """
         while True:
             try:
-                return self._close(attempt, end)
-            except PASSING as error:
-                _log.warning("will report again how a training ended", reason=str(error))
+                return self._handle_end(attempt, end)
+            except TRANSIENT_ERRORS as error:
+                _log.warning("could not report how a training ended; will try again", reason=str(error))
             self._health.beat()
-            if self._stop.wait(LOOK_SECONDS):
+            if self._stop.wait(RETRY_SECONDS):
                 with suppress(StorageUnavailable):
                     self._trainings.release(attempt.request.training_id)
                 return False
-            if not attempt.holds():
+            if not attempt.renew_claim():  # another trainer may have taken the training during the pause
                 end = Lost()
 
-    def _close(self, attempt: Attempt, end: End) -> bool:
-        """Act on the end of an attempt. False if the training has to wait."""
+    def _handle_end(self, attempt: Attempt, end: End) -> bool:
+        """Store and report the end of an attempt. Return False if the training is released."""
+        request = attempt.request
         match end:
             case Finished(model_version=str(version)):
-                # report the model, request its promotion if the training says so, and only then close the training
-                evaluation = from_json(self._store.get(f"{folder_of(attempt.request.recipe, version)}/{EVALUATION}"))
+                # report the model, request its promotion if the training says so, and only then store the outcome
+                evaluation = from_json(self._store.get(f"{folder_of(request.recipe, version)}/{EVALUATION}"))
                 trained = ModelTrained(
-                    training_id=attempt.request.training_id,
-                    recipe=attempt.request.recipe,
+                    training_id=request.training_id,
+                    recipe=request.recipe,
                     model_version=version,
                     evaluation=evaluation,
                     at=datetime.now(UTC),
                 )
-                promotion = [promotion_of(attempt.request, version)] if attempt.request.promote else []
+                promotion = [requested_promotion(request, version)] if request.promote else []
                 self._publish(trained, *promotion)
-                return self._end(attempt.request, TrainingState.FINISHED, model_version=version)
+                self._store_outcome(request, TrainingState.FINISHED, model_version=version)
             case Failed():
-                return self._end(attempt.request, TrainingState.FAILED, end.reason)
+                self._store_outcome(request, TrainingState.FAILED, end.reason)
             case Cancelled():
-                return self._end(attempt.request, TrainingState.CANCELLED)
+                self._store_outcome(request, TrainingState.CANCELLED)
             case Lost():
-                _log.warning("another trainer has taken a training: left it to that one")
-                return True
+                _log.warning("lost the claim of a training to another trainer")
             case Died():
                 _log.error("the process of a training died", exit_code=end.exit_code)
-                return True
-            case _:
-                _log.info("left a training, to continue later", why=repr(end))
-                self._trainings.release(attempt.request.training_id)
+            case Stopped() | Postponed():
+                _log.info("released a training; it continues later", why=repr(end))
+                self._trainings.release(request.training_id)
                 return False
+            case _:
+                reason = f"its process reported an unexpected end, {end!r}: see the trainer's log"
+                self._store_outcome(request, TrainingState.FAILED, reason)
+        return True
 
-    def _end(
+    def _store_outcome(
         self, request: TrainingRequested, state: TrainingState, reason: str = "", model_version: str | None = None
     ) -> bool:
+        """Report and store how a training ended. Return True."""
         outcome = Outcome(state=state, reason=reason, model_version=model_version, at=datetime.now(UTC))
-        self._publish(ended(request, outcome))
+        self._publish(ended_message(request, outcome))
         self._trainings.finish(request.training_id, outcome)
-        clear(self._work_folder, request.training_id)
+        delete_work_folder(self._work_folder, request.training_id)
         TRAININGS.labels(state.value).inc()
         _log.info("a training ended", state=state.value, reason=reason, model_version=model_version)
         return True
 
     def _publish(self, *messages: Message) -> None:
-        """Wait for the confirms: a training is closed only after its messages were accepted."""
-        for future in [self._publisher.publish(message) for message in messages]:
-            future.result()
+        """Publish messages, and wait until the broker confirms them."""
+        for confirm in [self._publisher.publish(message) for message in messages]:
+            confirm.result()
 
-    def _mention(self, message: Message) -> None:
+    def _publish_progress(self, message: Message) -> None:
         """Publish progress; a message that can't be published is dropped."""
         try:
             self._publish(message)

@@ -1,9 +1,9 @@
-"""Trainings in object storage, so that none is lost with its trainer.
+"""Trainings in object storage, so that no training is lost if its trainer dies.
 
 ``trainings/<id>/`` holds ``request.json``, the message as it came; ``claim.<number>.json``, the trainer that works on
 it; ``begun.json``, the request with the dataset version and the recipe that the training began with;
-``checkpoint.npz``, its state after the last epoch; ``cancelled.json``, if it shall stop; and ``outcome.json``, how it
-ended. A training without an outcome is open. Open trainings are done in the order in which they were requested.
+``checkpoint.npz``, its state after the last epoch; ``cancelled.json``, if it is to stop; and ``outcome.json``, how it
+ended. A training without an outcome is open. Open trainings run in the order in which they were requested.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class Trainings(JobRepository):
         key = self.key(training_id, REQUEST)
         found = decode(self._store.get(key))
         if not isinstance(found, TrainingRequested):
-            raise ObjectNotFound(f"{key} is no request for a training")
+            raise ObjectNotFound(f"{key} is not a request for a training")
         return found
 
-    def open(self) -> list[TrainingRequested]:
+    def list_open(self) -> list[TrainingRequested]:
         """Return the trainings without an outcome, oldest first. A request that can't be read is left out."""
         names = [name for name, records in self.records().items() if REQUEST in records and OUTCOME not in records]
-        found = (self.read_message(name, REQUEST) for name in names)
-        requests = [request for request in found if isinstance(request, TrainingRequested)]
+        messages = (self.read_message(name, REQUEST) for name in names)
+        requests = [message for message in messages if isinstance(message, TrainingRequested)]
         return sorted(requests, key=lambda request: request.at)
 
-    def ended(self) -> list[str]:
+    def ended_ids(self) -> list[str]:
         """Return the ids of the trainings with an outcome."""
         return [name for name, records in self.records().items() if OUTCOME in records]
 
@@ -76,12 +76,12 @@ class Trainings(JobRepository):
         self.write(request.training_id, BEGUN, request)
 
     def begun(self, training_id: str) -> TrainingRequested | None:
-        """Read the request as the training began it; None while it has not begun."""
+        """Read the request that `begin` stored; None if the training has not begun."""
         found = self.read_message(training_id, BEGUN)
         return found if isinstance(found, TrainingRequested) else None
 
     def cancel(self, cancelled: TrainingCancelled) -> bool:
-        """Let a training be stopped; False if there is no such request, or it has ended."""
+        """Store that a training is cancelled; False if there is no such request, or the training has ended."""
         training_id = cancelled.training_id
         if self.outcome(training_id) or not self._store.exists(self.key(training_id, REQUEST)):
             return False
@@ -97,5 +97,5 @@ class Trainings(JobRepository):
         self._store.delete(self.key(training_id, CHECKPOINT))
 
     def outcome(self, training_id: str) -> Outcome | None:
-        """Read how a training ended; None while it has not."""
+        """Read how a training ended; None if it is open."""
         return self.read(training_id, OUTCOME, Outcome)

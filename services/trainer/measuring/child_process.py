@@ -1,9 +1,8 @@
-"""Measure one thing in the child process that `services.trainer.jobs.measurer` starts."""
+"""Measure a comparison or a threshold set, in the child process that `services.trainer.jobs.measurer` starts."""
 
 from __future__ import annotations
 
 from services.trainer.errors import TrainerError
-from services.trainer.jobs.answers import store_answer
 from services.trainer.jobs.child import (
     COMPARISON,
     THRESHOLDS,
@@ -15,6 +14,7 @@ from services.trainer.jobs.child import (
     report,
 )
 from services.trainer.jobs.measurement_jobs import MeasurementJobs
+from services.trainer.jobs.threshold_results import store_result
 from services.trainer.measuring.compare import compare
 from services.trainer.measuring.threshold_sets import set_thresholds
 from services.trainer.settings import TrainerSettings
@@ -26,28 +26,28 @@ from shared.storage.port import ObjectStore, StorageUnavailable
 
 
 def run(command: list[str], settings: TrainerSettings) -> None:
-    """Measure, and report how it ended."""
+    """Run a measurement, and report its end to the parent process."""
     end_with_parent()
     report(measure(open_store(settings), *command))
 
 
 def measure(store: ObjectStore, *command: str) -> Reported:
-    """Measure and store the result.
+    """Measure, and store the result.
 
     Args:
         store: object storage.
-        command: ``comparison``, a recipe and two model versions; or ``thresholds`` and the name of a measurement job.
+        command: ``comparison RECIPE BASELINE CANDIDATE``, or ``thresholds JOB`` with the name of a measurement job.
     """
     try:
-        match command:
-            case (str(what), recipe, baseline, candidate) if what == COMPARISON:
-                compare(store, recipe, baseline, candidate)
-            case (str(what), name) if what == THRESHOLDS:
-                job = MeasurementJobs(store, holder="", lease_seconds=0).find(name)
-                if isinstance(job, ThresholdsRequested):  # else another trainer has done it
-                    store_answer(store, set_thresholds(job, store))
-            case _:
-                return Failed(reason=f"{' '.join(command)!r} can't be measured")
+        if command[:1] == (COMPARISON,) and len(command) == 4:
+            compare(store, *command[1:])  # it stores the comparison
+        elif command[:1] == (THRESHOLDS,) and len(command) == 2:
+            jobs = MeasurementJobs(store, holder="", lease_seconds=0)  # only reads, so it needs no claim
+            job = jobs.find(command[1])
+            if isinstance(job, ThresholdsRequested):  # None if another trainer has finished the job
+                store_result(store, set_thresholds(job, store))
+        else:
+            return Failed(reason=f"{' '.join(command)!r} can't be measured")
     except (TrainerError, DatasetError, BundleError) as error:
         return Failed(reason=str(error))
     except StorageUnavailable as error:

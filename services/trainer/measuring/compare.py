@@ -96,7 +96,7 @@ def _read_model(store: ObjectStore, recipe: str, version: str) -> Bundle:
 
 
 def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Comparison:
-    judging = judged_alike(baseline.recipe, candidate.recipe)
+    judging = with_baseline_thresholds(baseline.recipe, candidate.recipe)
     test = stored_scores(baseline, candidate) or _score_images(baseline, candidate, store)
     ng = is_ng(candidate.recipe, test.truth)
     weights = line_weights(candidate.recipe, ng)
@@ -125,7 +125,7 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
         baseline=sides[0],
         candidate=sides[1],
         deciding=tuple(label.name for label in candidate.recipe.labels if label.decides),
-        differences=tuple(differences(baseline.recipe, candidate.recipe)),
+        differences=tuple(rule_differences(baseline.recipe, candidate.recipe)),
         extra_cost=float((extra * weights).mean()),
         extra_cost_interval=spread(mean(extra, draws(test.groups) * weights)),
         compared_at=datetime.now(UTC),
@@ -173,7 +173,7 @@ def _score_images(baseline: Bundle, candidate: Bundle, store: ObjectStore) -> Sc
     )
 
 
-def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
+def with_baseline_thresholds(baseline: Recipe, candidate: Recipe) -> Recipe:
     """Return the candidate's recipe with the baseline's thresholds: both are judged by one rule of NG and costs.
 
     Raises:
@@ -187,7 +187,7 @@ def judged_alike(baseline: Recipe, candidate: Recipe) -> Recipe:
     return candidate.with_thresholds({label.name: label.threshold for label in baseline.labels})
 
 
-def differences(baseline: Recipe, candidate: Recipe) -> list[str]:
+def rule_differences(baseline: Recipe, candidate: Recipe) -> list[str]:
     """Return where two recipes of the same labels disagree on what makes a part NG or what a wrong verdict costs."""
     pairs: dict[str, tuple[object, object]] = {
         f"role of {label.name}": (baseline.label(label.name).role.value, label.role.value) for label in candidate.labels
@@ -202,13 +202,13 @@ def differences(baseline: Recipe, candidate: Recipe) -> list[str]:
         "defect rate": (baseline.defect_rate, candidate.defect_rate),
     }
     return [
-        f"{what} is {_written(after)}, was {_written(before)}"
+        f"{what} is {_format_value(after)}, was {_format_value(before)}"
         for what, (before, after) in pairs.items()
         if before != after
     ]
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     """Write a value as a recipe has it."""
     if value is None:
         return "not given"

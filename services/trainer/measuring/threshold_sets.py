@@ -20,7 +20,7 @@ from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.operating_points import point_of
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
-from services.trainer.jobs.announcement import kept
+from services.trainer.jobs.announcement import thresholds_stored_message
 from services.trainer.variants.proof import LeftOut, Proof, compare
 from shared.contracts.bundle import (
     EVALUATION,
@@ -76,7 +76,8 @@ def set_thresholds(request: ThresholdsRequested, store: ObjectStore) -> Threshol
             raise BundleError(f"{SCORES} of model {base.version} is of other labels: do not use it")
         bundle = ThresholdSet(base, recipe, scored, request, version).bundle()
         write_bundle(store, bundle.manifest, bundle.files)
-    return kept(request, bundle.manifest, {label.name: label.threshold for label in bundle.recipe.labels})
+    thresholds = {label.name: label.threshold for label in bundle.recipe.labels}
+    return thresholds_stored_message(request, bundle.manifest, thresholds)
 
 
 def with_thresholds(recipe: Recipe, thresholds: Mapping[str, float]) -> Recipe:

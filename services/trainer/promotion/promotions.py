@@ -16,7 +16,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from services.trainer.promotion.comparison import find_comparison
-from services.trainer.promotion.gate import objections, summary, verdict
+from services.trainer.promotion.gate import comparison_result, describe_images, objections
 from services.trainer.variants.proof import Equality
 from shared.contracts.bundle import (
     EVALUATION,
@@ -50,26 +50,26 @@ _log = structlog.stdlib.get_logger("promotions")
 
 @dataclass(frozen=True)
 class ComparisonNeeded:
-    """A promotion can't be decided before its model is compared with the one in production."""
+    """A promotion that can't be decided before its model is compared with the model in production."""
 
     baseline: str
     """The version in production."""
 
 
 @dataclass(frozen=True)
-class _Passed:
-    """A model may be promoted."""
+class _Approval:
+    """The decision that a model may be promoted."""
 
     gate: str
-    """What the comparison with the model in production said."""
+    """The result of the comparison with the model in production."""
     forced: bool = False
 
 
 class _Refusal(Exception):
-    """A model is not promoted; the message says why."""
+    """The decision that a model is not promoted; the message says why."""
 
 
-class _Compiled(BaseModel):
+class _CompiledVariants(BaseModel):
     """The part of an evaluation that a promotion checks."""
 
     compiled: dict[str, Equality]
@@ -84,24 +84,24 @@ class Promotions:
     def decide(
         self, request: PromotionRequested, not_comparable: Mapping[str, str] | None = None
     ) -> Decision | ComparisonNeeded:
-        """Promote a model, or refuse it, and store the decision; a decision that is stored already stands.
+        """Promote a model, or refuse the promotion, and store the decision. A stored decision is not changed.
 
         Args:
             request: the request.
-            not_comparable: why the model could not be compared, by the version that it was to be compared with.
+            not_comparable: by version in production: why the model can't be compared with it.
 
         Raises:
-            StorageUnavailable: also where another decision moved the pointer at the same moment: decide again.
+            StorageUnavailable: also if another decision moved the pointer at the same moment: decide again.
         """
         if decided := find_decision(self._store, request.recipe, request.promotion_id):
             return decided
         history = production_history(self._store, request.recipe)
         try:
             self._check_model(request)
-            passed = self._pass_gate(request, history, not_comparable or {})
-            if isinstance(passed, ComparisonNeeded):
-                return passed
-            decision: Decision = self._move_pointer(request, history, passed)
+            approval = self._pass_gate(request, history, not_comparable or {})
+            if isinstance(approval, ComparisonNeeded):
+                return approval
+            decision: Decision = self._move_pointer(request, history, approval)
         except _Refusal as refusal:
             decision = PromotionRefused(
                 promotion_id=request.promotion_id,
@@ -110,17 +110,17 @@ class Promotions:
                 reason=str(refusal),
                 at=datetime.now(UTC),
                 by=request.by,
-                production_version=_current(history),
+                production_version=_current_version(history),
             )
         store_decision(self._store, decision)
         _log.info(type(decision).__name__, **decision.model_dump(mode="json"))
         return decision
 
-    def start_with(self, folder: Path) -> ModelPromoted | None:
-        """Promote the bundle of a folder where its recipe has no model yet; None where it has one.
+    def promote_initial_model(self, folder: Path) -> ModelPromoted | None:
+        """Promote the bundle of a folder if its recipe has no model yet; else return None.
 
-        The caller publishes the message and then calls `published`: a promotion that was not published, because the
-        broker was away, is published at the next start.
+        The caller publishes the message and then calls `record_published`: a promotion that was not published,
+        because the broker was unavailable, is published at the next start.
 
         Raises:
             BundleError: the folder holds no bundle, or one that must not be used, or that can't be explained.
@@ -135,23 +135,23 @@ class Promotions:
             at=datetime.now(UTC),
         )
         if history := production_history(self._store, request.recipe):
-            is_ours = [(move.version, move.by) for move in history] == [(bundle.version, request.by)]
+            is_ours = [(promotion.version, promotion.by) for promotion in history] == [(bundle.version, request.by)]
             is_published = find_decision(self._store, request.recipe, request.promotion_id) is not None
-            return _promoted(request, history[0]) if is_ours and not is_published else None
+            return _promoted_message(request, history[0]) if is_ours and not is_published else None
         refuse_unexplainable(bundle)
         write_bundle(self._store, bundle.manifest, bundle.files)
         try:
             self._check_model(request)
         except _Refusal as refusal:
             raise BundleError(f"{folder}: {refusal}") from None
-        return self._move_pointer(request, [], _Passed(NOTHING_BEFORE))
+        return self._move_pointer(request, [], _Approval(NOTHING_BEFORE))
 
-    def published(self, promoted: ModelPromoted) -> None:
-        """Record that the broker has the message of `start_with`."""
+    def record_published(self, promoted: ModelPromoted) -> None:
+        """Record that the broker has the message of `promote_initial_model`."""
         store_decision(self._store, promoted)
 
     def _check_model(self, request: PromotionRequested) -> None:
-        """Refuse what no force overrules: a model that is missing, changed or not proven."""
+        """Refuse a model that is missing, changed or not proven: `force` does not overrule this."""
         if request.force and not request.reason.strip():
             raise _Refusal("to force a promotion, give the reason")
         try:
@@ -169,15 +169,15 @@ class Promotions:
         request: PromotionRequested,
         history: Sequence[Promotion],
         not_comparable: Mapping[str, str],
-    ) -> _Passed | ComparisonNeeded:
-        """Compare a model with the one in production, where a comparison is needed.
+    ) -> _Approval | ComparisonNeeded:
+        """Approve a model by the stored comparison with the model in production, if a comparison is needed.
 
         Raises:
             _Refusal: the model may not be promoted.
         """
-        production = _current(history)
+        production = _current_version(history)
         if production == request.model_version:
-            return _Passed(IN_PRODUCTION)
+            return _Approval(IN_PRODUCTION)
         if request.rollback:
             # refuse a rollback that was requested while another model was in production: it means something else now
             before = version_before(history)
@@ -185,16 +185,16 @@ class Promotions:
                 raise _Refusal(f"no other model of recipe {request.recipe!r} was in production before")
             if before != request.model_version:
                 raise _Refusal(f"before {production}, {before} was in production, and not {request.model_version}")
-            return _Passed(NOT_MEASURED)
+            return _Approval(NOT_MEASURED)
         if production is None:
-            return _Passed(NOTHING_BEFORE)
-        if (overtaken := _overtaken(request, history[-1])) and not request.force:
-            raise _Refusal(f"{overtaken}: ask again, or force it with a reason")
+            return _Approval(NOTHING_BEFORE)
+        if (rollback := _later_rollback(request, history[-1])) and not request.force:
+            raise _Refusal(f"{rollback}: ask again, or force it with a reason")
         if comparison := find_comparison(self._store, request.recipe, production, request.model_version):
-            found, images = verdict(comparison), summary(comparison)
+            found, images = comparison_result(comparison), describe_images(comparison)
             against = objections(comparison)
             if not against:
-                return _Passed(f"{found} {production} on {images}")
+                return _Approval(f"{found} {production} on {images}")
             objection = f"{found} {production} in production, on {images}: {'; '.join(against)}"
         elif production in not_comparable:
             objection = f"not comparable with {production} in production: {not_comparable[production]}"
@@ -202,10 +202,10 @@ class Promotions:
             return ComparisonNeeded(production)
         if not request.force:
             raise _Refusal(f"{objection}; to promote it all the same, force it with a reason")
-        return _Passed(objection, forced=True)
+        return _Approval(objection, forced=True)
 
     def _move_pointer(
-        self, request: PromotionRequested, history: Sequence[Promotion], passed: _Passed
+        self, request: PromotionRequested, history: Sequence[Promotion], approval: _Approval
     ) -> ModelPromoted:
         """Move the pointer, unless an earlier delivery of the request has moved it already."""
         last = history[-1] if history else None
@@ -215,49 +215,49 @@ class Promotions:
                 recipe=request.recipe,
                 version=request.model_version,
                 digest=digest_of(self._store, request.recipe, request.model_version),
-                previous=_current(history),
+                previous=_current_version(history),
                 reason=request.reason,
                 by=request.by,
                 at=datetime.now(UTC),
-                forced=passed.forced,
+                forced=approval.forced,
                 rollback=request.rollback,
-                gate=passed.gate,
+                gate=approval.gate,
             )
             store_promotion(self._store, last)
-        return _promoted(request, last)
+        return _promoted_message(request, last)
 
 
-def _promoted(request: PromotionRequested, move: Promotion) -> ModelPromoted:
+def _promoted_message(request: PromotionRequested, promotion: Promotion) -> ModelPromoted:
     return ModelPromoted(
         promotion_id=request.promotion_id,
-        recipe=move.recipe,
-        model_version=move.version,
-        digest=move.digest,
-        previous_version=move.previous,
-        reason=move.reason,
-        by=move.by,
-        at=move.at,
-        forced=move.forced,
-        rollback=move.rollback,
-        gate=move.gate,
+        recipe=promotion.recipe,
+        model_version=promotion.version,
+        digest=promotion.digest,
+        previous_version=promotion.previous,
+        reason=promotion.reason,
+        by=promotion.by,
+        at=promotion.at,
+        forced=promotion.forced,
+        rollback=promotion.rollback,
+        gate=promotion.gate,
     )
 
 
-def _current(history: Sequence[Promotion]) -> str | None:
+def _current_version(history: Sequence[Promotion]) -> str | None:
     return history[-1].version if history else None
 
 
-def _overtaken(request: PromotionRequested, last: Promotion) -> str:
-    """Return why a promotion is no longer wanted: a person rolled back after it was requested. Empty if it is."""
+def _later_rollback(request: PromotionRequested, last: Promotion) -> str:
+    """Return who rolled back after a promotion was requested, so that it is no longer wanted; empty without one."""
     if not last.rollback or request.at > last.at:
         return ""
     return f"{last.by} rolled back to {last.version} at {last.at:%Y-%m-%d %H:%M:%S} UTC, after this was requested"
 
 
 def _refuse_unproven(bundle: Bundle) -> None:
-    """Refuse a bundle with a compiled variant that was not measured against the trained network, or did not hold."""
+    """Refuse a bundle with a compiled variant that has no proof, or whose proof failed."""
     try:
-        compiled = _Compiled.model_validate_json(bundle.file(EVALUATION)).compiled
+        compiled = _CompiledVariants.model_validate_json(bundle.file(EVALUATION)).compiled
     except ValidationError:
         raise _Refusal(
             f"model {bundle.version} does not say whether its compiled variant judges alike: train it again"

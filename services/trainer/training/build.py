@@ -26,8 +26,8 @@ from services.trainer.evaluation.logits import logits_of
 from services.trainer.evaluation.mistakes import Mistake, with_images
 from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmaps
 from services.trainer.heatmaps.held_out import HeldOut
-from services.trainer.heatmaps.scores import Heatmaps, make_heatmaps
 from services.trainer.training.checkpoint import CheckpointStore, Listener
 from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
 from services.trainer.training.good_only import fit_good_only, power_of, why_good_only
@@ -275,7 +275,12 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     if out_of_fold and out_of_fold.halves:
         choosing, measuring = out_of_fold.halves
     heatmaps = make_heatmaps(
-        trained.network, store, images.examples, choosing=choosing, measured=measuring, runs=[valid, test]
+        trained.network,
+        store,
+        images.examples,
+        selection_images=choosing,
+        evaluation_images=measuring,
+        runs=[valid, test],
     )
     listener.on_stage("writing the evaluation")
     measured, measured_rows = (test, rows["test"]) if on_test else (valid, chosen_on.rows)
@@ -341,7 +346,7 @@ class Findings:
     """The network on the validation split; None if that is `valid`."""
     points: OperatingPoints | None
     variants: Variants
-    heatmaps: Heatmaps
+    heatmaps: HeatmapEvaluation
     trained: Trained
     mistakes: tuple[Mistake, ...]
     """The worst ones of the measured images."""

@@ -19,7 +19,7 @@ from services.trainer.evaluation.validation import DivergedTraining, Validator
 from services.trainer.training.precision import ComputeConfig, copy_weights, record_run
 from services.trainer.training.workers import Workers
 from shared.contracts.training import TrainingOptions
-from shared.storage.port import ObjectNotFound, ObjectStore, checked_key
+from shared.storage.port import ObjectNotFound, ObjectStore, check_key
 
 Arrays = list[NDArray[np.generic]]
 
@@ -108,7 +108,7 @@ class StoredCheckpoint:
     def __init__(self, store: ObjectStore, key: str) -> None:
         """Raises `InvalidKey` now, and not after hours of training."""
         self._store = store
-        self._key = checked_key(key)
+        self._key = check_key(key)
 
     def load(self) -> bytes | None:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from services.trainer.architectures.pretraining import weights_in
-from services.trainer.datasets.download import Datasets
+from services.trainer.datasets.download import DatasetAccess
 from services.trainer.errors import TrainerError
 from services.trainer.jobs.child import (
     EpochDone,
@@ -20,8 +20,8 @@ from services.trainer.jobs.child import (
     end_with_parent,
     report,
 )
-from services.trainer.jobs.leftovers import clear
 from services.trainer.jobs.trainings import CHECKPOINT, Trainings
+from services.trainer.jobs.work_folders import delete_work_folder
 from services.trainer.settings import TrainerSettings
 from services.trainer.training.build import ModelSpec, build
 from services.trainer.training.checkpoint import StoredCheckpoint
@@ -57,11 +57,11 @@ def run(training_id: str, settings: TrainerSettings) -> None:
     The work folder is cleared before the last report, because the trainer ends the process when it receives that.
     """
     end_with_parent()
-    clear(settings.work_folder, training_id)  # an earlier process may have been killed
+    delete_work_folder(settings.work_folder, training_id)  # an earlier process may have been killed
     try:
         result = train(training_id, settings.work_folder / training_id, settings)
     finally:
-        clear(settings.work_folder, training_id)
+        delete_work_folder(settings.work_folder, training_id)
     report(result)
 
 
@@ -89,9 +89,12 @@ def make_model(
         return version
     begun = trainings.begun(request.training_id)
     options, recipe = read_options(request.options), recipe_of(begun or request, store)
-    datasets = Datasets(store, folder / "dataset", settings.dataset_folder)
+    datasets = DatasetAccess(store, folder / "dataset", settings.dataset_folder)
     found = datasets.fetch(
-        (begun or request).dataset, recipe, by=request.by, on_problem="skip" if options.skip_problems else "stop"
+        (begun or request).dataset,
+        recipe,
+        requested_by=request.by,
+        on_problem="skip" if options.skip_problems else "stop",
     )
     spec = ModelSpec(
         version,
@@ -102,7 +105,7 @@ def make_model(
         request.at,
         weights_in(settings.weights_folder, request.architecture),
         dataset=found.version.reference,
-        notes=found.notes,
+        notes=found.import_warnings,
     ).settled()
     if not spec.is_good_only:
         refuse_unlearnable(found.dataset.label_names, [example.labels for example in found.dataset.examples])

@@ -1,4 +1,4 @@
-"""Compare a compiled variant with the network that it was made from."""
+"""Compare a compiled variant with the network from which it was made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scores = NDArray[np.float32]
 
 
 class Equality(BaseModel):
-    """How far two networks agree on images that they were not trained on."""
+    """How far two networks agree on images that they did not learn from."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,9 +41,9 @@ class Proof(Equality):
 
     macro_average_precision: float
     moved_by_neighbours: float = Field(
-        0.0, description="largest difference between a score in a batch and that of the image alone"
+        0.0, description="largest difference between an image's score in a batch and its score alone"
     )
-    in_full_precision: str = Field("everything", description="what is not quantised")
+    in_full_precision: str = Field("everything", description="the layers that are not quantised")
 
 
 class LeftOut(BaseModel):
@@ -56,14 +56,14 @@ class LeftOut(BaseModel):
 
 
 def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
-    """Compare the scores of the same images, and the verdicts that the recipe makes of them.
+    """Compare the scores of the same images, and the verdicts that follow from them.
 
     With exclusive labels, another label counts as another verdict, whether or not both are ok.
 
     Args:
-        recipe: with the thresholds that will judge on the line.
-        expected: (images, labels), of the trained network.
-        found: (images, labels), of the variant.
+        recipe: the recipe with the thresholds of the line.
+        expected: the scores of the trained network, (images, labels).
+        found: the scores of the variant, (images, labels).
     """
     changed = 0
     for before, after in zip(expected, found, strict=True):

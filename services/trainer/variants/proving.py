@@ -1,4 +1,4 @@
-"""Compile the variants of a network, and prove which of them judge as the network does."""
+"""Compile the variants of a network, and prove which variants give the verdicts of the network."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from shared.engines.port import Logits
 from shared.recipe import Recipe
 from shared.verdict import scores_of
 
-CALIBRATING: Final = 300
-"""Number of images that set the ranges of an int8 variant: NNCF's default."""
+CALIBRATION_IMAGES: Final = 300
+"""Number of images for the calibration of an int8 variant: NNCF's default."""
 SAME_PRECISION: Final = 0.001
 """Tolerance for another order of nearly equal scores: the interval of a perfect network is a single point."""
 FEW: Final = 8
-"""Number of images that are judged alone and together."""
+"""Number of images that are scored alone and in a batch."""
 
 
 class UnequalVariant(TrainerError):
-    """The compiled network does not judge like the trained one, so it must not be used."""
+    """The compiled network gives other verdicts than the trained network, so it must not be used."""
 
 
 @dataclass
 class Variants:
-    """The compiled variants of a network, offered or not."""
+    """The compiled variants of a network: those that the bundle offers, and those that it leaves out."""
 
     offered: dict[Variant, CompiledVariant] = field(default_factory=dict)
     proofs: dict[Variant, Proof] = field(default_factory=dict)
     scores: dict[Variant, Scores] = field(default_factory=dict, compare=False)
-    """Of the validation split, by each variant that is offered."""
+    """The scores of the validation split by each offered variant."""
     left_out: dict[Variant, LeftOut] = field(default_factory=dict)
 
     @property
@@ -61,7 +61,7 @@ class Reference:
     """The trained network on the validation split, with which variants are compared."""
 
     recipe: Recipe
-    """With the thresholds that will judge on the line."""
+    """The recipe with the thresholds of the line."""
     store: PixelStore
     rows: Rows
     logits: Logits
@@ -101,9 +101,9 @@ class Reference:
 def make_variants(
     fp32: CompiledVariant, reference: Reference, requested: Sequence[Variant], calibration: Rows
 ) -> Variants:
-    """Prove the fp32 variant, and make and prove the other requested ones.
+    """Prove the fp32 variant, and make and prove the other requested variants.
 
-    Of int8, the fastest variant that holds is offered: with every layer quantised, or with the most sensitive layers
+    The fastest int8 variant whose proof holds is offered: with every layer quantised, or with the most sensitive layers
     in full precision.
 
     Args:
@@ -113,7 +113,7 @@ def make_variants(
         calibration: rows of the images that set the ranges of an int8 variant: see `calibration_rows`.
 
     Raises:
-        UnequalVariant: the fp32 variant does not judge like the network.
+        UnequalVariant: the fp32 variant gives other verdicts than the network.
     """
     proof, scores = reference.prove(fp32)
     if objection := reference.objection(proof):
@@ -121,9 +121,12 @@ def make_variants(
     variants = Variants({Variant.FP32: fp32}, {Variant.FP32: proof}, {Variant.FP32: scores})
     if Variant.INT8 not in requested:
         return variants
-    from services.trainer.variants.quantise import candidates, quantise  # noqa: PLC0415  # NNCF loads for seconds
+    from services.trainer.variants.quantise import (  # noqa: PLC0415  # NNCF loads for seconds
+        quantisation_options,
+        quantise,
+    )
 
-    for spared in candidates(fp32):
+    for spared in quantisation_options(fp32):
         compiled = quantise(fp32, reference.store, calibration, spared.operations)
         proof, scores = reference.prove(compiled, f"the head, {spared.description}")
         objection = reference.objection(proof)
@@ -137,15 +140,15 @@ def make_variants(
 
 
 def calibration_rows(rows: dict[str, Rows], seed: int) -> Rows:
-    """Return images that set the ranges of an int8 variant: validation images, and if these are few, training ones.
+    """Return images for the calibration of int8: validation images, and if there are few, also training images.
 
     Ranges from few images would cut off values that occur on the line. Labels are not used, nor is the test split.
 
     Args:
-        rows: of ``train`` and ``valid``.
-        seed: chooses among more images.
+        rows: the rows of the splits ``train`` and ``valid``.
+        seed: chooses the images if there are more.
     """
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(rows["valid"])[:CALIBRATING]
-    more = rng.permutation(rows["train"])[: CALIBRATING - len(chosen)]
+    chosen = rng.permutation(rows["valid"])[:CALIBRATION_IMAGES]
+    more = rng.permutation(rows["train"])[: CALIBRATION_IMAGES - len(chosen)]
     return np.sort(np.concatenate([chosen, more]))

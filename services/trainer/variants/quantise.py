@@ -77,7 +77,7 @@ def quantise(
         return CompiledVariant(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
-def candidates(fp32: CompiledVariant) -> Iterator[Spared]:
+def quantisation_options(fp32: CompiledVariant) -> Iterator[Spared]:
     """Yield which operations to spare, from the fastest variant to the most careful one."""
     network = openvino.Core().read_model(fp32.xml, fp32.weights)
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]

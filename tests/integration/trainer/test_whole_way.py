@@ -182,7 +182,7 @@ def test_a_model_is_trained_promoted_and_rolled_back_by_api_and_the_line_judges_
     asked = plant.post(f"models/strokes/{versions[0]}/thresholds", thresholds={"dark": 0.9}, reason="dark threads")
 
     def told() -> dict[str, Any]:
-        sets: list[dict[str, Any]] = plant.get("models/strokes/thresholds")["thresholds"]
+        sets: list[dict[str, Any]] = plant.get("models/strokes/thresholds")["threshold_sets"]
         return next(each for each in sets if each["thresholds_id"] == asked["thresholds_id"])
 
     soon(lambda: told()["state"] == "saved", "the thresholds to be saved", SECONDS)

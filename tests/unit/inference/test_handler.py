@@ -38,10 +38,10 @@ class AwayStore(FilesystemStore):
         self._check()
         super().put(key, content, content_type)
 
-    def get(self, key: str, most: int | None = None) -> bytes:
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
         self._check()
         self.fetched.set()
-        return super().get(key, most)
+        return super().get(key, most_bytes)
 
     def _check(self) -> None:
         if self.away:

@@ -41,7 +41,7 @@ def test_the_newest_image_of_a_camera_replaces_the_one_before_once_it_is_due(tmp
 
     def shown() -> str:
         try:
-            return LiveImage.decode(store.get(key)).about.frame.frame_id
+            return LiveImage.decode(store.get(key)).live_frame.frame.frame_id
         except ObjectNotFound:
             return ""
 

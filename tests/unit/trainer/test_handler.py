@@ -43,7 +43,7 @@ def test_a_request_is_stored_and_answered_and_wakes_the_runner(
     (told,) = commands.handle([training()])
     assert isinstance(told, TrainingProgressed)
     assert told.state is TrainingState.QUEUED
-    assert trainings.open() == [training()]
+    assert trainings.list_open() == [training()]
     assert news.is_set()
 
 
@@ -56,7 +56,7 @@ def test_a_request_that_comes_again_after_its_end_is_answered_with_the_end(
     (told,) = commands.handle([training()])
     assert isinstance(told, TrainingProgressed)
     assert (told.state, told.reason) == (TrainingState.FAILED, "no images")
-    assert trainings.open() == []
+    assert trainings.list_open() == []
 
 
 def test_a_cancellation_is_stored_and_wakes_the_runner(
@@ -80,7 +80,7 @@ def test_a_promotion_that_needs_no_measuring_is_decided_at_once(commands: Comman
 
 
 def test_a_message_that_is_no_command_is_rejected(commands: Commands) -> None:
-    with pytest.raises(Reject, match="FrameCaptured is no command to the trainer"):
+    with pytest.raises(Reject, match="FrameCaptured is not a command to the trainer"):
         commands.handle([captured(0, painted("blue"))])
 
 

@@ -23,7 +23,7 @@ from ulid import ULID
 from services.dashboard.labelling.annotations.annotation import Annotation
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 FOLDER: Final = "labelling/annotations"
 COPIES: Final = "labelling/annotation-copies"
@@ -127,7 +127,7 @@ class AnnotationRepository:
             unread = [key for key in self._keys(source, cached.listed_at, now) if key not in cached.read_keys]
             with ThreadPoolExecutor(min(THREADS, len(unread) or 1)) as pool:
                 read = pool.map(
-                    lambda key: readable(key, lambda: Annotation.model_validate_json(self._store.get(key))), unread
+                    lambda key: read_or_skip(key, lambda: Annotation.model_validate_json(self._store.get(key))), unread
                 )
                 self._add(cached, dict(zip(unread, read, strict=True)))
             cached.listed_at, cached.listed_monotonic = now, time.monotonic()

@@ -96,7 +96,7 @@ class ExportService:
         return DatasetMade(
             dataset=version.reference,
             images=len(images),
-            groups=version.groups,
+            groups=version.group_count,
             labels=version.counts,
             contradictions=sum(each.contradictions for each in labelled),
             ungrouped=sum(len(each.frames) - len(each.grouped) for each in labelled),

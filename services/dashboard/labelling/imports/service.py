@@ -118,7 +118,7 @@ class ImportService:
             dataset=version.reference,
             is_new=is_new,
             images=len(version.images),
-            groups=version.groups,
+            groups=version.group_count,
             masks=sum(bool(image.masks) for image in version.images),
             labels=version.counts,
             left_out=found.left_out,

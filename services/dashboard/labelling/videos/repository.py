@@ -27,7 +27,7 @@ from services.dashboard.labelling.videos.reader import AlbumReader, FrameReader
 from services.dashboard.labelling.videos.sandbox import SandboxedVideoReader
 from services.dashboard.labelling.videos.scan import VideoContent, VideoKind
 from shared.storage.port import ObjectStore, StorageError
-from shared.storage.records import readable
+from shared.storage.records import read_or_skip
 
 FOLDER: Final = "labelling/videos"
 MANIFEST: Final = "video.json"
@@ -90,7 +90,7 @@ class VideoRepository:
         """Return all complete videos, newest first."""
         found = (key.split("/")[2] for key in self._store.keys(f"{FOLDER}/") if key.endswith(f"/{MANIFEST}"))
         keys = ((video_id, f"{FOLDER}/{video_id}/{MANIFEST}") for video_id in sorted(found, reverse=True))
-        return [video for video_id, key in keys if (video := readable(key, partial(self.get, video_id)))]
+        return [video for video_id, key in keys if (video := read_or_skip(key, partial(self.get, video_id)))]
 
     def get(self, video_id: str) -> UploadedVideo:
         """Return one video, which never changes.

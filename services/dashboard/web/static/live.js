@@ -217,7 +217,7 @@ function testButton(place, line, output) {
 function showLimits(panel, line) {
   const captured = line.cameras.filter((camera) => camera.state === "running").reduce((sum, camera) => sum + camera.frames_per_second, 0);
   const slow = captured > 0 && line.frames_per_second < SLOWEST * captured && line.accounting.in_flight > 2 * captured;
-  const late = line.behind_seconds !== null || line.latency_ms > 1000 * line.delay_limit_seconds;
+  const late = line.behind_seconds !== null || line.latency_ms > 1000 * line.latency_limit_seconds;
   panel.section.querySelector("[data-limit=rate]").classList.toggle("alarm", slow);
   panel.section.querySelector("[data-limit=latency]").classList.toggle("alarm", late);
 }
@@ -465,11 +465,11 @@ if (kiosk !== null) document.body.classList.add("kiosk");
 async function refreshRates(panel) {
   const rates = await get(`/api/lines/${panel.name}/rates?step=minute`);
   const labels = panel.line?.recipe ? await labelsOf(panel.line.recipe, panel.line.model_version) : new Map();
-  const all = Object.entries(rates.total.labels).filter(([, label]) => label.rate);
+  const all = Object.entries(rates.total.labels).filter(([, label]) => label.fault_rate);
   const hasFaults = [...labels.values()].some((label) => label.role === "defect" || label.expected !== null);
   const entries = labels.exclusive
-    ? all.map(([name, label]) => ({ name, rate: label.presence, count: label.present, of: label.scored }))
-    : all.filter(([name]) => canBeFault(labels.get(name))).map(([name, label]) => ({ name, rate: label.rate, count: label.faults, of: label.scored }));
+    ? all.map(([name, label]) => ({ name, rate: label.presence_rate, count: label.present, of: label.scored }))
+    : all.filter(([name]) => canBeFault(labels.get(name))).map(([name, label]) => ({ name, rate: label.fault_rate, count: label.faults, of: label.scored }));
   const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(({ rate }) => rate.high));
   const rows = entries.map(({ name, rate, count, of }) => [
     chip(name, labels),

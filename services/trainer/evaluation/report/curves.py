@@ -40,7 +40,7 @@ def precision_recall(names: Sequence[str], truth: Truth, scores: Scores) -> str:
     for column, name in enumerate(names):
         if truth[:, column].any():
             precision, recall, _ = precision_recall_curve(truth[:, column], scores[:, column])
-            curves[name] = _thinned(recall, precision)
+            curves[name] = _thin_out(recall, precision)
     return _draw("precision-recall", curves, x_title="recall", y_title="precision", y_labels=UNITS, x_labels=UNITS)
 
 
@@ -50,7 +50,7 @@ def receiver_operating(names: Sequence[str], truth: Truth, scores: Scores) -> st
     for column, name in enumerate(names):
         if 0 < truth[:, column].sum() < len(truth):
             alarms, hits, _ = roc_curve(truth[:, column], scores[:, column])
-            curves[name] = _thinned(alarms, hits)
+            curves[name] = _thin_out(alarms, hits)
     return _draw("roc", curves, x_title="false alarms", y_title="found", y_labels=UNITS, x_labels=UNITS)
 
 
@@ -90,7 +90,7 @@ def threshold(name: str, number: int, of: ThresholdCurve) -> str:
     return _draw(f"threshold-{number}", curves, title=name, x_title="threshold", y_labels=UNITS, x_labels=UNITS)
 
 
-def _thinned(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Curve:
+def _thin_out(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Curve:
     chosen = np.unique(np.linspace(0, len(xs) - 1, POINTS).astype(int))
     return [(round(float(xs[at]), 4), round(float(ys[at]), 4)) for at in chosen]
 

@@ -139,7 +139,7 @@ def test_heatmaps_that_are_not_trustworthy_are_marked_everywhere(
     publish(broker, verdict, explanation_of(verdict))
     soon(lambda: client.get(f"/api/frames/{verdict.frame.frame_id}").json().get("explained"))
     model = client.get("/api/models/seam/versions/model-1").json()
-    assert {label["name"]: (label["trustworthy"], label["distrust"]) for label in model["labels"]} == {
+    assert {label["name"]: (label["trustworthy"], label["heatmap_problem"]) for label in model["labels"]} == {
         "good": (True, ""),
         "error": (None, ""),
         "break": (False, why),

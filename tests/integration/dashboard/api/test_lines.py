@@ -65,8 +65,8 @@ def test_rates_are_given_by_minute_and_in_total(client: httpx.Client, broker: Br
         "scored": 4,
         "present": 1,
         "faults": 1,
-        "rate": rates["total"]["defect_rate"],
-        "presence": rates["total"]["defect_rate"],
+        "fault_rate": rates["total"]["defect_rate"],
+        "presence_rate": rates["total"]["defect_rate"],
     }
     assert rates["total"]["defect_rate"]["low"] < 0.25 < rates["total"]["defect_rate"]["high"]
 

@@ -101,10 +101,10 @@ def test_a_bundle_that_changed_after_its_promotion_is_marked(
     )
     publish(broker, promoted)
     soon(lambda: client.get("/api/models/seam/promotions").json()["promotions"])
-    assert client.get("/api/models/seam/versions/model-1").json()["changed"] is False
+    assert client.get("/api/models/seam/versions/model-1").json()["differs_from_promoted"] is False
     manifest = store.get("models/seam/model-1/manifest.json")
     store.put("models/seam/model-1/manifest.json", manifest.replace(b"{", b"{ ", 1))
-    assert client.get("/api/models/seam/versions/model-1").json()["changed"] is True
+    assert client.get("/api/models/seam/versions/model-1").json()["differs_from_promoted"] is True
     assert client.get("/models?recipe=seam").text.count("changed since its promotion") == 1
 
 

@@ -35,7 +35,7 @@ LISTS: dict[str, tuple[str, str, list[object]]] = {
     "/api/models/seam/promotions": ("promotions", "promotion_id", [f"promotion-{each}" for each in (4, 3, 2, 1, 0)]),
     "/api/models/seam/history": ("history", "version", [f"model-{number}" for number in (4, 3, 2, 1, 0)]),
     "/api/models": ("models", "version", [f"model-{number}" for number in (5, 4, 3, 2, 1)]),
-    "/api/models/seam/thresholds": ("thresholds", "thresholds_id", [f"set-{number}" for number in (4, 3, 2, 1, 0)]),
+    "/api/models/seam/thresholds": ("threshold_sets", "thresholds_id", [f"set-{number}" for number in (4, 3, 2, 1, 0)]),
     "/api/parked": ("parked", "reason", [f"reason-{number}" for number in (4, 3, 2, 1, 0)]),
     "/api/parked/decisions": ("decisions", "note", [f"note-{number}" for number in (2, 1, 0)]),
 }

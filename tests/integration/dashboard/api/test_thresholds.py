@@ -88,7 +88,7 @@ def test_a_threshold_set_is_requested_audited_and_shown_with_its_answer(
     )
 
     def found() -> dict[str, tuple[str, str | None, str]]:
-        sets = client.get("/api/models/seam/thresholds").json()["thresholds"]
+        sets = client.get("/api/models/seam/thresholds").json()["threshold_sets"]
         return {each["thresholds_id"]: (each["state"], each["model_version"], each["refusal"]) for each in sets}
 
     soon(

@@ -85,7 +85,7 @@ def test_a_training_shows_its_promotion(client: httpx.Client, broker: Broker) ->
     publish(broker, refused)
     soon(lambda: client.get(f"/api/trainings/{training_id}").json()["promotion"])
     promotion = client.get(f"/api/trainings/{training_id}").json()["promotion"]
-    assert (promotion["state"], promotion["by"], promotion["reason"]) == (
+    assert (promotion["state"], promotion["by"], promotion["refusal"]) == (
         "refused",
         "ada",
         "worse than model-1 in production",

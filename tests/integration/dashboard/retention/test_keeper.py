@@ -29,7 +29,7 @@ from shared.contracts.removal import FOLDER, RemovalOrder
 from shared.contracts.retention import Kind
 from shared.health import Health
 from shared.messages import FrameInspected
-from shared.removals import Removals
+from shared.removals import RemovalWorker
 from shared.storage.port import ObjectStore
 from tests.dashboards import embedded_settings, redis_of
 from tests.labelling import annotation
@@ -103,7 +103,9 @@ def frames(store: ObjectStore, projection: Projection) -> Frames:
 
 
 def carry_out(store: ObjectStore) -> int:
-    return sum(Removals(store, owner).carry_out(threading.Event(), Health()) for owner in ("inference", "explainer"))
+    return sum(
+        RemovalWorker(store, owner).carry_out(threading.Event(), Health()) for owner in ("inference", "explainer")
+    )
 
 
 def entries(store: ObjectStore) -> list[AuditEntry]:
@@ -199,7 +201,7 @@ def test_an_owner_leaves_what_is_not_its_own(store: ObjectStore, frames: Frames)
     verdict = frames.add(9, "image.ng.jpg", "overlay.jpg")
     store.put("models/seam/v-1/manifest.json", b"{}")
     keys = [f"{verdict.frame.storage_key}/image.ng.jpg", f"{verdict.frame.storage_key}/overlay.jpg"]
-    order = RemovalOrder(kind=Kind.NG, at=NOW, keys=(*keys, "models/seam/v-1/manifest.json"))
+    order = RemovalOrder(kind=Kind.NG, announced_at=NOW, keys=(*keys, "models/seam/v-1/manifest.json"))
     store.put(f"{FOLDER}/explainer/{ULID()}.json", order.model_dump_json().encode())
     store.put(f"{FOLDER}/explainer/{ULID()}.json", b"no order")
     assert carry_out(store) == 1
@@ -210,11 +212,11 @@ def test_an_owner_leaves_what_is_not_its_own(store: ObjectStore, frames: Frames)
 
 def test_an_owner_that_is_to_stop_leaves_the_rest_of_its_order_for_later(store: ObjectStore, frames: Frames) -> None:
     verdict = frames.add(9, "image.ng.jpg")
-    order = RemovalOrder(kind=Kind.NG, at=NOW, keys=(f"{verdict.frame.storage_key}/image.ng.jpg",))
+    order = RemovalOrder(kind=Kind.NG, announced_at=NOW, keys=(f"{verdict.frame.storage_key}/image.ng.jpg",))
     store.put(f"{FOLDER}/inference/{ULID()}.json", order.model_dump_json().encode())
     stop = threading.Event()
     stop.set()
-    assert Removals(store, "inference").carry_out(stop, Health()) == 0
+    assert RemovalWorker(store, "inference").carry_out(stop, Health()) == 0
     assert frames.files(verdict) == ["image.ng.jpg"]
     assert carry_out(store) == 1
     assert list(store.keys(f"{FOLDER}/")) == []

@@ -35,7 +35,7 @@ def facts(**changes: Any) -> LineFacts:
         "in_flight": 0,
         "ng_hold": timedelta(seconds=5),
         "silence": timedelta(seconds=15),
-        "delay_limit": timedelta(seconds=10),
+        "latency_limit": timedelta(seconds=10),
     }
     return LineFacts(**{**known, **changes})
 

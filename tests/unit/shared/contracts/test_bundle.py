@@ -84,7 +84,7 @@ def test_a_version_that_is_there_never_changes(bundle_folder: Path, tmp_path: Pa
 def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path) -> None:
     manifest = bundle_folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"model.keras"', '"../model.keras"'))
-    with pytest.raises(BundleError, match="is no manifest"):
+    with pytest.raises(BundleError, match="is not a manifest"):
         read_bundle_folder(bundle_folder)
 
 
@@ -92,7 +92,7 @@ def test_a_manifest_that_points_out_of_its_folder_is_refused(bundle_folder: Path
 def test_no_model_takes_a_name_that_storage_uses_for_other_objects(bundle_folder: Path, name: str) -> None:
     manifest = bundle_folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"version": "v1"', f'"version": "{name}"'))
-    with pytest.raises(BundleError, match=f"is no manifest: {name} is not a model version: "):
+    with pytest.raises(BundleError, match=f"is not a manifest: {name} is not a model version: "):
         read_bundle_folder(bundle_folder)
 
 

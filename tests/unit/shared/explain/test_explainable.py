@@ -72,7 +72,7 @@ def test_a_model_that_cant_be_explained_is_refused_as_the_first_of_a_line(
     store = FilesystemStore(tmp_path / "objects")
     write_bundle_folder(tmp_path / "model", bundle)
     with pytest.raises(BundleError, match=re.escape(complaint)):
-        Promoting(store).start_with(tmp_path / "model")
+        Promoting(store).promote_initial_model(tmp_path / "model")
     assert versions(store, "paint") == []
 
 

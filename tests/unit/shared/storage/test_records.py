@@ -30,7 +30,7 @@ from services.trainer.jobs.trainings import Trainings
 from shared.contracts.promotion import Promotion, history_of, production_history, store_decision, store_promotion
 from shared.messages import PromotionRefused
 from shared.storage.filesystem import FilesystemStore
-from shared.storage.records import unreadable
+from shared.storage.records import unreadable_records
 from tests.dashboards import put_model
 from tests.labelling import annotation
 from tests.messages import training_requested
@@ -149,7 +149,7 @@ def moves(store: FilesystemStore) -> list[Any]:
 def trainings(store: FilesystemStore) -> list[Any]:
     if not list(store.keys("trainings/")):
         Trainings(store, "a trainer", 60).add(training_requested())
-    return [request.training_id for request in Trainings(store, "another", 60).open()]
+    return [request.training_id for request in Trainings(store, "another", 60).list_open()]
 
 
 def decisions(store: FilesystemStore) -> list[Any]:
@@ -179,7 +179,7 @@ def test_an_object_that_cant_be_read_hides_no_other(store: FilesystemStore, fold
     for key in keys:
         store.put(key, content)
     assert look(store) == before
-    assert keys[0] in unreadable()
+    assert keys[0] in unreadable_records()
 
 
 def test_an_object_that_was_mended_is_read_and_no_longer_reported(store: FilesystemStore) -> None:
@@ -190,14 +190,14 @@ def test_an_object_that_was_mended_is_read_and_no_longer_reported(store: Filesys
     added = PersonAdded(by="set-up", at=NOW, name="eva", role=Role.ADMIN, password="a hash")
     store.put(f"people/{change_id}.json", added.model_dump_json().encode())
     assert PeopleRepository(store).directory().people.keys() == {"eva"}
-    assert f"people/{change_id}.json" not in unreadable()
+    assert f"people/{change_id}.json" not in unreadable_records()
 
 
 def test_the_report_of_a_record_holds_nothing_of_it(store: FilesystemStore) -> None:
     key = f"people/{ULID()}.json"
     store.put(key, b'{"kind": "person.add", "name": "eva", "password": "a-secret-hash"}')
     PeopleRepository(store).directory()
-    assert "a-secret-hash" not in unreadable()[key]
+    assert "a-secret-hash" not in unreadable_records()[key]
 
 
 def test_an_hour_with_a_damaged_segment_does_not_keep_others_from_being_merged(store: FilesystemStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.trainer.cli.commands import app, train, training_module
-from services.trainer.cli.errors import complaints
+from services.trainer.cli.errors import report_errors
 from services.trainer.promotion.promotions import Promotions
 from shared.contracts.bundle import MANIFEST, RECIPE, read_bundle_folder, write_bundle, write_bundle_folder
 from shared.contracts.training import TrainingOptions
@@ -98,13 +98,13 @@ def test_every_option_of_a_training_is_on_the_command_line() -> None:
 
 
 def test_an_unreadable_file_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended, complaints():
+    with pytest.raises(SystemExit) as ended, report_errors():
         (tmp_path / "absent").read_bytes()
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"{tmp_path}/absent can't be read or written: No such file")
-    with pytest.raises(SystemExit), complaints():
+    with pytest.raises(SystemExit), report_errors():
         raise OSError(ENOSPC, "No space left on device")
-    assert capsys.readouterr().err == "No space left on device; put that right, and try again\n"
+    assert capsys.readouterr().err == "No space left on device; correct this, and try again\n"
 
 
 def test_a_recipe_is_drafted_from_the_valid_rows(tmp_path: Path) -> None:
@@ -157,7 +157,9 @@ def test_a_model_is_taken_out_again_but_not_over_another_or_beside_what_is_not_o
     (copy / "openvino_int8.bin").touch()
     refused = command.invoke(app, [*words, "v2"])
     assert refused.exit_code == 2
-    assert refused.stderr == (f"{copy} holds what is not of model v2 (openvino_int8.bin): choose another folder\n")
+    assert refused.stderr == (
+        f"{copy} holds files that are not of model v2 (openvino_int8.bin): choose another folder\n"
+    )
 
 
 def test_a_promotion_without_a_trainer_is_asked_for_and_says_so(command: CliRunner) -> None:
@@ -165,4 +167,4 @@ def test_a_promotion_without_a_trainer_is_asked_for_and_says_so(command: CliRunn
     for words in (["promote", "paint", "v1"], thresholds):
         result = command.invoke(app, [*words, "--wait-seconds", "0"])
         assert (result.exit_code, result.stdout) == (3, "")
-        assert result.stderr.startswith("asked; the trainer has not answered yet")
+        assert result.stderr.startswith("requested; the trainer has not answered yet")

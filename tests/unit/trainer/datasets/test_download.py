@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.datasets.download import Datasets, TrainingImages
+from services.trainer.datasets.download import DatasetAccess, DownloadedDataset
 from services.trainer.datasets.versions import dataset_of, with_labels
 from shared.contracts.dataset import versions
 from shared.datasets.importing import import_dataset
@@ -33,10 +33,10 @@ class Fetch:
         self._store, self._recipe, self._folder = store, recipe, folder
         self._caches = 0
 
-    def __call__(self, dataset: str) -> TrainingImages:
+    def __call__(self, dataset: str) -> DownloadedDataset:
         self._caches += 1
-        datasets = Datasets(self._store, self._folder / f"cache-{self._caches}", self._folder / "folders")
-        return datasets.fetch(dataset, self._recipe, by="ada")
+        datasets = DatasetAccess(self._store, self._folder / f"cache-{self._caches}", self._folder / "folders")
+        return datasets.fetch(dataset, self._recipe, requested_by="ada")
 
 
 def test_a_folder_becomes_a_version_when_it_is_trained_on_and_another_when_it_changed(
@@ -86,8 +86,8 @@ def test_an_imported_dataset_is_named_without_its_version_for_the_newest(
 ) -> None:
     imported = import_dataset(read_dataset(source), store, "strokes", by="ada", source="x").version
     for number, name in enumerate(("strokes", "datasets/strokes", "datasets/strokes/", imported.reference)):
-        datasets = Datasets(store, tmp_path / str(number), tmp_path / "elsewhere")
-        found = datasets.fetch(name, recipe, by="ada")
+        datasets = DatasetAccess(store, tmp_path / str(number), tmp_path / "elsewhere")
+        found = datasets.fetch(name, recipe, requested_by="ada")
         assert found.version == imported
         assert found.dataset.groups == read_dataset(source).groups
 
@@ -96,10 +96,10 @@ def test_a_folder_of_the_trainer_gets_a_version_and_its_wrong_rows_are_reported(
     store: FilesystemStore, source: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     (source / "images" / "stroke_0003.png").unlink()
-    datasets = Datasets(store, tmp_path / "cache", tmp_path / "folders")
-    found = datasets.fetch("strokes", recipe, by="ada", on_problem="skip")
+    datasets = DatasetAccess(store, tmp_path / "cache", tmp_path / "folders")
+    found = datasets.fetch("strokes", recipe, requested_by="ada", on_problem="skip")
     assert (found.version.dataset, len(found.version.images)) == ("strokes", 11)
-    assert any("stroke_0003.png is not there" in note for note in found.notes)
+    assert any("stroke_0003.png is not there" in note for note in found.import_warnings)
     assert len(found.dataset.examples) == 11
 
 
@@ -130,10 +130,10 @@ def test_a_version_that_does_not_fit_the_recipe_is_not_learned_from(
     [
         ("datasets/none", "there is no dataset 'none' in object storage: make it from annotations on the dashboard"),
         ("../outside", "only folders below"),
-        ("datasets/../x", "is no storage key"),
+        ("datasets/../x", "is not a storage key"),
         ("strokes@0009-00000000", "no version"),
         ("x" * 300, "there is no dataset 'xxx"),
-        ("a\0b", "is no storage key"),
+        ("a\0b", "is not a storage key"),
     ],
 )
 def test_a_dataset_that_is_not_there_is_named(fetch: Fetch, name: str, expected: str) -> None:

@@ -53,7 +53,7 @@ def test_a_version_says_which_images_with_which_labels(folder: Path, store: File
     assert last.labelled_at
     assert last.labelled_at.isoformat() == "2026-01-31T12:00:00+01:00"
     assert store.get(image_key(last.digest)) == content
-    assert (version.counts, version.groups, version.made_by) == ({"good": 2, "break": 1}, 2, "ada")
+    assert (version.counts, version.group_count, version.made_by) == ({"good": 2, "break": 1}, 2, "ada")
 
 
 def test_importing_again_makes_a_version_only_if_something_changed(folder: Path, store: FilesystemStore) -> None:
@@ -220,7 +220,7 @@ def test_a_version_that_leads_out_of_its_folder_is_not_used(folder: Path, store:
     version = kept(folder, store).version
     key = f"datasets/seam/versions/{version.version}.json"
     store.put(key, store.get(key).replace(b'"0.png"', b'"../0.png"'))
-    with pytest.raises(DatasetVersionError, match="is no name of an image"):
+    with pytest.raises(DatasetVersionError, match="is not a valid name of an image"):
         find_version(store, version.reference)
 
 

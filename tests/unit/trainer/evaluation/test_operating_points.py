@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.doubts import doubtful_labels
 from services.trainer.evaluation.operating_points import BOUNDS, choose_thresholds, good_bound, point_of
-from services.trainer.evaluation.probabilities import LEAST_SLOPE, calibrate
+from services.trainer.evaluation.probabilities import SMALLEST_SLOPE, calibrate
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import judge
@@ -180,7 +180,7 @@ def test_a_label_with_few_images_is_calibrated_by_its_share_alone() -> None:
 def test_a_higher_score_is_always_a_higher_probability() -> None:
     scores = np.linspace(0.1, 0.9, 100)
     inverse = calibrate(scores, scores < 0.5)
-    assert inverse.slope == LEAST_SLOPE
+    assert inverse.slope == SMALLEST_SLOPE
     assert inverse.score_of(float(inverse.probabilities(scores)[30])) == pytest.approx(scores[30])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.evaluation_run import EvaluationRun
-from services.trainer.evaluation.mistakes import SIDE, with_images
+from services.trainer.evaluation.mistakes import LONGEST_SIDE, with_images
 from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
 from services.trainer.evaluation.thresholds import threshold_curves
@@ -86,7 +86,7 @@ def test_the_images_of_mistakes_are_stored_small(seam: Recipe, side: int) -> Non
     mistakes, shots = with_images(seen.worst_mistakes(3), store_of(seen, side), np.arange(8))
     assert [mistake.image for mistake in mistakes] == list(shots) == [f"mistake_0{number}.jpg" for number in (1, 2, 3)]
     for mistake, shot in zip(mistakes, shots.values(), strict=True):
-        assert size_of(shot) == (min(side, SIDE), min(side, SIDE))
+        assert size_of(shot) == (min(side, LONGEST_SIDE), min(side, LONGEST_SIDE))
         assert decode(shot).mean() == pytest.approx(int(mistake.name.split(".")[0]), abs=2)
 
 

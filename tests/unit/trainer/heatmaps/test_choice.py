@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluation_run import EvaluationRun
-from services.trainer.heatmaps.candidates import AllMaps, Candidate, candidates_of
 from services.trainer.heatmaps.choice import pasted_defects
+from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmaps
 from services.trainer.heatmaps.held_out import HeldOut
-from services.trainer.heatmaps.scores import Heatmaps, make_heatmaps
+from services.trainer.heatmaps.options import HeatmapOption, MapComputer, heatmap_options
 from shared.contracts.bundle import ChosenBy
 from shared.datasets.labelled_images import Dataset
 from shared.datasets.reading import read_dataset
@@ -88,7 +88,7 @@ def network() -> keras.Model:
     return network
 
 
-def made(network: keras.Model, images: Images, explanation: str = "{}") -> Heatmaps:
+def made(network: keras.Model, images: Images, explanation: str = "{}") -> HeatmapEvaluation:
     """Choose, scale and measure heatmaps."""
     (dataset, store), recipe = images, paint_recipe(f"explanation: {explanation}")
     measured, examples = np.arange(DECIDING, IMAGES), dataset.examples[DECIDING:]
@@ -98,8 +98,8 @@ def made(network: keras.Model, images: Images, explanation: str = "{}") -> Heatm
         network,
         store,
         dataset.examples,
-        choosing=HeldOut(np.arange(DECIDING)),
-        measured=HeldOut(measured),
+        selection_images=HeldOut(np.arange(DECIDING)),
+        evaluation_images=HeldOut(measured),
         runs=[EvaluationRun(recipe, names, groups, store.labels[measured], scores)],
     )
 
@@ -112,8 +112,8 @@ def test_the_layer_is_chosen_that_points_at_defects_marked_or_pasted(
     assert heatmaps.spec.layers == ("fine",)
     assert heatmaps.spec.chosen_by is by
     tried = heatmaps.choice.tried
-    assert tried[Candidate("layer-cam", ("fine",))] > tried[Candidate("layer-cam", ("coarse",))] + 0.2
-    assert heatmaps.choice.defects >= 10
+    assert tried[HeatmapOption("layer-cam", ("fine",))] > tried[HeatmapOption("layer-cam", ("coarse",))] + 0.2
+    assert heatmaps.choice.defect_count >= 10
 
 
 def test_the_scale_leaves_good_images_empty_and_is_measured(network: keras.Model, marked: Images) -> None:
@@ -137,7 +137,7 @@ def test_a_network_looks_at_images_with_the_last_layer_that_did_not_learn_from_t
     images = np.ones((1, 32, 32, 3), np.float32)
     before = np.asarray(network(images))
     held_out = HeldOut(np.arange(3), (np.zeros((3, 4), np.float32), np.arange(4, dtype=np.float32)))
-    with held_out.applied_to(network):
+    with held_out.last_layer_in(network):
         assert np.asarray(network(images)).tolist() == [[0, 1, 2, 3]]
     assert np.array_equal(np.asarray(network(images)), before)
 
@@ -145,14 +145,14 @@ def test_a_network_looks_at_images_with_the_last_layer_that_did_not_learn_from_t
 def test_the_recipe_decides_where_it_names_a_method_or_a_layer(network: keras.Model, marked: Images) -> None:
     whole = made(network, marked, "{method: grad-cam, layer: coarse}").spec
     assert (whole.method, whole.layers, whole.chosen_by) == ("grad-cam", ("coarse",), ChosenBy.RECIPE)
-    half = candidates_of(network, paint_recipe("explanation: {method: grad-cam++}"))
-    assert half == [Candidate("grad-cam++", ("coarse",)), Candidate("grad-cam++", ("fine",))]
+    half = heatmap_options(network, paint_recipe("explanation: {method: grad-cam++}"))
+    assert half == [HeatmapOption("grad-cam++", ("coarse",)), HeatmapOption("grad-cam++", ("fine",))]
 
 
 @pytest.mark.parametrize(("architecture", "alone"), [("efficientnet-lite0", 7), ("lite0-depths", 3)])
 def test_layers_between_the_blocks_are_tried_and_all_of_them_together(architecture: str, alone: int) -> None:
     network = architecture_of(architecture).build(ImageSpec(height=64, width=64), 2)
-    together, *others = candidates_of(network, paint_recipe())
+    together, *others = heatmap_options(network, paint_recipe())
     assert {"block10_sum", "block4_sum", "block2_sum"} < set(together.layers)
     assert len(together.layers) == 6
     early = [each for each in others if each.method == "layer-cam"]
@@ -173,7 +173,7 @@ def test_a_defect_is_pasted_on_the_image_and_not_on_its_reference(tmp_path: Path
     dataset = read_dataset(draw_boards(tmp_path, 8), recipe.label_names)
     store, rows = decode_images(dataset, recipe.image, tmp_path)[1], np.arange(8)
     before = store.prepared(rows)[..., 3:]
-    found = pasted_defects(cast("AllMaps", Differing()), recipe, store, rows)
+    found = pasted_defects(cast("MapComputer", Differing()), recipe, store, rows)
     assert found
     for defect in found:
         assert any(np.array_equal(defect.image[..., 3:], reference) for reference in before)
@@ -183,9 +183,9 @@ def test_all_maps_at_once_are_those_of_each_way_alone() -> None:
     keras.utils.set_random_seed(5)
     spec = ImageSpec(height=32, width=48)
     network = architecture_of("compact").build(spec, 3)
-    candidates = candidates_of(network, paint_recipe())
+    candidates = heatmap_options(network, paint_recipe())
     images = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
-    every_map = AllMaps(network, candidates).maps(images, [(0, True), (2, False)])
+    every_map = MapComputer(network, candidates).maps(images, [(0, True), (2, False)])
     assert max(len(candidate.layers) for candidate in candidates) >= 3, "several layers together are tried as well"
     for (method, layers), maps in zip(candidates, every_map, strict=True):
         alone = GradientProbe(network, layers, method).maps(images, [(0, 0, True), (1, 2, False)])

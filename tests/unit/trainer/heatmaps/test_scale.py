@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.trainer.heatmaps.scale import FEWEST, cross_fitted_heat, fit_scales, scaled
+from services.trainer.heatmaps.scale import FEWEST_IMAGES, add_scales, cross_fitted_heat, fit_scales
 from shared.contracts.bundle import HeatmapSpec
 from shared.explain.scale import evidence_of
 from shared.explain.targets import fault_questions
@@ -39,8 +39,8 @@ def test_one_good_image_in_a_thousand_has_full_heat_where_the_tail_is_exponentia
 
 def test_from_too_few_images_no_scale_is_made() -> None:
     rng = np.random.default_rng(3)
-    assert fit_scales(evidence(FEWEST - 1, rng)) == []
-    assert cross_fitted_heat(evidence(FEWEST, rng), [*"abcde"], fault_questions(paint_recipe())) is None
+    assert fit_scales(evidence(FEWEST_IMAGES - 1, rng)) == []
+    assert cross_fitted_heat(evidence(FEWEST_IMAGES, rng), [*"abcde"], fault_questions(paint_recipe())) is None
 
 
 def test_where_all_good_images_score_alike_more_is_rare() -> None:
@@ -64,7 +64,7 @@ def test_attributes_are_scaled_by_the_images_without_them() -> None:
     truth = np.zeros((60, 4), np.float32)
     truth[:40, 0] = truth[40:, 1] = truth[::2, 3] = 1
     scores = np.clip(0.6 * truth + 0.2 + rng.normal(0, 0.05, truth.shape), 0, 1).astype(np.float32)
-    spec, heat = scaled(
+    spec, heat = add_scales(
         HeatmapSpec(method="grad-cam", layers=("features",)), recipe, truth, scores, [*map(str, range(60))]
     )
     for_label = {name: scale.images for name, scale in spec.for_label.items()}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.jobs import turns
-from services.trainer.jobs.child import Child, following, started
+from services.trainer.jobs import job_loop
+from services.trainer.jobs.child import Child, start_child, start_process
 from services.trainer.jobs.measurement_jobs import MeasurementJobs, name_of
-from services.trainer.jobs.measurer import GIVEN_UP, MOST_ATTEMPTS
+from services.trainer.jobs.measurer import FAILURE_REASON, MOST_ATTEMPTS
 from services.trainer.promotion.promotions import Promotions
 from shared.contracts.bundle import comparison_key
 from shared.contracts.dataset import DatasetVersion, image_key
@@ -39,11 +39,11 @@ class SlowImages(FilesystemStore):
         super().__init__(folder)
         self.may, self.asked = threading.Event(), threading.Event()
 
-    def get(self, key: str, most: int | None = None) -> bytes:
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
         if "/images/" in key:
             self.asked.set()
             assert self.may.wait(200)
-        return super().get(key, most)
+        return super().get(key, most_bytes)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ class Scripts:
     def start(self, *command: str) -> AbstractContextManager[Child]:
         self.commands.append(command)
         self.begun.set()
-        return following([sys.executable, "-c", self._script])
+        return start_process([sys.executable, "-c", self._script])
 
 
 def test_a_measurement_that_was_left_is_taken_up_by_the_next_trainer(
@@ -187,7 +187,7 @@ def test_a_measurement_is_done_by_a_process_of_its_own(
     monkeypatch.setenv("TRAINER_STORAGE_URL", f"file:///{tmp_path}/objects")
     put(store, comparable("v1", dataset), comparable("v2", dataset))
     line = Line(broker)
-    with answering(store, broker, start=started):
+    with answering(store, broker, start=start_child):
         line.ask(comparison(candidate="v9"), comparison())
         for candidate in ("v9", "v2"):
             key = comparison_key("paint", "v1", candidate)
@@ -204,7 +204,7 @@ def test_a_measurement_whose_process_dies_again_and_again_is_given_up(store: Slo
         wait_until(lambda: store.exists(comparison_key("paint", "v1", "v2")), 200, "it to be given up")
         wait_until(lambda: not list(store.keys("measurements/")), 200, "the job to be deleted")
     assert len(dying.commands) == MOST_ATTEMPTS
-    assert GIVEN_UP.encode() in store.get(comparison_key("paint", "v1", "v2"))
+    assert FAILURE_REASON.encode() in store.get(comparison_key("paint", "v1", "v2"))
 
 
 def test_a_comparison_that_was_refused_is_made_when_it_is_requested_again_and_can_be(
@@ -270,16 +270,16 @@ def test_a_decision_whose_trainer_died_before_it_published_it_is_published_by_th
 class Vanishing(FilesystemStore):
     """Object storage in which another trainer ends a job between a look at the names and one at what they hold."""
 
-    def get(self, key: str, most: int | None = None) -> bytes:
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
         if key.endswith("/request.json"):
             self.delete(key)
-        return super().get(key, most)
+        return super().get(key, most_bytes)
 
 
 def test_a_job_that_another_trainer_ends_meanwhile_is_none(tmp_path: Path) -> None:
     jobs = MeasurementJobs(Vanishing(tmp_path / "objects"), "trainer", 60)
     jobs.add(comparison())
-    assert jobs.open() == []
+    assert jobs.list_open() == []
 
 
 def test_a_second_request_for_the_same_measurement_gets_an_answer_too(store: SlowImages) -> None:
@@ -290,7 +290,7 @@ def test_a_second_request_for_the_same_measurement_gets_an_answer_too(store: Slo
     jobs.add(second)
     jobs.add(first)  # comes twice
     jobs.finish(first)
-    assert jobs.open() == [second]
+    assert jobs.list_open() == [second]
     jobs.finish(second)
     assert list(store.keys("measurements/")) == []
 
@@ -299,7 +299,7 @@ def test_a_job_of_a_newer_trainer_is_passed_over(store: SlowImages) -> None:
     jobs = MeasurementJobs(store, "trainer", 60)
     jobs.add(comparison())
     store.put("measurements/wonder.paint/request.json", b'{"type":"WonderRequested","version":1}\n')
-    assert jobs.open() == [comparison()]
+    assert jobs.list_open() == [comparison()]
 
 
 def test_a_job_that_another_trainer_measures_is_left_to_it(store: SlowImages) -> None:
@@ -308,7 +308,7 @@ def test_a_job_that_another_trainer_measures_is_left_to_it(store: SlowImages) ->
     claim = ours.claim(name_of(comparison()))
     assert claim
     assert theirs.claim(name_of(comparison())) is None
-    assert theirs.open() == [comparison()]
+    assert theirs.list_open() == [comparison()]
     assert ours.renew(name_of(comparison()), claim)
     ours.release(name_of(comparison()))
     assert theirs.claim(name_of(comparison()))
@@ -321,12 +321,12 @@ class Outages(FilesystemStore):
         super().__init__(folder)
         self.left, self.away_until = left, 0.0
 
-    def get(self, key: str, most: int | None = None) -> bytes:
+    def get(self, key: str, most_bytes: int | None = None) -> bytes:
         if self.left and "/images/" in key and not self.away:
             self.left -= 1
             self.away_until = time.monotonic() + 0.3
         self._check()
-        return super().get(key, most)
+        return super().get(key, most_bytes)
 
     def keys(self, prefix: str) -> Iterator[str]:
         self._check()
@@ -344,7 +344,7 @@ class Outages(FilesystemStore):
 def test_outages_of_object_storage_count_as_no_attempts_to_measure(
     tmp_path: Path, broker: SqliteBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(job_loop, "CHECK_SECONDS", 0.1)
     store = Outages(tmp_path / "objects", left=0)
     dataset = painted_version(store, tmp_path / "paint", each=16)
     put(store, comparable("v1", dataset), comparable("v2", dataset))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.jobs.child import Child, following
+from services.trainer.jobs.child import Child, start_process
 from services.trainer.jobs.runner import MOST_ATTEMPTS, Runner
 from services.trainer.jobs.trainings import Outcome, Trainings
 from shared.health import Health
@@ -29,6 +29,7 @@ EPOCH = """print('{"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"loss"
 FINISHED = """print('{"event": "finished", "model_version": "v1"}', flush=True)"""
 FAILED = """print('{"event": "failed", "reason": "labels.csv, line 2: no"}', flush=True)"""
 POSTPONED = """print('{"event": "postponed", "reason": "storage is away"}', flush=True)"""
+WITHOUT_VERSION = """print('{"event": "finished"}', flush=True)"""
 SLEEP = "import time; time.sleep(600)"
 
 
@@ -60,7 +61,7 @@ class Bench:
         self.broker = SqliteBroker(folder / "broker")
         self.publisher = Away(self.broker.publisher())
         self.work_folder = folder / "work"
-        self.news, self.stop = threading.Event(), threading.Event()
+        self.requests_changed, self.stop = threading.Event(), threading.Event()
         self.started: list[str] = []
         self._heard: list[Message] = []
         self._subscriptions = [self.broker.subscribe(queue, 100) for queue in (DASHBOARD_MODELS, TRAINER_COMMANDS)]
@@ -72,14 +73,14 @@ class Bench:
         def start(_command: str, training_id: str) -> AbstractContextManager[Child]:
             script = scripts[min(len(self.started), len(scripts) - 1)]
             self.started.append(training_id)
-            return following([sys.executable, "-c", textwrap.dedent(script)])
+            return start_process([sys.executable, "-c", textwrap.dedent(script)])
 
         runner = Runner(
             self.trainings,
             self.store,
             self.publisher,
             work_folder=self.work_folder,
-            news=self.news,
+            requests_changed=self.requests_changed,
             stop=self.stop,
             lease_seconds=60,
             health=Health(),
@@ -91,7 +92,7 @@ class Bench:
             yield
         finally:
             self.stop.set()
-            self.news.set()
+            self.requests_changed.set()
             thread.join(120)
             assert not thread.is_alive()
 
@@ -165,6 +166,14 @@ def test_a_training_that_can_never_succeed_fails_with_its_reason(bench: Bench) -
     assert len(bench.started) == 1
 
 
+def test_a_training_whose_process_reports_no_model_fails(bench: Bench) -> None:
+    bench.trainings.add(training())
+    with bench.running(WITHOUT_VERSION):
+        progress = bench.until(TrainingState.FAILED)
+    assert "reported an unexpected end, Finished(" in progress[-1].reason
+    assert len(bench.started) == 1
+
+
 def test_a_training_whose_process_dies_is_taken_up_again(bench: Bench) -> None:
     bench.trainings.add(training())
     with bench.running(f"{EPOCH}\nimport os; os._exit(9)", FINISHED):
@@ -185,7 +194,7 @@ def test_a_running_training_is_cancelled(bench: Bench) -> None:
     with bench.running(f"{EPOCH}\n{SLEEP}"):
         bench.heard(lambda heard: any(getattr(told, "epoch", 0) == 1 for told in heard))
         bench.trainings.cancel(cancellation())
-        bench.news.set()
+        bench.requests_changed.set()
         bench.until(TrainingState.CANCELLED)
     assert len(bench.started) == 1
 
@@ -204,7 +213,7 @@ def test_a_waiting_training_is_cancelled_while_another_one_runs(bench: Bench) ->
     with bench.running(SLEEP):
         wait_for(lambda: bench.started)
         bench.trainings.cancel(cancellation())
-        bench.news.set()
+        bench.requests_changed.set()
         (told,) = [told for told in bench.until(TrainingState.CANCELLED) if told.training_id == "training-1"]
     assert told.state is TrainingState.CANCELLED
     assert bench.started == ["long"]
@@ -279,7 +288,7 @@ def test_a_training_that_went_to_another_trainer_is_left_to_it(bench: Bench, tmp
         assert Trainings(bench.store, "another", lease_seconds=60).claim("lost")
         taken.touch()
         if end == SLEEP:
-            bench.news.set()
+            bench.requests_changed.set()
         bench.until(TrainingState.FINISHED)
     assert bench.started == ["lost", "next"]
     assert bench.trainings.outcome("next")

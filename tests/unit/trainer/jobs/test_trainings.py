@@ -34,14 +34,14 @@ def test_open_trainings_come_in_the_order_in_which_they_were_asked_for(mine: Tra
     for request in (training("b", 2), training("a", 3), training("c", 1), training("d", 0)):
         mine.add(request)
     mine.finish("d", DONE)
-    assert [request.training_id for request in mine.open()] == ["c", "b", "a"]
+    assert [request.training_id for request in mine.list_open()] == ["c", "b", "a"]
 
 
 def test_a_request_that_this_trainer_cannot_read_is_passed_over(mine: Trainings, store: FilesystemStore) -> None:
     """It is of a newer trainer, or damaged; the others go on."""
     mine.add(training())
     store.put("trainings/newer/request.json", b'{"type": "TrainingRequested", "schema": 99}')
-    assert [request.training_id for request in mine.open()] == ["training-1"]
+    assert [request.training_id for request in mine.list_open()] == ["training-1"]
 
 
 def test_a_training_is_done_by_one_trainer(mine: Trainings, theirs: Trainings) -> None:

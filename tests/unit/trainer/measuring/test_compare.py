@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from services.trainer.errors import NotComparable
-from services.trainer.measuring.compare import compare, differences, judged_alike
+from services.trainer.measuring.compare import compare, rule_differences, with_baseline_thresholds
 from services.trainer.promotion.comparison import Comparison, Side
-from services.trainer.promotion.gate import objections, summary, worse
+from services.trainer.promotion.gate import describe_images, objections, regressions
 from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
 from shared.contracts.dataset import DatasetVersion, image_key
 from shared.datasets.importing import import_dataset
@@ -42,7 +42,7 @@ def test_two_models_are_measured_on_the_test_part_of_the_second(
     assert found.extra_cost_interval
     assert found.extra_cost_interval[1] < 0
     assert objections(found) == []
-    assert summary(found).endswith(", 20 of them known to model v1 from its training")
+    assert describe_images(found).endswith(", 20 of them known to model v1 from its training")
 
 
 def test_one_recipe_defines_ng_and_costs_for_both_models(store: FilesystemStore, dataset: DatasetVersion) -> None:
@@ -60,7 +60,7 @@ def test_one_recipe_defines_ng_and_costs_for_both_models(store: FilesystemStore,
 def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
     lines = PAINT.strip().splitlines()
     turned = "\n".join([*lines[:4], *reversed(lines[4:])]).replace("role: quality", "role: quality, threshold: 0.9")
-    judging = judged_alike(parse_recipe(turned), paint_recipe())
+    judging = with_baseline_thresholds(parse_recipe(turned), paint_recipe())
     assert judging.label_names == ("good", "error", "break", "length")
     assert judging.label("good").threshold == 0.9
 
@@ -69,10 +69,12 @@ def test_only_differences_of_recipes_about_ng_are_named() -> None:
     loose = PAINT.replace("colour: green, role: defect", "colour: green, role: attribute")
     expecting = PAINT.replace("role: attribute", "role: attribute, expected: false")
     expecting = expecting.replace("role: quality", "role: quality, threshold: 0.9")
-    assert differences(paint_recipe(), parse_recipe(loose)) == ["role of break is attribute, was defect"]
-    assert differences(paint_recipe(), parse_recipe(expecting)) == ["expected value of length is false, was not given"]
+    assert rule_differences(paint_recipe(), parse_recipe(loose)) == ["role of break is attribute, was defect"]
+    assert rule_differences(paint_recipe(), parse_recipe(expecting)) == [
+        "expected value of length is false, was not given"
+    ]
     rare = paint_recipe("defect_rate: 0.02\nunsure_margin: 0.2\ndescription: of another camera\n")
-    assert differences(paint_recipe(), rare) == ["defect rate is 0.02, was not given"]
+    assert rule_differences(paint_recipe(), rare) == ["defect rate is 0.02, was not given"]
 
 
 def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label(
@@ -181,14 +183,14 @@ def test_a_model_that_misses_more_than_an_image_or_a_twentieth_is_refused_howeve
     put(store, comparable("v1", dataset), comparable("v2", dataset, learned=10))
     found = compare(store, "paint", "v1", "v2")
     for passes, of in ((1, 10), (1, 20), (2, 40), (3, 60)):
-        assert worse(missing(found, passes, of)) == []
-        assert worse(missing(found, passes + 1, of))
-    assert worse(missing(found, 2, 10)) == [
+        assert regressions(missing(found, passes, of)) == []
+        assert regressions(missing(found, passes + 1, of))
+    assert regressions(missing(found, 2, 10)) == [
         "recall of break is 0.800, was 1.000 (0.722 to 1.000), with 2 more of 10 missed"
     ]
-    assert worse(missing(found, 4, 100)), "beyond the interval"
-    assert worse(missing(found, 5, 40, before=3)) == []
-    assert worse(missing(found, 6, 40, before=3))
+    assert regressions(missing(found, 4, 100)), "beyond the interval"
+    assert regressions(missing(found, 5, 40, before=3)) == []
+    assert regressions(missing(found, 6, 40, before=3))
 
 
 def test_a_model_that_lets_more_escape_is_refused_even_if_it_costs_less(

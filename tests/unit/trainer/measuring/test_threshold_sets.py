@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.trainer.errors import TrainerError
-from services.trainer.jobs.answers import find_answer
+from services.trainer.jobs.threshold_results import find_result
 from services.trainer.measuring.compare import compare, stored_scores
 from services.trainer.measuring.threshold_sets import set_thresholds, with_thresholds
 from services.trainer.promotion.gate import objections
@@ -226,8 +226,8 @@ def test_thresholds_that_can_not_be_set_are_refused_with_the_reason(
         for version, reason in reasons.items():
             publish(broker, request(LOW, model_version=version, thresholds_id=f"of-{version}"))
             key = f"of-{version}"
-            soon(lambda key=key: find_answer(store, "paint", key) is not None, "the answer")  # type: ignore[misc]
-            refused = find_answer(store, "paint", key)
+            soon(lambda key=key: find_result(store, "paint", key) is not None, "the answer")  # type: ignore[misc]
+            refused = find_result(store, "paint", key)
             assert isinstance(refused, ThresholdsRefused)
             assert refused.reason.startswith(reason)
 
@@ -240,7 +240,7 @@ def test_thresholds_that_are_asked_for_go_through_the_gate(
         publish(broker, promotion("v1", "first"))
         publish(broker, request(LOW, promote=True))
         soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
-        kept = find_answer(store, "paint", "thresholds-1")
+        kept = find_result(store, "paint", "thresholds-1")
         assert isinstance(kept, ThresholdsStored)
         assert kept.thresholds == {"good": 0.5, "error": 0.5, "break": 0.1, "length": 0.5}
         refused = find_decision(store, "paint", "thresholds-1")
@@ -267,7 +267,7 @@ def test_thresholds_that_were_asked_for_before_a_rollback_are_kept_and_not_promo
         publish(broker, promotion("v1", "back", rollback=True))
         publish(broker, request({"break": 0.4}, model_version="v2", promote=True))
         soon(lambda: find_decision(store, "paint", "thresholds-1"), "the promotion to be decided")
-    assert isinstance(find_answer(store, "paint", "thresholds-1"), ThresholdsStored)
+    assert isinstance(find_result(store, "paint", "thresholds-1"), ThresholdsStored)
     refused = find_decision(store, "paint", "thresholds-1")
     assert isinstance(refused, PromotionRefused)
     assert refused.reason.startswith("ada rolled back to v1 at ")

@@ -334,14 +334,14 @@ def test_a_line_starts_with_the_first_model_and_keeps_later_promotions(
     promotions: Promoting, store: FilesystemStore, tmp_path: Path
 ) -> None:
     write_bundle_folder(tmp_path / "model", proven("v1"))
-    told = promotions.start_with(tmp_path / "model")
+    told = promotions.promote_initial_model(tmp_path / "model")
     assert told
     assert told.model_version == "v1"
-    promotions.published(told)
-    assert promotions.start_with(tmp_path / "model") is None
+    promotions.record_published(told)
+    assert promotions.promote_initial_model(tmp_path / "model") is None
     put(store, proven("v2"))
     promotions.promote(promotion("v2", force=True))
-    assert promotions.start_with(tmp_path / "model") is None
+    assert promotions.promote_initial_model(tmp_path / "model") is None
     assert production_version(store, "paint") == "v2"
 
 
@@ -349,18 +349,18 @@ def test_a_first_model_whose_promotion_was_not_published_is_published_at_the_nex
     promotions: Promoting, store: FilesystemStore, tmp_path: Path
 ) -> None:
     write_bundle_folder(tmp_path / "model", proven("v1"))
-    told = promotions.start_with(tmp_path / "model")
+    told = promotions.promote_initial_model(tmp_path / "model")
     assert told
-    assert promotions.start_with(tmp_path / "model") == told
+    assert promotions.promote_initial_model(tmp_path / "model") == told
     assert len(production_history(store, "paint")) == 1
     put(store, proven("v2"))
     promotions.promote(promotion("v2", force=True, reason="better"))
-    assert promotions.start_with(tmp_path / "model") is None, "it is not in production any more"
+    assert promotions.promote_initial_model(tmp_path / "model") is None, "it is not in production any more"
 
 
 def test_a_first_model_that_must_not_be_used_is_named(promotions: Promoting, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no model"):
-        promotions.start_with(tmp_path)
+        promotions.promote_initial_model(tmp_path)
     write_bundle_folder(tmp_path / "model", proven("v1", changed=5))
     with pytest.raises(BundleError, match=r"model: openvino_fp32 changes 5 of 100"):
-        promotions.start_with(tmp_path / "model")
+        promotions.promote_initial_model(tmp_path / "model")

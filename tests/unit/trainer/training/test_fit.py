@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.registry import ARCHITECTURES
-from services.trainer.cli.train_and_evaluate import evaluated
+from services.trainer.cli.train_and_evaluate import evaluate_folder
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.validation import DivergedTraining, Validator
 from services.trainer.training import precision
@@ -151,7 +151,7 @@ def test_a_bundle_that_was_read_again_judges_as_before(built: Built, tmp_path: P
 def test_a_model_is_measured_on_images_that_it_never_saw(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
     unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
-    with evaluated(tmp_path / "model", unseen) as evaluation:
+    with evaluate_folder(tmp_path / "model", unseen) as evaluation:
         assert evaluation.bundle.version == "v1"
         assert evaluation.evaluation.images == 60
         assert (evaluation.evaluation.macro_average_precision or 0) > 0.85
@@ -172,7 +172,7 @@ def test_a_model_is_measured_on_images_that_it_never_saw(built: Built, tmp_path:
 
 def test_a_measurement_on_the_images_of_the_training_says_so(built: Built, strokes: Path, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
-    with evaluated(tmp_path / "model", strokes) as evaluation:
+    with evaluate_folder(tmp_path / "model", strokes) as evaluation:
         (note,) = evaluation.notes
     held_back = built.bundle.files["test.csv"].decode().splitlines()[1:]
     assert f"was trained or validated on {200 - len(held_back)} of these 200 images" in note

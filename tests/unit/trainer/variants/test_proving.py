@@ -13,14 +13,14 @@ from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.logits import engine_logits
 from services.trainer.variants.proof import Proof
 from services.trainer.variants.proving import (
-    CALIBRATING,
+    CALIBRATION_IMAGES,
     Reference,
     UnequalVariant,
     Variants,
     calibration_rows,
     make_variants,
 )
-from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, candidates, quantise
+from services.trainer.variants.quantise import CONVOLUTIONS, DEPTHWISE, quantisation_options, quantise
 from shared.contracts.bundle import OPENVINO, OPENVINO_INT8, OPENVINO_INT8_WEIGHTS, OPENVINO_WEIGHTS, Variant
 from shared.datasets.reading import read_dataset
 from shared.engines.compile import CompiledVariant, compile_for_openvino
@@ -140,15 +140,15 @@ def test_weights_leave_a_bit_free_so_that_every_processor_gives_the_same_scores(
 
 def test_each_attempt_spares_more_and_depthwise_convolutions_first(fp32: CompiledVariant) -> None:
     lite0 = architecture_of("efficientnet-lite0").build(ImageSpec(height=32, width=32), 2)
-    spared = [each.operations for each in candidates(compile_for_openvino(lite0))]
+    spared = [each.operations for each in quantisation_options(compile_for_openvino(lite0))]
     assert len(spared) == 3
     assert spared[0] < spared[1] < spared[2]
     assert all(name.startswith(DEPTHWISE) for name in spared[1])
-    assert len(list(candidates(fp32))) == 2
+    assert len(list(quantisation_options(fp32))) == 2
 
 
 def test_spared_layers_stay_in_full_precision(fp32: CompiledVariant, store: PixelStore) -> None:
-    last = list(candidates(fp32))[-1]
+    last = list(quantisation_options(fp32))[-1]
     everything = _in_int8(quantise(fp32, store, ROWS[:30]))
     the_rest = _in_int8(quantise(fp32, store, ROWS[:30], last.operations))
     assert last.operations
@@ -173,11 +173,11 @@ def _weights_of(operation: openvino.Node) -> openvino.Node:
 def test_the_ranges_come_from_validation_images_and_from_training_ones_if_these_are_few() -> None:
     rows = {"train": np.arange(1000, 3000), "valid": np.arange(500), "test": np.arange(5000, 5100)}
     many = calibration_rows(rows, seed=1)
-    assert len(many) == CALIBRATING
+    assert len(many) == CALIBRATION_IMAGES
     assert many.max() < 500
     assert np.array_equal(many, calibration_rows(rows, seed=1))
     few = calibration_rows({**rows, "valid": np.arange(20)}, seed=1)
-    assert len(set(few.tolist())) == CALIBRATING
+    assert len(set(few.tolist())) == CALIBRATION_IMAGES
     assert set(range(20)) <= set(few.tolist())
     assert few.max() < 3000
 
