@@ -120,6 +120,8 @@ def read_tables(
         DatasetError: there is no table, a label of the recipe has no column, no image is left, or (``stop``) a row is
             wrong.
     """
+    if not tables:
+        raise DatasetError([f"{folder}: there is no table of labels: put {LABELS} there, with name and labels"])
     read = [with_columns(read_table(path, (NAME,)), label_names) for path in tables]
     names = tuple(label_names) or checked_labels(label_columns(read[0]), read[0].top)
     exclusive = task is Task.EXCLUSIVE

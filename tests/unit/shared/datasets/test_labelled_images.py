@@ -9,6 +9,7 @@ from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split
 from shared.contracts.training import Shares
 from shared.datasets.importing import import_dataset
+from shared.datasets.labelled_images import read_tables
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode
@@ -37,6 +38,11 @@ def complaint(folder: Path, *labels: str, task: Task | None = None) -> str:
     with pytest.raises(DatasetError) as refused:
         read_dataset(folder, labels, task=task)
     return str(refused.value)
+
+
+def test_a_folder_without_a_table_of_labels_is_an_error(folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"there is no table of labels: put labels\.csv there"):
+        read_tables(folder, [])
 
 
 def test_labels_are_read_in_the_order_of_the_recipe(folder: Path) -> None:
