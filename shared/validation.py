@@ -19,6 +19,7 @@ PATTERNS: Final = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]*$": marked("letters, digits, _ and -, after a letter or digit"),
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": marked("letters, digits, _, - and dots, after a letter or digit"),
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$": marked("at most 40 letters, digits, _, - and dots, after a letter or digit"),
+    r"^[A-Za-z0-9_]+$": marked("letters, digits and _"),
     r"^[A-Za-z0-9_./-]+$": marked("letters, digits, _, -, dots and slashes"),
     r"^[a-z0-9_-]+$": marked("small letters, digits, _ and -"),
     r"^[a-z0-9]$": marked("one small letter or digit"),

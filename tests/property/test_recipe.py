@@ -16,7 +16,9 @@ from tests.unit.shared.test_recipe import SEAM
 REPOSITORY = Path(__file__).parents[2]
 KEYS = sorted(set("abcdefghijklmnopqrstuvwxyz0123456789") - set(RESERVED_KEYS))
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: tuple(number.to_bytes(3, "big")))
-FIELDS = {name: field for name, field in Recipe.model_fields.items() if name not in ("labels", "task", "parts")}
+APART = ("labels", "task", "parts", "good_by")
+FIELDS = {name: field for name, field in Recipe.model_fields.items() if name not in APART}
+GOOD_BY = Recipe.model_fields["good_by"]
 PARTS = st.sampled_from(
     [
         None,
@@ -55,8 +57,19 @@ RECIPES = st.builds(
 )
 
 
+GOOD_ONLY = st.builds(
+    lambda good_by: Recipe(
+        name="seam",
+        task=Task.MULTI_LABEL,
+        labels=(Label(name="anomaly", key="a", colour=(255, 0, 0), role=LabelRole.DEFECT),),
+        good_by=good_by,
+    ),
+    values_of(GOOD_BY.annotation, tuple(GOOD_BY.metadata)),
+)
+
+
 @settings(max_examples=25)
-@given(recipe=RECIPES)
+@given(recipe=RECIPES | GOOD_ONLY)
 def test_any_recipe_is_read_as_it_was_written(recipe: Recipe) -> None:
     assert parse_recipe(recipe.to_yaml()) == recipe
 
