@@ -107,5 +107,8 @@ class CaptureLoop:
         pending = self.triggers.take(image.read_at if self.source.is_live else math.inf)
         if pending is None:
             return False
-        self.triggers.captured(pending, self.frames.add(image, pending.trigger))
+        if frame := self.frames.add(image, pending.trigger):
+            self.triggers.captured(pending, frame)
+        else:
+            self.triggers.dropped(pending)
         return True

@@ -53,8 +53,8 @@ class FrameMaker:
             log.warning("images of the source are unreadable", reason=image.reason, unreadable=unreadable)
             self._quiet_until = now + SECONDS_BETWEEN_LOGS
 
-    def add(self, image: CapturedImage, trigger: Trigger | None = None) -> FrameIdentity:
-        """Add an image to the outbox as the session's next frame, and return its identity."""
+    def add(self, image: CapturedImage, trigger: Trigger | None = None) -> FrameIdentity | None:
+        """Add an image to the outbox as the session's next frame, and return its identity; None if it is dropped."""
         identity = self._session.next_identity(image.captured_at, trigger)
         self._captured.inc()
         try:
@@ -65,7 +65,7 @@ class FrameMaker:
             added = False
         if not added:
             self._dropped.inc()
-        return identity
+        return identity if added else None
 
     def _frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
         """Crop, record and encode a decoded image; a file in the right encoding is sent as it is."""

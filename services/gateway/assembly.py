@@ -218,12 +218,18 @@ def key_of(frame: FrameIdentity, plan: Plan) -> str:
 
 
 def _between(before: FrameIdentity, after: FrameIdentity) -> Iterator[FrameIdentity]:
-    """Yield the frames between two of a session, as if they had been captured at even intervals."""
+    """Yield the frames between two of a session, as if they had been captured at even intervals.
+
+    What both have in common holds for them too; what a trigger says of one of the two is not known of them.
+    """
+    of_triggers = ("batch", "part", "order", "operator", "recipe")
+    unknown = {name: None for name in of_triggers if getattr(before, name) != getattr(after, name)}
     steps = after.sequence - before.sequence
     interval = (after.captured_at - before.captured_at) / steps
     for sequence in range(max(before.sequence + 1, after.sequence - GAP_LIMIT), after.sequence):
         yield after.model_copy(
             update={
+                **unknown,
                 "frame_id": frame_id(after.session, sequence),
                 "captured_at": before.captured_at + interval * (sequence - before.sequence),
             }

@@ -60,7 +60,7 @@ def align(image: Grey, reference: Grey, motion: str) -> Alignment:
     small, golden = (_softened(each, size) for each in (image, reference))
     best = _measured(small, golden, np.eye(2, 3, dtype=np.float32))
     if motion != "none":
-        (right, down), _ = cv2.phaseCorrelate(golden, small, _window(size))
+        (right, down), _ = cv2.phaseCorrelate(golden.copy(), small.copy(), _window(size))  # it may write into them
         shift = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
         best = max(best, _measured(small, golden, shift), key=lambda each: each.likeness)
         try:

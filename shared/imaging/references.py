@@ -58,6 +58,8 @@ class References:
         """
         if spec.reference is None or not 0 < len(files) <= MOST:
             raise ReferencesError(f"{len(files)} reference images: a recipe with `image.reference` has 1 to {MOST:,}")
+        if sum(map(len, files.values())) > LARGEST:
+            raise ReferencesError(f"the reference images have more than {LARGEST:,} bytes as PNG: give fewer")
         self._spec, self._reference = spec, spec.reference
         self._files = dict(files)
         self._names = tuple(files)
@@ -84,6 +86,8 @@ class References:
                 entries = archive.infolist()
                 if len(entries) > MOST or sum(entry.file_size for entry in entries) > LARGEST:
                     raise ReferencesError(f"more than {MOST:,} reference images, or {LARGEST:,} bytes of them")
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                    raise ReferencesError("an archive of reference images is not compressed, and this one is")
                 files = {entry.filename: archive.read(entry) for entry in entries}
         except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
             raise ReferencesError(f"no archive of reference images: {error}") from error

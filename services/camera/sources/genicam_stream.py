@@ -172,14 +172,15 @@ class GenicamStream:
 
     def _read(self, buffer: int) -> CapturedImage | Unreadable:
         library = self._aravis
-        captured_at = self._clock.time_of(
-            library.arv_buffer_get_timestamp(buffer) / 1e9, library.arv_buffer_get_system_timestamp(buffer) / 1e9
-        )
+        received = library.arv_buffer_get_system_timestamp(buffer) / 1e9
+        read_at = time.monotonic() - max(0.0, time.time() - received)  # it may have waited for this thread
+        captured_at = self._clock.time_of(library.arv_buffer_get_timestamp(buffer) / 1e9, received)
         width, height = library.arv_buffer_get_image_width(buffer), library.arv_buffer_get_image_height(buffer)
         try:
-            return CapturedImage(captured_at, self._format.image(library.content(buffer), width, height))
+            pixels = self._format.image(library.content(buffer), width, height)
         except WrongSize as error:
             return Unreadable(f"{self._name} sent a broken image: {error}")
+        return CapturedImage(captured_at, pixels, read_at=read_at)
 
     def _ask(self, function: Callable[[int], object]) -> None:
         """Call a function of the camera; raises `Disconnected` if it does not answer."""

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -138,7 +139,7 @@ class LiveCamera:
                         )
                     )
                 else:
-                    self._images.put(image())
+                    self._images.put(_read_at(self._last_answer, image()))
         except Disconnected as error:
             return str(error)
         return f"{self._name} stopped sending"
@@ -168,3 +169,8 @@ class LiveCamera:
     def _report_failure(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
         self._on_state(CameraState.RECONNECTING, reason)
+
+
+def _read_at(arrived: float, image: CapturedImage | Unreadable) -> CapturedImage | Unreadable:
+    """Note when an image arrived, by the steady clock: to decode it takes time, in which a trigger may come."""
+    return replace(image, read_at=min(arrived, image.read_at)) if isinstance(image, CapturedImage) else image

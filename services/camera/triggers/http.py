@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hmac
 import threading
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Final
+from urllib.parse import urlsplit
 
 from services.camera.errors import CameraError
-from services.camera.settings import Address
+from services.camera.settings import LOOPBACK, Address
 from services.camera.triggers.trigger import LONGEST, Answer, Cause, Outcome, Refused, Trigger
 from services.camera.triggers.triggers import Triggers
 from shared.health import LimitedHttpServer
@@ -18,7 +20,11 @@ PATH: Final = "/trigger"
 
 
 class HttpTriggers:
-    """An HTTP server. A request needs the content type ``application/json``: no page of another site can send that."""
+    """An HTTP server.
+
+    A request needs the content type ``application/json``, and without a token an address of this machine as its host:
+    no page of another site can send both.
+    """
 
     def __init__(self, triggers: Triggers, address: Address, token: str) -> None:
         """Listen; raises `CameraError`. With a token, each request needs it as its bearer token."""
@@ -47,11 +53,18 @@ class HttpTriggers:
                 given = self.headers.get("Authorization", "").removeprefix("Bearer ").encode("latin-1", "replace")
                 if self.path != PATH:
                     self._fail(HTTPStatus.NOT_FOUND, f"try {PATH}")
+                elif not token and self._host() not in LOOPBACK:
+                    self._fail(HTTPStatus.MISDIRECTED_REQUEST, "without a token, ask this machine by its own address")
                 elif token and not hmac.compare_digest(given, token.encode()):
                     self._fail(HTTPStatus.UNAUTHORIZED, "the bearer token is missing or wrong")
                 else:
                     return True
                 return False
+
+            def _host(self) -> str:
+                with suppress(ValueError):
+                    return urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+                return ""
 
             def _answer(self, answer: Answer, if_missed: HTTPStatus) -> None:
                 status = HTTPStatus.OK if answer.outcome is Outcome.CAPTURED else if_missed

@@ -34,7 +34,7 @@ FRAME: Final = 16
 FRAME_LENGTH: Final = 18
 INPUTS: Final = 64
 
-CAUSES: Final = {Cause.BUSY: 1, Cause.AWAY: 2, Cause.LATE: 3, Cause.REFUSED: 4}
+CAUSES: Final = {Cause.BUSY: 1, Cause.AWAY: 2, Cause.LATE: 3, Cause.REFUSED: 4, Cause.DROPPED: 5}
 READ_DISCRETE_INPUTS: Final = 2
 READ_INPUT_REGISTERS: Final = 4
 WRITE_COILS: Final = (5, 15)

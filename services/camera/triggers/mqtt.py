@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -54,7 +56,7 @@ class MqttTriggers:
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._fail("it can't be reached")
         client.on_disconnect = lambda _client, _data, _flags, reason, _properties: self._fail(str(reason))
-        client.on_subscribe = lambda client, *_: client.publish(self._mark, _mark(self._awaited_mark), QOS)
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.connect_async(broker.host, broker.port, KEEP_ALIVE)
         triggers.watch(self._show)
@@ -63,9 +65,9 @@ class MqttTriggers:
     def close(self) -> None:
         """Publish that no trigger is captured any more, and disconnect."""
         if self._client.is_connected():
-            self._client.publish(self._ready, _ready("the camera ends"), QOS, retain=True).wait_for_publish(
-                FAREWELL_SECONDS
-            )
+            farewell = self._client.publish(self._ready, _ready("the camera ends"), QOS, retain=True)
+            with suppress(RuntimeError, ValueError):  # the connection is lost at this moment
+                farewell.wait_for_publish(FAREWELL_SECONDS)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -76,6 +78,14 @@ class MqttTriggers:
         self._failure = ""
         self._awaited_mark = str(ULID())
         client.subscribe([(self._trigger, QOS), (self._mark, QOS)])
+
+    def _on_subscribe(
+        self, client: paho.Client, _data: Any, _id: int, reasons: Sequence[Any], _properties: Any
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._fail(f"the broker refuses to deliver {self._trigger} or {self._mark}: allow its user to read them")
+        else:
+            client.publish(self._mark, _mark(self._awaited_mark), QOS)
 
     def _fail(self, reason: str) -> None:
         if reason != self._failure:

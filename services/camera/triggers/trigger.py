@@ -79,6 +79,8 @@ class Cause(StrEnum):
     """No image came in time."""
     REFUSED = "refused"
     """Its document had a wrong field."""
+    DROPPED = "dropped"
+    """Its frame was dropped."""
 
 
 class Answer(BaseModel):

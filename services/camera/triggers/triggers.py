@@ -163,6 +163,13 @@ class Triggers:
         TRIGGERS.labels(*self._names, Outcome.CAPTURED.value).inc()
         self._answer(pending, Answer.captured(pending.trigger, frame))
 
+    def dropped(self, pending: Pending) -> None:
+        """Answer a trigger whose frame was dropped: it is missed for the plant, and counted with its frame."""
+        TRIGGERS.labels(*self._names, Outcome.MISSED.value).inc()
+        reason = "its frame was dropped, because the outbox is full or its image can't be used"
+        answer = Answer(id=pending.trigger.id, outcome=Outcome.MISSED, cause=Cause.DROPPED, reason=reason)
+        self._answer(pending, answer)
+
     def _expire(self, pending: Pending) -> None:
         with self._changed:
             if self._pending is not pending:

@@ -22,6 +22,7 @@ from shared.explain.scale import shade_for
 from shared.explain.targets import questions_about
 from shared.imaging.codec import encode
 from shared.imaging.preprocessing import prepare
+from shared.imaging.references import NotAligned
 from shared.label_names import ascii_caption
 from shared.verdict import judge
 
@@ -75,7 +76,12 @@ def show(model: Path, images: Sequence[str], out: Path, rows: Sequence[Row], sid
         raise WrongRequest(f"{out}: write a {' or '.join(SUFFIXES)}")
     bundle = read_bundle_folder(model)
     subject = subject_of(read_network(bundle), bundle.recipe, bundle.manifest.heatmaps, references_of(bundle))
-    explained = [_explained(read_request(word, bundle.recipe), subject) for word in images]
+    explained = []
+    for word in images:
+        try:
+            explained.append(_explained(read_request(word, bundle.recipe), subject))
+        except NotAligned as error:
+            raise NotAligned(f"{word}: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(encode(draw_side_by_side(explained, rows, side), SUFFIXES[out.suffix]))
 

@@ -27,6 +27,7 @@ from shared.contracts.dataset import (
 )
 from shared.datasets.good_only import not_good
 from shared.datasets.tables import DatasetError
+from shared.engines.bundled_references import references_of
 from shared.imaging.codec import Image, UnreadableImage, decode
 from shared.label_names import IMAGE_COLUMN
 from shared.storage.port import InvalidKey, ObjectStore
@@ -146,8 +147,13 @@ def _all_versions(store: ObjectStore) -> Iterator[DatasetVersion]:
 
 
 def names_learned(bundle: Bundle) -> set[str]:
-    """Return the names of the images that a model was trained or validated on."""
-    return {*_names_in(bundle, "train.csv"), *_names_in(bundle, "valid.csv")}
+    """Return the names of the images that a model was trained or validated on, and of its reference images."""
+    references = references_of(bundle)
+    return {
+        *_names_in(bundle, "train.csv"),
+        *_names_in(bundle, "valid.csv"),
+        *(references.names if references else ()),
+    }
 
 
 def _names_in(bundle: Bundle, table: str) -> list[str]:

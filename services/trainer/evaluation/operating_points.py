@@ -84,10 +84,12 @@ class Cuts:
     def choose(self, name: OperatingPointName, recipe: Recipe, overkill: float = ALLOWED_OVERKILL) -> float:
         """Return the probability at which an operating point cuts; ``overkill`` is the allowed share."""
         good = self.faults[~self.ng]
-        if name is OperatingPointName.ALLOWED_OVERKILL and len(good) > 1:
-            return float(expit(good_bound(logit(good), overkill)))
-        if name is OperatingPointName.FEW_FALSE_REJECTS and recipe.good_by is not None and not self.ng.any():
-            return float(expit(good_bound(logit(good), FEW_ERRORS_RATE)))
+        from_good_alone = name is OperatingPointName.ALLOWED_OVERKILL or (
+            name is OperatingPointName.FEW_FALSE_REJECTS and recipe.good_by is not None and not self.ng.any()
+        )
+        if from_good_alone:
+            allowed = overkill if name is OperatingPointName.ALLOWED_OVERKILL else FEW_ERRORS_RATE
+            return float(expit(good_bound(logit(good), allowed))) if len(good) > 1 else EVEN_PROBABILITY
         if self.ng.all() or not self.ng.any():
             return EVEN_PROBABILITY
         balanced = self._balanced()

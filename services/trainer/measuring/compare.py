@@ -39,9 +39,10 @@ from shared.contracts.bundle import (
 from shared.contracts.scores import as_array, read_scores
 from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
-from shared.engines.port import EngineError, Logits
+from shared.engines.port import EngineError, Images, Logits
+from shared.imaging.codec import Image
 from shared.imaging.preprocessing import prepare
-from shared.imaging.references import NotAligned
+from shared.imaging.references import NotAligned, References
 from shared.intervals import draws, mean, spread
 from shared.recipe import Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -201,6 +202,11 @@ def rule_differences(baseline: Recipe, candidate: Recipe) -> list[str]:
         "cost of an overkill": (baseline.costs.overkill, candidate.costs.overkill),
         "defect rate": (baseline.defect_rate, candidate.defect_rate),
     }
+    before_good, after_good = baseline.good_by or {}, candidate.good_by or {}
+    pairs |= {
+        f"{name} of a good part": (before_good.get(name), after_good.get(name))
+        for name in {**before_good, **after_good}
+    }
     return [
         f"{what} is {_format_value(after)}, was {_format_value(before)}"
         for what, (before, after) in pairs.items()
@@ -215,6 +221,17 @@ def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _prepared(bundle: Bundle, references: References | None, images: Sequence[Image], names: Sequence[str]) -> Images:
+    """Return the images as the network of a model takes them."""
+    prepared = []
+    for image, name in zip(images, names, strict=True):
+        try:
+            prepared.append(prepare(image, bundle.recipe.image, references))
+        except NotAligned as error:
+            raise NotComparable(f"model {bundle.version} can't inspect {name}: {error}") from error
+    return np.stack(prepared)
+
+
 def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> list[Scores]:
     """Score the images with each model: (images, labels), in the order of the labels of the last model's recipe."""
     logits: list[list[Logits]] = [[] for _ in bundles]
@@ -226,10 +243,10 @@ def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> lis
                 engines.append(stack.enter_context(closing(OpenVinoEngine(network, weights))))
             for start in range(0, len(test.images), BATCH):
                 images = test.read(store, slice(start, start + BATCH))
+                names = [image.name for image in test.images[start : start + BATCH]]
                 for bundle, engine, references, batches in zip(bundles, engines, golden, logits, strict=True):
-                    prepared = np.stack([prepare(image, bundle.recipe.image, references) for image in images])
-                    batches.append(engine.logits(prepared))
-    except (EngineError, BundleError, NotAligned) as error:
+                    batches.append(engine.logits(_prepared(bundle, references, images, names)))
+    except (EngineError, BundleError) as error:
         raise NotComparable(str(error)) from error
     order = bundles[-1].recipe.label_names
     found = []

@@ -125,6 +125,14 @@ def test_a_frame_that_no_worker_inspects_is_a_part_that_was_not_inspected() -> N
     ]
 
 
+def test_a_missing_frame_has_what_the_triggers_on_both_sides_say_and_nothing_else() -> None:
+    line = Line(plan(deadline_ms=500))
+    line.add(verdict(0, batch="b-1", order="order-a", operator="eva"), at(0.1))
+    line.add(verdict(2, batch="b-1", order="order-b", operator="eva"), at(0.1))
+    [(_, missing)] = line.expire(at(9)).decided
+    assert (missing.frame.batch, missing.frame.order, missing.frame.operator) == ("b-1", None, "eva")
+
+
 def test_a_frame_out_of_order_is_not_missing() -> None:
     line = Line(plan(deadline_ms=500))
     for sequence in (0, 2, 1):

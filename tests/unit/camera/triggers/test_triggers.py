@@ -71,6 +71,17 @@ def test_a_camera_that_goes_away_misses_the_trigger_that_waits_and_those_after_i
     assert camera.missed == 2
 
 
+def test_a_trigger_whose_frame_is_dropped_is_missed_and_counted_with_the_frame() -> None:
+    camera = Camera()
+    answer = camera.triggers.fire(Trigger(id="7"))
+    pending = camera.triggers.take()
+    assert pending is not None
+    camera.triggers.dropped(pending)
+    told = answer.result(10)
+    assert (told.id, told.outcome, told.cause, told.frame_id) == ("7", "missed", "dropped", None)
+    assert camera.missed == 0, "the frame is among the captured ones"
+
+
 def test_a_trigger_whose_image_does_not_come_is_missed() -> None:
     camera = Camera(seconds=0.01)
     answer = camera.triggers.fire(Trigger()).result(60)

@@ -99,6 +99,14 @@ def test_an_archive_without_usable_references_is_refused(files: dict[str, bytes]
         References.read(_archive(files), SPEC)
 
 
+def test_a_compressed_archive_is_refused() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", encode(board(0), "png"))
+    with pytest.raises(ReferencesError, match="not compressed"):
+        References.read(content.getvalue(), SPEC)
+
+
 def test_a_file_that_is_no_archive_is_refused() -> None:
     with pytest.raises(ReferencesError, match="no archive of reference images"):
         References.read(b"PK", SPEC)

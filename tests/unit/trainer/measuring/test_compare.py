@@ -8,6 +8,7 @@ from services.trainer.promotion.comparison import Comparison, Side
 from services.trainer.promotion.gate import describe_images, objections, regressions
 from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
 from shared.contracts.dataset import DatasetVersion, image_key
+from shared.datasets.good_only import good_only_recipe
 from shared.datasets.importing import import_dataset
 from shared.datasets.reading import read_dataset
 from shared.intervals import proportion
@@ -75,6 +76,8 @@ def test_only_differences_of_recipes_about_ng_are_named() -> None:
     ]
     rare = paint_recipe("defect_rate: 0.02\nunsure_margin: 0.2\ndescription: of another camera\n")
     assert rule_differences(paint_recipe(), rare) == ["defect rate is 0.02, was not given"]
+    both, one = (good_only_recipe(parse_recipe(text)) for text in (PAINT, loose))
+    assert rule_differences(both, one) == ["break of a good part is not given, was false"]
 
 
 def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label(
