@@ -57,7 +57,7 @@ def test_an_object_of_more_bytes_than_its_reader_takes_is_not_read(store: Object
     store.put("large", bytes(3_000_000))
     assert len(store.get("large", 3_000_000)) == 3_000_000
     for _ in range(3):
-        with pytest.raises(ObjectTooLarge, match="3,000,000 bytes, and 2,999,999"):
+        with pytest.raises(ObjectTooLarge, match="3,000,000 bytes, and the limit is 2,999,999"):
             store.get("large", 2_999_999)
     assert len(store.get("large")) == 3_000_000
 
