@@ -12,7 +12,7 @@ from services.camera.settings import CameraSettings
 from services.camera.sources.aravis import CONTINUOUS, OFF, PACKET_SIZE_AS_SET, AravisError, aravis
 
 SCHEME: Final = "genicam:"
-CONTROL_SECONDS: Final = 6.0
+CONTROL_SECONDS: Final = 20.0
 """Time to get the control of a camera: it stays with a program that was killed for 3 s."""
 SECONDS_BETWEEN_TRIES: Final = 0.5
 SOFTWARE: Final = "Software"
