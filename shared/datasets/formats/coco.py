@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
-from shared.datasets.formats.documents import MOST_JSON_BYTES, Damaged, Each, head, read_bytes, read_json
+from shared.datasets.formats.documents import Damaged, Each, names_fields, read_json
 from shared.datasets.tables import DatasetError, Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT
 
@@ -84,8 +84,13 @@ class CocoFile(_Part):
 
 
 def find_coco(folder: Path) -> list[Path]:
-    """Return the COCO files of a folder: those of the first of `FOLDERS` that has any, and of its siblings."""
-    found = [path for name in FOLDERS for path in sorted((folder / name).glob("*.json")) if _is_coco(path)]
+    """Return the COCO files of a folder, in each of `FOLDERS`."""
+    found = [
+        path
+        for name in FOLDERS
+        for path in sorted((folder / name).glob("*.json"))
+        if names_fields(path, "images", "categories")
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -132,13 +137,6 @@ def read_coco(paths: Sequence[Path], folder: Path) -> Annotations:
                 images.append(_annotated(image, annotations, categories, place, prefix=prefix, left_out=left_out))
     source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
     return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
-
-
-def _is_coco(path: Path) -> bool:
-    if not head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return False
-    content = read_bytes(path, MOST_JSON_BYTES)
-    return b'"images"' in content and b'"categories"' in content
 
 
 def label_categories(document: CocoFile) -> dict[Id, str]:

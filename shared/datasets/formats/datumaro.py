@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
 from shared.datasets.formats.coco import RunLengths, pixels_of
 from shared.datasets.formats.cvat import ellipse
-from shared.datasets.formats.documents import MOST_JSON_BYTES, Damaged, Each, head, read_bytes, read_json
+from shared.datasets.formats.documents import Damaged, Each, names_fields, read_json
 from shared.datasets.tables import Place, Problem
 
 KIND: Final = "Datumaro"
@@ -77,7 +77,8 @@ class DatumaroFile(_Part):
 
 def find_datumaro(folder: Path) -> list[Path]:
     """Return the files of all subsets."""
-    return [path for name in ("annotations", "") for path in sorted((folder / name).glob("*.json")) if _is_one(path)]
+    found = [path for name in ("annotations", "") for path in sorted((folder / name).glob("*.json"))]
+    return [path for path in found if names_fields(path, "items", "categories")]
 
 
 def read_datumaro(paths: Sequence[Path], folder: Path) -> Annotations:
@@ -103,13 +104,6 @@ def read_datumaro(paths: Sequence[Path], folder: Path) -> Annotations:
                 images.append(_annotated(item, names, place, subset=folder / "images" / path.stem, left_out=left_out))
     source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
     return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
-
-
-def _is_one(path: Path) -> bool:
-    if not head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return False
-    content = read_bytes(path, MOST_JSON_BYTES)
-    return b'"items"' in content and b'"categories"' in content
 
 
 def _annotated(

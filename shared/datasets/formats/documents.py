@@ -119,6 +119,14 @@ def read_xml(path: Path) -> Element:
         ) from error
 
 
+def names_fields(path: Path, *fields: str) -> bool:
+    """Return whether a file is a JSON object in which each of these fields is named."""
+    if not head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return False
+    content = read_bytes(path, MOST_JSON_BYTES)
+    return all(f'"{field}"'.encode() in content for field in fields)
+
+
 def head(path: Path) -> bytes:
     """Return the beginning of a file; empty where it can't be read."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,11 +12,12 @@ import pytest
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings
-from services.camera.sources import reconnecting
+from services.camera.sources import http_camera, reconnecting
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.sources.opening import open_source
 from services.camera.sources.reconnecting import LiveCamera
 from shared.health import Health
+from shared.imaging.codec import Image, decode
 from shared.messages import CameraState
 from tests.camera_videos import number_of
 from tests.mjpeg_camera import MjpegCamera
@@ -72,6 +74,22 @@ def test_every_image_that_the_camera_sends_is_a_shot(watcher: Watcher) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + 40))
     assert watcher.source.size == (64, 48)
     assert watcher.states == []
+
+
+def test_an_image_counts_as_read_before_it_is_decoded(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: dict[int, float] = {}
+
+    def note_and_decode(content: bytes) -> Image:
+        now = time.monotonic()
+        pixels = decode(content)
+        began[id(pixels)] = now
+        return pixels
+
+    monkeypatch.setattr(http_camera, "decode", note_and_decode)
+    shots = watcher.next(1)
+    while id(shots[-1].pixels) not in began:
+        shots += watcher.next(1)
+    assert shots[-1].read_at <= began[id(shots[-1].pixels)], "a trigger may come while it is decoded"
 
 
 def test_a_lost_camera_is_opened_again_and_both_events_are_logged(camera: MjpegCamera, watcher: Watcher) -> None:

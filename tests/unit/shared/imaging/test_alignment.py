@@ -47,6 +47,15 @@ def test_brightness_and_contrast_may_differ() -> None:
     assert found.matrix[:, 2] == pytest.approx([-6, 4], abs=0.5)
 
 
+def test_the_border_counts_as_much_as_the_middle() -> None:
+    reference = _grey(LARGE)[:160, :160].copy()
+    image = reference.copy()
+    for border in (image[:12], image[-12:], image[:, :12], image[:, -12:]):
+        border[:] = 255 - border
+    expected = np.corrcoef(image.ravel(), reference.ravel())[0, 1]
+    assert align(image, reference, "shift").likeness == pytest.approx(expected, abs=0.05)
+
+
 def test_without_motion_the_reference_stays_where_it_is() -> None:
     found = align(_grey(moved(LARGE, 6, -4)), _grey(LARGE), "none")
     assert np.array_equal(found.matrix, np.eye(2, 3))
