@@ -19,7 +19,7 @@ INAPPLICABLE: Final = (ValueError, ArithmeticError, DataError)
 """Errors while a message is applied that its content causes: no later try would succeed."""
 
 Updater = Callable[[Sequence[Any]], int | None]
-"""Apply messages of one type, and return how many verdicts or explanations were counted for the first time."""
+"""Apply messages of one type, and return how many of them were counted for the first time; None: they have no count."""
 Updaters = Mapping[type[Message], Updater]
 
 
@@ -32,7 +32,7 @@ class Applied:
     """What became of a batch."""
 
     counted: int
-    """Verdicts and explanations that were not counted before."""
+    """Verdicts, explanations and decisions that were not counted before."""
     rejected: dict[int, Exception] = field(default_factory=dict)
     """The messages that can't be applied, by their place in the batch, and why."""
 
@@ -54,7 +54,7 @@ class Projector:
             raise UnwantedMessage(f"{type(message).__name__} is not for the dashboard: see the bindings of its queues")
 
     def apply(self, messages: Sequence[Message]) -> int:
-        """Apply messages, those of one type together; return how many verdicts and explanations were counted.
+        """Apply messages, those of one type together; return how many were counted for the first time.
 
         Raises:
             UnwantedMessage: one has a type that can't be applied.

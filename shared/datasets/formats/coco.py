@@ -197,7 +197,7 @@ def pixels_of(runs: RunLengths, place: Place) -> NDArray[np.bool_]:
 
 
 def run_lengths(text: str) -> list[int]:
-    """Return the run lengths that COCO's tools write as text: six bits a character, differences from the third on."""
+    """Return the run lengths that COCO's tools write as text: six bits a character, differences from the fourth on."""
     counts: list[int] = []
     at = 0
     while at < len(text):
