@@ -9,7 +9,6 @@ renamed or given another meaning: that is a new version.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -83,10 +82,9 @@ class Message(BaseModel):
     def encode(self) -> bytes:
         """Return the bytes of the message."""
         image = getattr(self, "image", None)
-        fields = self.model_dump(mode="json", exclude={"image"} if isinstance(image, bytes) else None)
-        head = {"type": type(self).__name__, "version": self.version, **fields}
-        line = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
-        return line + b"\n" + image if isinstance(image, bytes) else line + b"\n"
+        fields = self.model_dump_json(exclude={"image"} if isinstance(image, bytes) else None)
+        line = f'{{"type":"{type(self).__name__}","version":{self.version},{fields.removeprefix("{")}\n'.encode()
+        return line + image if isinstance(image, bytes) else line
 
 
 def decode(body: bytes) -> Message:
