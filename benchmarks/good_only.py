@@ -27,7 +27,7 @@ from services.trainer.cli.train_and_evaluate import read_images, spec_of
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import folds
 from services.trainer.evaluation.evaluate import evaluate
-from services.trainer.evaluation.operating_points import choose_thresholds
+from services.trainer.evaluation.threshold_choice import choose_thresholds
 from services.trainer.heatmaps.evaluation import images_with_masks
 from services.trainer.training.good_only import fit_good_only
 from shared.contracts.bundle import DISTANCE, HeatmapSpec

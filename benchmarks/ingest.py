@@ -21,7 +21,7 @@ from benchmarks.comparison import Rounds
 from benchmarks.counting import BATCH, facts, rate, redis_server
 from benchmarks.workers import BrokerServer
 from services.dashboard.ingest.archive import Archive
-from services.dashboard.ingest.consumer import QueueIngest
+from services.dashboard.ingest.queue_ingest import QueueIngest
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis

@@ -55,7 +55,7 @@ from services.trainer.datasets.references import read_references
 from services.trainer.datasets.split import folds as group_folds
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.evaluate import macro_average_precision
-from services.trainer.evaluation.operating_points import choose_thresholds
+from services.trainer.evaluation.threshold_choice import choose_thresholds
 from services.trainer.training.last_layer import fit_by_folds, learned_features
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.contracts.operating_points import OperatingPoint

@@ -24,7 +24,7 @@ from ulid import ULID
 
 from services.gateway.outputs.modbus_registers import CAPTURED, NAME, NUMBER, STATUS, TAKEN, Status
 from shared.messages import frame_id
-from shared.modbus import text_of
+from shared.modbus_server import text_of
 from shared.storage.filesystem import FilesystemStore
 from tests import servers
 from tests.broker_address import BrokerAddress

@@ -20,11 +20,12 @@ from redis import Redis
 
 from benchmarks.counting import delete_all, redis_server, use_server, used_memory
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.quality.filter import LimitsFrom, QualityFilter
+from services.dashboard.quality.control_limits import LimitsFrom
+from services.dashboard.quality.filter import QualityFilter
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
+from services.dashboard.statistics.shifts import Shifts
 from services.dashboard.statistics.windows import Every, spans
-from services.dashboard.statistics.working_day import Shifts
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
@@ -43,7 +44,7 @@ def main() -> None:
         redis, keys = open_redis(settings), Keys("benchmark")
         delete_all(redis)
         before, started = used_memory(redis), time.perf_counter()
-        buckets = make_year(redis, keys, Counting(redis, keys, settings), settings.working_day)
+        buckets = make_year(redis, keys, Counting(redis, keys, settings), settings.shift_times)
         print(f"buckets                                  {buckets:9,}  (made in {time.perf_counter() - started:.0f} s)")
         print(f"memory                                   {(used_memory(redis) - before) / 1e6:5.0f} MB")
         query_pages(QualityService(LineRepository(redis, keys), Counting(redis, keys, settings), settings))

@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from services.dashboard.retention.expiry import Removal, cuts_of, expired_files
 from services.dashboard.retention.inventory import Inventory, take_inventory
-from services.dashboard.retention.plan import Removal, cuts_of, expired_files
-from services.dashboard.retention.references import References
-from shared.contracts.retention import Kind, RetentionRules
+from services.dashboard.retention.referenced_frames import ReferencedFrames
+from shared.contracts.retention_rules import DataKind, RetentionRules
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StoredObject
 
@@ -63,11 +63,11 @@ def frame(number: int) -> str:
 def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else OBJECTS
-    labelled = References(frozenset(frame(number) for number in range(0, count // len(FILES), LABELLED)))
+    labelled = ReferencedFrames(frozenset(frame(number) for number in range(0, count // len(FILES), LABELLED)))
     today = datetime.now(UTC).date()
     with TemporaryDirectory() as folder:
         store = MadeUpStore(Path(folder), count)
-        removals: dict[Kind, Removal] = {}
+        removals: dict[DataKind, Removal] = {}
         inventory = Inventory()
 
         def take() -> None:

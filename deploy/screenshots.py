@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from deploy.embedded.line import LINE, free_port
 from deploy.embedded.video import seam_video
-from deploy.entrance import photograph_entrance
+from deploy.login_screenshots import photograph_user_pages
 
 PAGES: Final = {
     "line": "/",
@@ -61,7 +61,7 @@ def screenshots(
     """Photograph the pages of a line that runs, and those of people, which take a login."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
-        photograph_entrance(browser, out)
+        photograph_user_pages(browser, out)
         browser.close()
     if people:
         return

@@ -22,7 +22,7 @@ from redis import Redis, RedisError
 from services.dashboard.app import serving_app
 from services.dashboard.assembly import Dashboard
 from services.dashboard.ingest.archive import Archive, read_segment, segments
-from services.dashboard.ingest.consumer import QueueIngest
+from services.dashboard.ingest.queue_ingest import QueueIngest
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
@@ -197,7 +197,7 @@ def encoded(messages: Iterable[Message]) -> set[bytes]:
 LIMITS = (
     "services.dashboard.web.readiness.OVERDUE_SECONDS",
     "services.dashboard.store.connection.REQUEST_SECONDS",
-    "services.dashboard.ingest.commands.CONFIRM_SECONDS",
+    "services.dashboard.ingest.command_publisher.CONFIRM_SECONDS",
 )
 """The times after which a dashboard refuses a request, because a server seems to be away."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.gateway.assembly import Now
+from services.gateway.part_assembly import Now
 from services.gateway.rule import Plan
 from shared.messages import Finding, FrameInspected, Verdict
 from shared.recipe import Parts, parse_recipe

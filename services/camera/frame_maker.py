@@ -9,9 +9,9 @@ import structlog
 from prometheus_client import Counter
 from pydantic import ValidationError
 
+from services.camera.frame_identity import Session
 from services.camera.outbox import Outbox
 from services.camera.recorder import Recorder
-from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.triggers.trigger import Trigger

@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from prometheus_client import Enum, Gauge
 
+from services.camera.frame_identity import Session
 from services.camera.outbox import Outbox, SessionCounts
-from services.camera.session import Session
 from services.camera.sources.captured_image import clock
 from shared.messages import CameraReported, CameraSight, CameraState
 

@@ -31,7 +31,7 @@ class Resolution(NamedTuple):
     height: int
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where a server listens."""
 
     host: str
@@ -52,7 +52,7 @@ def parse_address(value: Any) -> Any:
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError("where to listen is HOST:PORT, such as 127.0.0.1:8090")
-    return Address(host.strip("[]"), int(port))
+    return ListenAddress(host.strip("[]"), int(port))
 
 
 def parse_mqtt(value: Any) -> Any:
@@ -178,13 +178,13 @@ class CameraSettings(ServiceSettings):
         "`AcquisitionFrameRate=20 ReverseX=true`",
     )
 
-    trigger_http: Annotated[Address | None, NoDecode, BeforeValidator(parse_address)] = Field(
+    trigger_http: Annotated[ListenAddress | None, NoDecode, BeforeValidator(parse_address)] = Field(
         None, description="`HOST:PORT` on which to take triggers over HTTP; unset: none"
     )
     trigger_mqtt: Annotated[MqttBroker | None, NoDecode, BeforeValidator(parse_mqtt)] = Field(
         None, description="`mqtt://HOST[:PORT]` or `mqtts://…`: MQTT broker from which to take triggers; unset: none"
     )
-    trigger_modbus: Annotated[Address | None, NoDecode, BeforeValidator(parse_address)] = Field(
+    trigger_modbus: Annotated[ListenAddress | None, NoDecode, BeforeValidator(parse_address)] = Field(
         None, description="`HOST:PORT` on which to take triggers over Modbus TCP; unset: none"
     )
     trigger_seconds: float = Field(

@@ -34,7 +34,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.trainings import endpoints as trainings_endpoints
 from services.dashboard.trainings import pages as trainings_pages
-from services.dashboard.web import documents, health_endpoints
+from services.dashboard.web import api_docs, health_endpoints
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.deadline import Deadline
@@ -43,8 +43,8 @@ from services.dashboard.web.language_choice import Language
 from services.dashboard.web.openapi import install_document
 from services.dashboard.web.problems import Answer, install_problems
 from services.dashboard.web.readiness import Readiness
-from services.dashboard.web.registry import Services
 from services.dashboard.web.server import serving
+from services.dashboard.web.service_registry import Services
 from services.dashboard.web.templating import show_problem
 from shared.messaging.port import MessagingError
 from shared.storage.port import StorageError
@@ -65,7 +65,7 @@ ENDPOINTS: Final = (
     access_endpoints,
     live_endpoints,
     health_endpoints,
-    documents,
+    api_docs,
 )
 """The API, in the order of its document."""
 PAGES: Final = (
@@ -87,12 +87,12 @@ def build_app(settings: DashboardSettings, services: Services) -> tuple[FastAPI,
     app = FastAPI(
         title="Seamline",
         summary="Visual quality control: lines, defect rates, frames with their heatmaps, models and trainings.",
-        description=documents.DESCRIPTION,
+        description=api_docs.DESCRIPTION,
         version="1",
         docs_url=None,
         redoc_url=None,
         max_body_size=MOST_BYTES,
-        openapi_url=None,  # `documents` serves it, to callers who are let in
+        openapi_url=None,  # `api_docs` serves it, to callers who are let in
     )
     app.state.services = services
     for module in ENDPOINTS:

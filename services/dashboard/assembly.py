@@ -25,12 +25,12 @@ from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.ingest.archive import Archive
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.ingest.condensing import Condenser
-from services.dashboard.ingest.consumer import QueueIngest
-from services.dashboard.ingest.projection_upkeep import Upkeep
+from services.dashboard.ingest.queue_ingest import QueueIngest
 from services.dashboard.ingest.rebuild import Rebuilder
-from services.dashboard.labelling.services import LabellingServices
+from services.dashboard.ingest.upkeep import Upkeep
+from services.dashboard.labelling.assembly import LabellingServices
 from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
 from services.dashboard.lines.camera_images import CameraImages
 from services.dashboard.lines.parked_frames import ParkedFrames
@@ -45,8 +45,8 @@ from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
-from services.dashboard.retention.keeper import RetentionKeeper
-from services.dashboard.retention.references import ReferenceReader
+from services.dashboard.retention.enforcement import RetentionEnforcer
+from services.dashboard.retention.referenced_frames import ReferencedFramesReader
 from services.dashboard.retention.repository import StorageRepository
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import fail_fast_redis
@@ -55,7 +55,7 @@ from services.dashboard.store.fail_fast import FailFastStore
 from services.dashboard.store.keys import Keys
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.readiness import Check, Readiness
-from services.dashboard.web.registry import Services
+from services.dashboard.web.service_registry import Services
 from services.dashboard.web.templating import Clock
 from shared.health import SILENCE_SECONDS
 from shared.messaging.port import Broker
@@ -141,12 +141,12 @@ class Dashboard:
         self.rebuilder = build_rebuilder(redis, keys, settings, store)
 
         counting = Counting(redis, keys, settings)
-        self.retention = RetentionKeeper(
+        self.retention = RetentionEnforcer(
             settings,
             store=store,
             audit_store=audit_objects,
             audit=self.audit,
-            references=ReferenceReader(store, LineRepository(redis, keys), counting),
+            references=ReferencedFramesReader(store, LineRepository(redis, keys), counting),
             condenser=Condenser(store, self.projector.watermark, counting),
             repository=StorageRepository(redis, keys),
             ready=lambda: self.upkeep.unfinished is None,
@@ -267,7 +267,7 @@ class Dashboard:
             BatchesService(projection.lines, projection.counting, frames),
             labelling,
             StorageRepository(self._request_redis, self._keys),
-            Clock(settings.working_day.zone),
+            Clock(settings.shift_times.zone),
         )
         return services, hub, labelling
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.dashboard.statistics.working_day import Shifts
-from shared.contracts.retention import Kind, RetentionRules
+from services.dashboard.statistics.shifts import Shifts
+from shared.contracts.retention_rules import DataKind, RetentionRules
 from shared.settings import ServiceSettings, check_pair, split_address
 
 LONGEST_ACCOUNT_DAYS: Final = 31
@@ -140,7 +140,7 @@ class DashboardSettings(ServiceSettings):
         return (*super().certificates, *([self.https_cert] if self.https_cert else []))
 
     @property
-    def working_day(self) -> Shifts:
+    def shift_times(self) -> Shifts:
         """Return the shifts on the plant's clock."""
         return Shifts.parse(self.shifts, self.time_zone)
 
@@ -184,13 +184,13 @@ class DashboardSettings(ServiceSettings):
         except ValueError as error:
             raise ValueError(f"DASHBOARD_RETENTION: {error}") from None
         needed = max(self.seen_days, self.frame_days, self.slice_hour_days, LONGEST_ACCOUNT_DAYS) + 1
-        days = rules.of(Kind.ARCHIVE).days
+        days = rules.of(DataKind.ARCHIVE).days
         if days and days < needed:
             raise ValueError(
                 f"DASHBOARD_RETENTION: archive={days}d: give at least {needed}d: the archive has to hold what "
                 "DASHBOARD_SEEN_DAYS, DASHBOARD_FRAME_DAYS, DASHBOARD_SLICE_HOUR_DAYS and the accounting show"
             )
-        if rules.of(Kind.AUDIT).days and self.audit_storage_url.startswith("s3"):
+        if rules.of(DataKind.AUDIT).days and self.audit_storage_url.startswith("s3"):
             raise ValueError(
                 "DASHBOARD_RETENTION: leave audit out: entries in a bucket of their own are locked, and the bucket "
                 "removes them (OBJECT_STORE_AUDIT_REMOVAL_DAYS)"

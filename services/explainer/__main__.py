@@ -22,7 +22,7 @@ from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, serve_health
 from shared.logging import configure_logging
 from shared.messaging.loop import consume
-from shared.removals import RemovalWorker
+from shared.removal_worker import RemovalWorker
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS

@@ -20,10 +20,10 @@ from services.gateway.journal import Journal
 from services.gateway.line_watch import LineWatch, Statuses
 from services.gateway.lines import read_lines
 from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_tests
-from services.gateway.outbox import Outbox
 from services.gateway.outputs.opening import open_output
 from services.gateway.recipes import Recipes
 from services.gateway.settings import GatewaySettings
+from services.gateway.signal_outbox import SignalOutbox
 from services.gateway.tenure import Tenure
 from shared.claims import Identity
 from shared.environment import read_settings
@@ -53,7 +53,7 @@ def main(stop: threading.Event) -> None:
         health.add_check(broker.troubles)
         if not tenure.begin(stop, health):
             return
-        outbox = Outbox(journal, lines.outputs, now)
+        outbox = SignalOutbox(journal, lines.outputs, now)
         outputs = Dispatchers(
             [
                 Dispatcher(f"{line}/{name}", open_output(output, line), outbox, journal, now)

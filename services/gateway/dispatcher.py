@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from services.gateway import metrics
-from services.gateway.assembly import Now
 from services.gateway.journal import Journal
-from services.gateway.outbox import Outbox, Waiting
 from services.gateway.outputs.port import LineStatus, Output, OutputRefused, OutputUnavailable
+from services.gateway.part_assembly import Now
+from services.gateway.signal_outbox import SignalOutbox, Waiting
 from shared.health import Health
 from shared.messages import OutputReport
 
@@ -41,7 +41,9 @@ class OutputState:
 class Dispatcher:
     """Sends the signals of one output, in a thread of its own."""
 
-    def __init__(self, name: str, output: Output, outbox: Outbox, journal: Journal, clock: Callable[[], Now]) -> None:
+    def __init__(
+        self, name: str, output: Output, outbox: SignalOutbox, journal: Journal, clock: Callable[[], Now]
+    ) -> None:
         """``name`` is the output as ``<line>/<output>``."""
         self.name = name
         self.state = OutputState()

@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 
 from services.gateway import metrics
-from services.gateway.assembly import Assembly, Changes, Now
 from services.gateway.journal import Journal
+from services.gateway.part_assembly import Assembly, Changes, Now
 from services.gateway.recipes import Recipes
 from services.gateway.rule import Plan
 from shared.messages import CameraReported, FrameIdentity, FrameInspected, Message, PartDecided, frame_id

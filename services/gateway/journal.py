@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from filelock import FileLock, Timeout
 
-from services.gateway.assembly import Changes
+from services.gateway.part_assembly import Changes
 from services.gateway.rule import Plan
 from shared.errors import CannotStart
 from shared.messages import FrameIdentity, FrameInspected, PartDecided, decode

@@ -35,7 +35,7 @@ FORGOTTEN_SECONDS: Final = 3_600.0
 """A worker that is silent for this time was removed on purpose."""
 
 
-class Sender:
+class ReportSender:
     """A camera or a worker, by its reports."""
 
     def __init__(self, now: float) -> None:
@@ -67,8 +67,8 @@ class LineWatch:
         self._silence_seconds = silence_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._cameras: dict[tuple[str, str], Sender] = {}
-        self._workers: dict[str, Sender] = {}
+        self._cameras: dict[tuple[str, str], ReportSender] = {}
+        self._workers: dict[str, ReportSender] = {}
 
     def hear(self, messages: Sequence[Message]) -> None:
         """Note reports that have just arrived."""
@@ -79,10 +79,10 @@ class LineWatch:
                     case CameraReported():
                         running = message.state is CameraState.RUNNING
                         reason = "" if running else f"{message.state.value} {message.reason}".strip()
-                        camera = self._cameras.setdefault((message.line, message.camera), Sender(now))
+                        camera = self._cameras.setdefault((message.line, message.camera), ReportSender(now))
                         camera.hear(now, reason)
                     case WorkerReported(service=service) if service == INSPECTING:
-                        self._workers.setdefault(message.worker, Sender(now)).hear(now, message.reason)
+                        self._workers.setdefault(message.worker, ReportSender(now)).hear(now, message.reason)
 
     def trouble(self, line: str) -> tuple[Trouble, str]:
         """Return what is wrong with a line, and the reason."""

@@ -14,8 +14,8 @@ import structlog
 from services.gateway.handler import Gateway
 from services.gateway.journal import Journal
 from services.gateway.line_watch import LineWatch
-from services.gateway.outbox import Outbox
 from services.gateway.outputs.port import signal_of_test
+from services.gateway.signal_outbox import SignalOutbox
 from shared.health import Health
 from shared.messages import CameraReported, OutputTestRequested
 from shared.messaging.loop import Loop, Outcome, Received
@@ -62,7 +62,7 @@ def read_reports(
     Loop(reports, None, read, stop, health).run(BATCH, LONGEST_WAIT)
 
 
-def take_tests(outbox: Outbox, commands: Subscription, stop: threading.Event, health: Health) -> None:
+def take_tests(outbox: SignalOutbox, commands: Subscription, stop: threading.Event, health: Health) -> None:
     """Take the requests to test outputs until ``stop`` is set."""
 
     def take(batch: Sequence[Received]) -> Outcome:

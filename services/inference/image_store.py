@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import structlog
 
 from services.inference import metrics
-from shared.contracts.retention import Kind
+from shared.contracts.retention_rules import DataKind
 from shared.imaging.codec import FILE_LIMIT, SUFFIXES, content_type_of
 from shared.messages import FrameCaptured, Verdict
 from shared.storage.port import (
@@ -147,9 +147,9 @@ def thread_pool(name: str) -> ThreadPoolExecutor:
 def image_key(frame: FrameCaptured, judgement: Judgement) -> str:
     """Return the key under which an inspected frame's image is stored; it names the kind, by which it is removed."""
     if judgement.verdict is Verdict.NG:
-        kind = Kind.NG
+        kind = DataKind.NG
     else:
-        kind = Kind.UNSURE if any(finding.unsure for finding in judgement.findings.values()) else Kind.OK
+        kind = DataKind.UNSURE if any(finding.unsure for finding in judgement.findings.values()) else DataKind.OK
     return f"{frame.frame.storage_key}/image.{kind.value}.{SUFFIXES[frame.encoding]}"
 
 

@@ -24,7 +24,7 @@ from shared.datasets.labelled_images import (
     finished,
     not_exclusive,
 )
-from shared.datasets.masks import mask_name
+from shared.datasets.mask_files import mask_name
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError, Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, as_jpeg_or_png, encode, size_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.datasets.labelled_images import Dataset, Example
-from shared.datasets.masks import mask_name
+from shared.datasets.mask_files import mask_name
 from shared.datasets.tables import DatasetError
 from shared.label_names import same_label
 from shared.recipe import NAMED_COLOURS, Explanation, Label, LabelRole, Recipe, Task

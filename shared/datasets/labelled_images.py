@@ -5,7 +5,7 @@ with True or False, separated by commas, semicolons or tabs. A leading column wi
 index that some tool wrote, and is ignored. Several tables in one folder are read together. Images lie in
 ``images/``, or beside the tables. ``groups.csv`` says which images belong together (``name,group``); without it,
 those of a ``<video>_data.csv`` are one group. ``labelled.csv`` says who labelled them and when (``name,by,at``), where
-that is known. Masks, where there are any, lie as `shared.datasets.masks` says.
+that is known. Masks, where there are any, lie as `shared.datasets.mask_files` says.
 
 A name that differs from its file in capitals, ending, folders or the form of Unicode is taken, where it can mean one
 file alone (`shared.datasets.image_files`). What other tools write is read by `shared.datasets.formats`.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from shared.datasets.image_files import ImageFile, ImageFiles, NoSuchImage, images_folder
-from shared.datasets.masks import BY_LABEL, TOGETHER, TRUTH, MaskFiles
+from shared.datasets.mask_files import BY_LABEL, TOGETHER, TRUTH, MaskFiles
 from shared.datasets.tables import DatasetError, Place, Problem, Row, Table, ranges_of, read_table
 from shared.label_names import IMAGE_COLUMN, LONGEST_LABEL, MOST_LABELS, label_name, same_label
 from shared.recipe import Task

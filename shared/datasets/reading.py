@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from shared.datasets.annotations import Annotations, dataset_of_annotations
-from shared.datasets.archive import unpacked
 from shared.datasets.formats import class_folders, class_table, coco, cvat, datumaro, label_studio, voc, yolo
 from shared.datasets.good_only import good_only
 from shared.datasets.labelled_images import Dataset, OnProblem, find_tables, other_tables, read_tables
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError
+from shared.datasets.zip_file import unpacked
 from shared.recipe import Recipe, Task
 
 

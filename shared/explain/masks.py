@@ -1,4 +1,4 @@
-"""Masks of defects in labelled images: the ground truth for heatmaps. `shared.datasets.masks` has their files."""
+"""Masks of defects in labelled images: the ground truth for heatmaps. `shared.datasets.mask_files` has their files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.datasets.masks import mask_name
+from shared.datasets.mask_files import mask_name
 from shared.imaging.codec import decode
 from shared.recipe import LabelRole, Recipe
 from shared.verdict import points_at_presence
@@ -35,7 +35,7 @@ def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe
     it is the truth where heatmaps show what speaks against the label; those of exclusive labels show what speaks for.
 
     Args:
-        files: the masks of the image, by their names: see `shared.datasets.masks.MaskFiles`.
+        files: the masks of the image, by their names: see `shared.datasets.mask_files.MaskFiles`.
         name: the name of the image in its table.
         true: the labels that the image has.
         recipe: says which labels are defects.

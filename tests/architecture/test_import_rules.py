@@ -33,7 +33,7 @@ BREACHES = [
     ("dashboard-layers", "services.dashboard.ingest.projector", "services.dashboard.frames.repository"),
     ("dashboard-layers", "services.dashboard.lines.service", "services.dashboard.frames.repository"),
     ("dashboard-layers", "services.dashboard.web.guard", "services.dashboard.access.service"),
-    ("dashboard-layers", "services.dashboard.store.keys", "services.dashboard.web.times"),
+    ("dashboard-layers", "services.dashboard.store.keys", "services.dashboard.web.query_times"),
     ("acyclic-packages", "shared.topology", "shared.messaging.port"),
     ("acyclic-packages", "services.camera.sources.reconnecting", "services.camera.frame_maker"),
     ("acyclic-packages", "services.trainer.evaluation.evaluate", "services.trainer.training.loss"),

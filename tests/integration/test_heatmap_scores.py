@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from services.explainer.cli.commands import app
 from services.explainer.cli.marked import MarkedFolderError, marked_images, training_images
 from shared.contracts.bundle import Bundle, HeatmapSpec, HeatScale, write_bundle_folder
-from shared.datasets.masks import MaskFiles
+from shared.datasets.mask_files import MaskFiles
 from shared.engines.port import Images
 from shared.explain.masks import MarkedImage, masks_of
 from shared.explain.metrics import HeatmapScores, Subject, score_heatmaps

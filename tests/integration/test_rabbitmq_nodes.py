@@ -11,7 +11,7 @@ import pytest
 
 from shared.messages import FrameCaptured, decode
 from shared.messaging.port import BrokerUnavailable
-from shared.messaging.rabbitmq.connection import Address
+from shared.messaging.rabbitmq.connection import RabbitAddress
 from shared.topology import INFERENCE_FRAMES
 from tests.broker_address import BrokerAddress
 from tests.messages import captured
@@ -72,7 +72,7 @@ def test_connections_move_to_another_node_when_theirs_goes_away(
 
 
 def test_a_node_is_chosen_without_a_number_of_the_generator_that_others_seed() -> None:
-    address = Address("amqp://rabbitmq/", "u", "p")
+    address = RabbitAddress("amqp://rabbitmq/", "u", "p")
     before = random.getstate()
     assert address.answering_node() == ("rabbitmq", 5672)
     assert random.getstate() == before
@@ -87,6 +87,6 @@ def test_a_node_is_chosen_without_a_number_of_the_generator_that_others_seed() -
     ],
 )
 def test_an_address_names_its_nodes(url: str, nodes: object) -> None:
-    address = Address(url, "u", "p")
+    address = RabbitAddress(url, "u", "p")
     assert address.nodes == nodes
     assert address.topology_is_given is ("topology" in url)

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.gateway.assembly import Now, key_of
+from services.gateway.part_assembly import Now, key_of
 from shared.messages import FrameInspected
 from tests.messages import MOMENT
 from tests.parts import plan, verdict
-from tests.unit.gateway.test_assembly import Line
+from tests.unit.gateway.test_part_assembly import Line
 
 DEADLINE = 0.5
 ROUNDING = 1e-6

@@ -36,7 +36,7 @@ def time_of_image(seconds: float) -> datetime:
 
 
 @dataclass(frozen=True)
-class ImageFile:
+class EncodedImage:
     """The content of an image file."""
 
     content: bytes
@@ -52,7 +52,7 @@ class CapturedImage:
 
     captured_at: datetime
     pixels: Image | None = None
-    file: ImageFile | None = None
+    file: EncodedImage | None = None
     problem: str = ""
     read_at: float = field(default_factory=time.monotonic, compare=False)
     """When it was read, by the steady clock."""

@@ -16,7 +16,7 @@ import httpx
 
 from services.camera.errors import CameraError
 from services.camera.sources.address import hint, redacted
-from services.camera.sources.captured_image import CapturedImage, ImageFile, Unreadable, time_of_image
+from services.camera.sources.captured_image import CapturedImage, EncodedImage, Unreadable, time_of_image
 from services.camera.sources.multipart import MultipartImage, MultipartReader
 from services.camera.sources.stream import Disconnected, Read
 from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, decode
@@ -224,4 +224,4 @@ def _image_of(part: MultipartImage, name: str) -> CapturedImage | Unreadable:
     except UnreadableImage as error:
         return Unreadable(f"{name} sent a broken image: {error}")
     encoding: Literal["jpeg", "png"] = "png" if part.content.startswith(PNG_SIGNATURE) else "jpeg"
-    return CapturedImage(captured_at, pixels, ImageFile(part.content, encoding))
+    return CapturedImage(captured_at, pixels, EncodedImage(part.content, encoding))

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import structlog
 
 from services.camera.errors import CameraError
-from services.camera.sources.captured_image import CapturedImage, ImageFile, Unreadable, clock
+from services.camera.sources.captured_image import CapturedImage, EncodedImage, Unreadable, clock
 from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, as_jpeg_or_png, decode, is_png
 from shared.imaging.formats import is_other_image, is_readable
 from shared.imaging.video import natural_order
@@ -83,4 +83,4 @@ def read_file(path: Path, pixel_limit: int = PIXEL_LIMIT) -> CapturedImage | Unr
     except UnreadableImage as error:
         problem = f"{path.name}: {error}"
     encoding: Literal["jpeg", "png"] = "png" if is_png(content) else "jpeg"
-    return CapturedImage(captured_at, pixels, ImageFile(content, encoding), problem)
+    return CapturedImage(captured_at, pixels, EncodedImage(content, encoding), problem)

@@ -11,8 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.camera.errors import CameraError
-from services.camera.settings import LOOPBACK, Address
-from services.camera.triggers.trigger import LONGEST, Answer, Cause, Outcome, Refused, Trigger
+from services.camera.settings import LOOPBACK, ListenAddress
+from services.camera.triggers.trigger import LONGEST, Answer, Cause, Refused, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
 from shared.health import LimitedHttpServer
 
@@ -26,7 +26,7 @@ class HttpTriggers:
     no page of another site can send both.
     """
 
-    def __init__(self, triggers: Triggers, address: Address, token: str) -> None:
+    def __init__(self, triggers: Triggers, address: ListenAddress, token: str) -> None:
         """Listen; raises `CameraError`. With a token, each request needs it as its bearer token."""
 
         class Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ class HttpTriggers:
                 return ""
 
             def _answer(self, answer: Answer, if_missed: HTTPStatus) -> None:
-                status = HTTPStatus.OK if answer.outcome is Outcome.CAPTURED else if_missed
+                status = HTTPStatus.OK if answer.outcome is TriggerOutcome.CAPTURED else if_missed
                 self._send(status, answer.model_dump_json().encode())
 
             def _fail(self, status: HTTPStatus, reason: str) -> None:

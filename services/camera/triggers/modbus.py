@@ -11,10 +11,10 @@ from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from services.camera.errors import CameraError
-from services.camera.settings import Address
-from services.camera.triggers.trigger import Answer, Cause, Outcome, Refused, Trigger
+from services.camera.settings import ListenAddress
+from services.camera.triggers.trigger import Answer, Cause, Refused, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
-from shared.modbus import EVERY_DEVICE, ModbusThread, ModbusUnavailable, text_of, text_registers, words
+from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable, text_of, text_registers, words
 
 TRIGGER: Final = 0
 """The coil whose rise is a trigger; the PLC clears it when it has seen the answer."""
@@ -44,7 +44,7 @@ WRITE_COILS: Final = (5, 15)
 class ModbusTriggers:
     """A Modbus server whose coil is the trigger."""
 
-    def __init__(self, triggers: Triggers, address: Address) -> None:
+    def __init__(self, triggers: Triggers, address: ListenAddress) -> None:
         """Listen; raises `CameraError`."""
         self._triggers = triggers
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class ModbusTriggers:
 
     def _take(self, number: int, answer: Answer) -> None:
         with self._lock:
-            self._missed += answer.outcome is Outcome.MISSED
+            self._missed += answer.outcome is TriggerOutcome.MISSED
             if number == self._fired and self._coil:
                 self._answer = answer
 
@@ -131,8 +131,8 @@ class ModbusTriggers:
         return (
             self._triggers.is_ready << READY
             | (outcome is not None) << ANSWERED
-            | (outcome is Outcome.CAPTURED) << CAPTURED
-            | (outcome is Outcome.MISSED) << MISSED
+            | (outcome is TriggerOutcome.CAPTURED) << CAPTURED
+            | (outcome is TriggerOutcome.MISSED) << MISSED
         )
 
     def _inputs(self) -> list[int]:

@@ -61,7 +61,7 @@ class Trigger(BaseModel):
             raise Refused(f"{place}: {describe(first)}" if place else describe(first)) from error
 
 
-class Outcome(StrEnum):
+class TriggerOutcome(StrEnum):
     """What became of a trigger."""
 
     CAPTURED = "captured"
@@ -89,7 +89,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str | None = None
-    outcome: Outcome
+    outcome: TriggerOutcome
     cause: Cause | None = None
     reason: str = ""
     frame_id: str | None = None
@@ -101,7 +101,7 @@ class Answer(BaseModel):
         """Return the answer to a trigger whose image is a frame."""
         return cls(
             id=trigger.id,
-            outcome=Outcome.CAPTURED,
+            outcome=TriggerOutcome.CAPTURED,
             frame_id=frame.frame_id,
             part=frame.part,
             captured_at=frame.captured_at,

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import structlog
 from prometheus_client import Counter
 
-from services.camera.triggers.trigger import Answer, Cause, Outcome, Trigger
+from services.camera.triggers.trigger import Answer, Cause, Trigger, TriggerOutcome
 from shared.messages import CameraState, FrameIdentity
 
 TRIGGERS: Final = Counter(
@@ -77,7 +77,7 @@ class Triggers:
     def listen(self, listener: Listener) -> None:
         """Take triggers over a further protocol, until `close`."""
         self._listeners.append(listener)
-        for outcome in Outcome:
+        for outcome in TriggerOutcome:
             TRIGGERS.labels(*self._names, outcome.value)  # so that the first missed one is an increase
 
     def close(self) -> None:
@@ -121,9 +121,9 @@ class Triggers:
     def miss(self, cause: Cause, reason: str, trigger_id: str | None = None) -> Answer:
         """Count a missed trigger, and return its answer."""
         self._count_missed()
-        TRIGGERS.labels(*self._names, Outcome.MISSED.value).inc()
+        TRIGGERS.labels(*self._names, TriggerOutcome.MISSED.value).inc()
         log.warning("missed a trigger", cause=cause.value, reason=reason, trigger=trigger_id)
-        return Answer(id=trigger_id, outcome=Outcome.MISSED, cause=cause, reason=reason)
+        return Answer(id=trigger_id, outcome=TriggerOutcome.MISSED, cause=cause, reason=reason)
 
     # ── for the capture loop ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -160,14 +160,14 @@ class Triggers:
 
     def captured(self, pending: Pending, frame: FrameIdentity) -> None:
         """Answer a trigger whose image is a frame."""
-        TRIGGERS.labels(*self._names, Outcome.CAPTURED.value).inc()
+        TRIGGERS.labels(*self._names, TriggerOutcome.CAPTURED.value).inc()
         self._answer(pending, Answer.captured(pending.trigger, frame))
 
     def dropped(self, pending: Pending) -> None:
         """Answer a trigger whose frame was dropped: it is missed for the plant, and counted with its frame."""
-        TRIGGERS.labels(*self._names, Outcome.MISSED.value).inc()
+        TRIGGERS.labels(*self._names, TriggerOutcome.MISSED.value).inc()
         reason = "its frame was dropped, because the outbox is full or its image can't be used"
-        answer = Answer(id=pending.trigger.id, outcome=Outcome.MISSED, cause=Cause.DROPPED, reason=reason)
+        answer = Answer(id=pending.trigger.id, outcome=TriggerOutcome.MISSED, cause=Cause.DROPPED, reason=reason)
         self._answer(pending, answer)
 
     def _expire(self, pending: Pending) -> None:

@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 from ulid import ULID
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 from shared.retry import retrying
 from shared.storage.opening import open_store
 from shared.storage.port import ObjectStore, StorageError

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.dashboard.access.audit import Audited
+from services.dashboard.access.audit_search import AuditSearch, csv_of
 from services.dashboard.access.password_queue import KNOWN_BROWSERS, UNKNOWN_BROWSERS
 from services.dashboard.access.people import People, PersonName
 from services.dashboard.access.schemas import (
@@ -32,7 +33,6 @@ from services.dashboard.access.schemas import (
     TokenMade,
     TokenView,
 )
-from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import AccessService, LoggedIn
 from services.dashboard.access.throttle import DEVICE_LIFETIME
 from services.dashboard.web.authorization import Admin, Viewer, anyone
@@ -40,8 +40,8 @@ from services.dashboard.web.cookies import DEVICE, SESSION, cookies_of, drop_ses
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.paging import Paged, newest
 from services.dashboard.web.problems import documented
-from services.dashboard.web.registry import provided, service_of
-from services.dashboard.web.times import QueryTime
+from services.dashboard.web.query_times import QueryTime
+from services.dashboard.web.service_registry import provided, service_of
 
 router = APIRouter(prefix="/api", tags=["access"])
 
@@ -195,11 +195,11 @@ def _search(
         str | None, Query(max_length=100, description="this, or all of a noun", examples=["model"])
     ] = None,
     text: Annotated[str | None, Query(max_length=200, description="in the subject or the details")] = None,
-) -> Search:
-    return Search.over(first, last, by=by, action=action, text=text)
+) -> AuditSearch:
+    return AuditSearch.over(first, last, by=by, action=action, text=text)
 
 
-SearchedFor = Annotated[Search, Depends(_search)]
+SearchedFor = Annotated[AuditSearch, Depends(_search)]
 
 
 @router.get("/audit", responses=documented(401, 403, 422, 503))

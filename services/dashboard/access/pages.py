@@ -9,17 +9,17 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from services.dashboard.access.audit import Audited
+from services.dashboard.access.audit_search import AuditSearch, csv_of
 from services.dashboard.access.endpoints import Before, ManagedPeople, Person, TokenId
 from services.dashboard.access.people import PersonName
 from services.dashboard.access.schemas import LONGEST_DAYS
-from services.dashboard.access.search import Search, csv_of
 from services.dashboard.access.service import AccessService
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Admin, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.registry import service_of
+from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.validation import marked
 
@@ -176,10 +176,10 @@ def get_audit_table(request: Request, audit: Audited, fields: Fields) -> Streami
     return StreamingResponse(csv_of(entries), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _search(fields: FormFields, clock: Clock) -> Search:
+def _search(fields: FormFields, clock: Clock) -> AuditSearch:
     first, last = fields.time("from", clock), fields.time("to", clock)
     by, action, text = (fields.get(name) for name in ("by", "action", "text"))
-    return Search.over(first, last, by=by, action=action, text=text)
+    return AuditSearch.over(first, last, by=by, action=action, text=text)
 
 
 def _show(

@@ -12,7 +12,7 @@ from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 from shared.messages import Name
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"], dependencies=[at_least(Role.VIEWER)])

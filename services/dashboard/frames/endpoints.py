@@ -23,8 +23,8 @@ from services.dashboard.web.authorization import Operator, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
-from services.dashboard.web.registry import provided
-from services.dashboard.web.times import QueryTime
+from services.dashboard.web.query_times import QueryTime
+from services.dashboard.web.service_registry import provided
 from shared.label_names import LabelName, LabelSlug
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict

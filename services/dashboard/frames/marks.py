@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Final
 
-from services.dashboard.frames.removals import PendingRemovals
+from services.dashboard.frames.pending_removals import PendingRemovals
 from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.frames.schemas import FrameView, Mark, MarkList
 from shared.messages import FrameIdentity

@@ -21,7 +21,7 @@ from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.registry import service_of
+from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.label_names import LabelName
 from shared.messages import Name, Verdict

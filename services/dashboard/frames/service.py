@@ -20,7 +20,7 @@ from services.dashboard.frames.schemas import (
     FrameView,
     Trust,
 )
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import cursor_of, place_of

@@ -23,12 +23,12 @@ Updater = Callable[[Sequence[Any]], int | None]
 Updaters = Mapping[type[Message], Updater]
 
 
-class UnwantedMessage(ValueError):
+class UnsupportedMessage(ValueError):
     """The dashboard has no use for messages of this type."""
 
 
 @dataclass(frozen=True)
-class Applied:
+class ApplyResult:
     """What became of a batch."""
 
     counted: int
@@ -48,16 +48,18 @@ class Projector:
         """Check that messages of this type can be applied.
 
         Raises:
-            UnwantedMessage: they can't.
+            UnsupportedMessage: they can't.
         """
         if type(message) not in self._updaters:
-            raise UnwantedMessage(f"{type(message).__name__} is not for the dashboard: see the bindings of its queues")
+            raise UnsupportedMessage(
+                f"{type(message).__name__} is not for the dashboard: see the bindings of its queues"
+            )
 
     def apply(self, messages: Sequence[Message]) -> int:
         """Apply messages, those of one type together; return how many were counted for the first time.
 
         Raises:
-            UnwantedMessage: one has a type that can't be applied.
+            UnsupportedMessage: one has a type that can't be applied.
             redis.exceptions.RedisError: some may have been applied; apply all of them again.
         """
         by_type: dict[type[Message], list[Message]] = defaultdict(list)
@@ -66,18 +68,18 @@ class Projector:
             by_type[type(message)].append(message)
         return sum(self._updaters[kind](group) or 0 for kind, group in by_type.items())
 
-    def apply_valid(self, messages: Sequence[Message]) -> Applied:
+    def apply_valid(self, messages: Sequence[Message]) -> ApplyResult:
         """Apply messages, and leave out those whose content makes that fail.
 
         Raises:
             redis.exceptions.RedisError: some may have been applied; apply all of them again.
         """
         try:
-            return Applied(self.apply(messages))
+            return ApplyResult(self.apply(messages))
         except INAPPLICABLE as error:
             if len(messages) == 1:
-                return Applied(0, {0: error})
+                return ApplyResult(0, {0: error})
         half = len(messages) // 2
         first, second = self.apply_valid(messages[:half]), self.apply_valid(messages[half:])
         later = {half + place: error for place, error in second.rejected.items()}
-        return Applied(first.counted + second.counted, {**first.rejected, **later})
+        return ApplyResult(first.counted + second.counted, {**first.rejected, **later})

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, SourceId
+from services.dashboard.labelling.assembly import ExportSlot, FramePath, Labelling, Services, SourcePath, UploadSlot
 from services.dashboard.labelling.exports.service import table
 from services.dashboard.labelling.imports.service import DATASET_BODY, read_order
 from services.dashboard.labelling.schemas import (
@@ -29,13 +30,12 @@ from services.dashboard.labelling.schemas import (
     UndoRequest,
 )
 from services.dashboard.labelling.service import AnnotationFilter
-from services.dashboard.labelling.services import ExportSlot, FramePath, Labelling, Services, SourcePath, UploadSlot
 from services.dashboard.labelling.videos.transfers import LARGEST, UPLOAD_BODY, Download, Upload, received
 from services.dashboard.web.authorization import Engineer, Viewer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
-from services.dashboard.web.times import QueryTime
+from services.dashboard.web.query_times import QueryTime
 from shared.imaging.codec import content_type_of
 from shared.label_names import LabelName
 from shared.messages import Name

@@ -10,9 +10,9 @@ from services.dashboard.frames.schemas import Mark
 from services.dashboard.labelling.annotations.annotation import AnnotationKind, InspectedFrame
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.line_frames import LineFrames
-from services.dashboard.labelling.sampling import by_disagreement, by_uncertainty
 from services.dashboard.labelling.schemas import QUEUES_OF_LINES, QUEUES_OF_VIDEOS, FrameQueue
 from services.dashboard.labelling.sources import FrameSource, frame_order
+from services.dashboard.labelling.suggestions import by_disagreement, by_uncertainty
 from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
 
@@ -59,14 +59,14 @@ def queued_frames(
         FrameQueue.LABELLED: lambda: labelled(log),
         FrameQueue.SECOND: lambda: for_second_annotation(log, by),
         FrameQueue.CONTRADICTIONS: lambda: contradictions(log),
-        FrameQueue.MARKED: lambda: marked(line_frames.marked(source.recipe.name, line), log),
-        FrameQueue.UNCERTAIN: lambda: uncertain(line_frames.recent(source.recipe.name, line), log),
+        FrameQueue.MARKED: lambda: marked_frames(line_frames.marked(source.recipe.name, line), log),
+        FrameQueue.UNCERTAIN: lambda: uncertain_frames(line_frames.recent(source.recipe.name, line), log),
         FrameQueue.DISAGREEMENT: lambda: disagreements(log, line),
     }
     return list(frames[queue]())
 
 
-def marked(frames: Iterable[tuple[InspectedFrame, Mark]], log: AnnotationLog) -> Iterator[QueuedFrame]:
+def marked_frames(frames: Iterable[tuple[InspectedFrame, Mark]], log: AnnotationLog) -> Iterator[QueuedFrame]:
     """Yield the unlabelled ones of the frames that people marked as wrongly inspected."""
     for inspected, mark in frames:
         key = inspected.frame.frame_id
@@ -79,7 +79,7 @@ def marked(frames: Iterable[tuple[InspectedFrame, Mark]], log: AnnotationLog) ->
             yield QueuedFrame(key, reason, inspected)
 
 
-def uncertain(frames: Iterable[InspectedFrame], log: AnnotationLog) -> Iterator[QueuedFrame]:
+def uncertain_frames(frames: Iterable[InspectedFrame], log: AnnotationLog) -> Iterator[QueuedFrame]:
     """Yield the unlabelled ones of some frames, the least certain first."""
     for candidate in by_uncertainty(each for each in frames if log.frame(each.frame.frame_id).first is None):
         yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from services.dashboard.frames.marks import Marks
-from services.dashboard.frames.removals import PendingRemovals
+from services.dashboard.frames.pending_removals import PendingRemovals
 from services.dashboard.frames.repository import FrameKind, FrameRepository, newest_first
 from services.dashboard.frames.schemas import Mark
 from services.dashboard.labelling.annotations.annotation import InspectedFrame

@@ -11,15 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, FrameKey, SourceId
+from services.dashboard.labelling.assembly import Labelling, Services, SourcePath
 from services.dashboard.labelling.schemas import DatasetRequest, FrameQueue
 from services.dashboard.labelling.service import AnnotationFilter
-from services.dashboard.labelling.services import Labelling, Services, SourcePath
 from services.dashboard.web.authorization import Engineer, Viewer
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.registry import service_of
+from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.messages import Name
 from shared.validation import marked

@@ -10,7 +10,7 @@ from services.dashboard.lines.schemas import Bucket
 from services.dashboard.web.chart_style import PLAIN, styled
 from services.dashboard.web.language import gettext, percent
 from services.dashboard.web.templating import Clock
-from shared import charts
+from shared import svg_charts
 
 
 def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Clock) -> str:
@@ -45,4 +45,4 @@ def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Cl
         rounded_bars=2,
     )
     chart.add(gettext("NG"), [rates.get(moment) for moment in moments])
-    return charts.embed(chart, gettext("Share of NG frames per minute"))
+    return svg_charts.embed(chart, gettext("Share of NG frames per minute"))

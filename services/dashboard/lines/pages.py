@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from services.dashboard.lines.chart import draw_ng_rate
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.statistics.buckets import BucketLength
-from services.dashboard.web.registry import service_of
+from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
 
 CHART_MINUTES = 60

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from ulid import ULID
 
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines.repository import (
     CameraRepository,
     GatewayRepository,
@@ -85,7 +85,7 @@ class LinesService:
         self._last_verdicts = last_verdicts
         self._parked_frames = parked_frames
         self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
-        self._working_day = settings.working_day
+        self._shifts = settings.shift_times
         self._silence = timedelta(seconds=settings.silence_seconds)
         self._latency_limit = timedelta(seconds=settings.delay_seconds)
 
@@ -148,12 +148,12 @@ class LinesService:
 
     def periods(self, now: datetime) -> dict[str, tuple[datetime, datetime | None]]:
         """Return the windows that a page offers, by name: start, and end (excluded); None: until now."""
-        zone = self._working_day.zone
+        zone = self._shifts.zone
         today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         yesterday = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
         return {
             marked("Last hour"): (now - timedelta(hours=1), None),
-            marked("This shift"): (self._working_day.start(now), None),
+            marked("This shift"): (self._shifts.start(now), None),
             marked("Yesterday"): (yesterday.replace(tzinfo=zone), today),
         }
 
@@ -171,7 +171,7 @@ class LinesService:
             batches=[name for each in chosen for name in self._counting.slices(each, "batch")],
             models=models,
             labels=sorted({label for each in chosen for label in self._counting.total(each).scored}),
-            shifts=len(self._working_day.begin),
+            shifts=len(self._shifts.begin),
         )
 
     def test_output(self, line: str, output: str, by: str) -> OutputTest:
@@ -246,7 +246,7 @@ class LinesService:
             latency_ms=self._throughput.latency_ms(line),
             behind_seconds=facts.behind.total_seconds() if facts.behind else None,
             latency_limit_seconds=self._latency_limit.total_seconds(),
-            shift=self._working_day.number(self._working_day.start(now)),
+            shift=self._shifts.number(self._shifts.start(now)),
             recipe=last.message.recipe if last else None,
             model_version=last.message.model_version if last else None,
             cameras=[

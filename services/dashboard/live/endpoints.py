@@ -19,7 +19,7 @@ from services.dashboard.web.authorization import Viewer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.language import ENGLISH, language, reported, translated
 from services.dashboard.web.problems import documented
-from services.dashboard.web.registry import service_of
+from services.dashboard.web.service_registry import service_of
 from shared.storage.port import StorageError
 
 CHECK_SECONDS: Final = 10.0

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pydantic_core import from_json
 
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.models.schemas import ComparisonRequest, ComparisonView
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem

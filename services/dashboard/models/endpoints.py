@@ -10,7 +10,6 @@ from fastapi.responses import HTMLResponse
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.models.comparisons import ComparisonsService
-from services.dashboard.models.effects import Effect
 from services.dashboard.models.schemas import (
     ComparisonRequest,
     ComparisonView,
@@ -27,13 +26,14 @@ from services.dashboard.models.schemas import (
     ThresholdSetView,
 )
 from services.dashboard.models.service import ModelsService
+from services.dashboard.models.threshold_effects import Effect
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 from shared.contracts.bundle import REPORT
 from shared.label_names import written_alike
 from shared.messages import Name

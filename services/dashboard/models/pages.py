@@ -12,7 +12,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import AwareDatetime, BaseModel
 
 from services.dashboard.access.audit import Audited
-from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
 from services.dashboard.models.schemas import (
     FEWEST_IMAGES,
@@ -24,12 +23,13 @@ from services.dashboard.models.schemas import (
     RollbackRequest,
 )
 from services.dashboard.models.threshold_sets import has_thresholds
+from services.dashboard.models.training_curves import LOSS, PRECISION, draw_curves
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.messages import Name

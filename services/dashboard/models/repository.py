@@ -36,7 +36,7 @@ MESSAGES: Final = (
 
 
 @dataclass(frozen=True)
-class Promotion:
+class PromotionMessages:
     """One promotion: its request and the trainer's answer. At least one of them is there."""
 
     promotion_id: str
@@ -46,7 +46,7 @@ class Promotion:
 
 
 @dataclass(frozen=True)
-class ThresholdSet:
+class ThresholdSetMessages:
     """One threshold set: its request and the trainer's answer. At least one of them is there."""
 
     thresholds_id: str
@@ -77,10 +77,10 @@ class ModelRepository:
             self._latest.put(key, f"{request_id}/{type(message).__name__}", message.at, message.encode().decode())
         self._announcer.models({message.recipe for message in messages})
 
-    def promotions(self, recipe: str) -> list[Promotion]:
+    def promotions(self, recipe: str) -> list[PromotionMessages]:
         """Return the promotions of a recipe by their ids."""
         return [
-            Promotion(
+            PromotionMessages(
                 promotion_id,
                 requested=messages.get(PromotionRequested),
                 refused=messages.get(PromotionRefused),
@@ -89,10 +89,10 @@ class ModelRepository:
             for promotion_id, messages in self._by_id(self._keys.promotions(recipe)).items()
         ]
 
-    def threshold_sets(self, recipe: str) -> list[ThresholdSet]:
+    def threshold_sets(self, recipe: str) -> list[ThresholdSetMessages]:
         """Return the threshold sets of a recipe by their ids."""
         return [
-            ThresholdSet(
+            ThresholdSetMessages(
                 thresholds_id,
                 requested=messages.get(ThresholdsRequested),
                 refused=messages.get(ThresholdsRefused),

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-from services.dashboard.models.repository import Promotion, ThresholdSet
+from services.dashboard.models.repository import PromotionMessages, ThresholdSetMessages
 from services.dashboard.web.paging import Next
 from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.promotion import HistoryEntry
@@ -204,7 +204,7 @@ class ThresholdSetView(BaseModel):
     at: datetime
 
     @classmethod
-    def of(cls, threshold_set: ThresholdSet) -> Self:
+    def of(cls, threshold_set: ThresholdSetMessages) -> Self:
         """Return the view of a threshold set; each message may be missing, but not all of them."""
         requested, saved, refused = threshold_set.requested, threshold_set.saved, threshold_set.refused
         messages = [message for message in (requested, saved, refused) if message]
@@ -288,7 +288,7 @@ class PromotionView(BaseModel):
     gate: str = Field("", description="the result of the comparison with the version in production")
 
     @classmethod
-    def of(cls, promotion: Promotion) -> Self:
+    def of(cls, promotion: PromotionMessages) -> Self:
         """Return the view of a promotion; each message may be missing, but not all of them."""
         requested, promoted, refused = promotion.requested, promotion.promoted, promotion.refused
         newest = promoted or refused or requested

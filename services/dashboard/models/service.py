@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
 
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import (
     HistoryView,

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 from ulid import ULID
 
-from services.dashboard.ingest.commands import CommandPublisher
-from services.dashboard.models.effects import Effect, effect_of, unknown_effect
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetRequest, ThresholdSetView
 from services.dashboard.models.service import ModelsService
+from services.dashboard.models.threshold_effects import Effect, effect_of, unknown_effect
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem

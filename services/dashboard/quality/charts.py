@@ -15,7 +15,7 @@ from services.dashboard.statistics.windows import Every
 from services.dashboard.web.chart_style import PLAIN, styled
 from services.dashboard.web.language import count, gettext, percent
 from services.dashboard.web.templating import Clock
-from shared import charts
+from shared import svg_charts
 
 TIME_FORMATS: Final = {
     Every.MINUTE: "time",
@@ -75,7 +75,7 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
         if point.start.timestamp() in changes:
             line = [(place - 0.5, 0), (place - 0.5, top)]
             drawing.add(gettext("Model"), line, show_dots=False, stroke_style={"width": 2, "dasharray": "2,3"})
-    return charts.embed(drawing, title)
+    return svg_charts.embed(drawing, title)
 
 
 def data_of_control(chart: Chart, clock: Clock) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
     drawing.add(
         gettext("Faults"), [{"value": each.faults, "color": colours.get(each.label, "var(--muted)")} for each in shown]
     )
-    return charts.embed(drawing, title, partial(_add_cumulative_line, [label.faults for label in shown]))
+    return svg_charts.embed(drawing, title, partial(_add_cumulative_line, [label.faults for label in shown]))
 
 
 def _add_cumulative_line(faults: Sequence[int], tree: Any) -> None:

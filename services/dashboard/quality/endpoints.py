@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from services.dashboard.lines.endpoints import Line, Lines
 from services.dashboard.lines.schemas import FilterValues
 from services.dashboard.quality.batches import BatchesService
-from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
+from services.dashboard.quality.control_limits import LimitsFrom
+from services.dashboard.quality.filter import ComparedBy, QualityFilter
 from services.dashboard.quality.schemas import BatchList, BatchReport, Breakdown, QualityView, WindowComparison
 from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of, csv_of_breakdown
@@ -18,8 +19,8 @@ from services.dashboard.statistics.windows import Every
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
-from services.dashboard.web.registry import provided
-from services.dashboard.web.times import QueryTime
+from services.dashboard.web.query_times import QueryTime
+from services.dashboard.web.service_registry import provided
 from shared.label_names import LabelName
 from shared.messages import Name
 
@@ -91,7 +92,7 @@ def get_table(quality: Quality, quality_filter: Filter) -> Response:
 
 
 @router.get("/quality/breakdown", responses=documented(401, 404, 422, 503))
-def get_breakdown(quality: Quality, quality_filter: Filter, by: By = By.MODEL) -> Breakdown:
+def get_breakdown(quality: Quality, quality_filter: Filter, by: ComparedBy = ComparedBy.MODEL) -> Breakdown:
     """Return the rate of each model, batch, camera or shift within a window, with its interval."""
     return quality.breakdown(quality_filter, by)
 
@@ -101,7 +102,7 @@ def get_breakdown(quality: Quality, quality_filter: Filter, by: By = By.MODEL) -
     response_class=Response,
     responses={200: {"content": {"text/csv": {}}}, **documented(401, 404, 422, 503)},
 )
-def get_breakdown_table(quality: Quality, quality_filter: Filter, by: By = By.MODEL) -> Response:
+def get_breakdown_table(quality: Quality, quality_filter: Filter, by: ComparedBy = ComparedBy.MODEL) -> Response:
     """Return the rate of each model, batch, camera or shift as CSV."""
     about = "-".join(filter(None, (quality_filter.line, quality_filter.label, f"{quality_filter.first:%Y-%m-%d}")))
     headers = {"Content-Disposition": f'attachment; filename="quality-by-{by.value}-{about}.csv"'}

@@ -7,30 +7,22 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
 
+from services.dashboard.quality.control_limits import LimitsFrom
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.times import EARLIEST, LATEST
+from services.dashboard.web.query_times import EARLIEST, LATEST
 
 LONGEST: Final = timedelta(days=20 * 365)
 
 
-class By(StrEnum):
+class ComparedBy(StrEnum):
     """What the rates of a window are compared by."""
 
     MODEL = "model"
     BATCH = "batch"
     CAMERA = "camera"
     SHIFT = "shift"
-
-
-class LimitsFrom(StrEnum):
-    """Which frames the control limits are computed from."""
-
-    WINDOW = "window"
-    """The frames that are shown."""
-    BEFORE = "before"
-    """The frames of a window of the same length just before."""
 
 
 @dataclass(frozen=True)

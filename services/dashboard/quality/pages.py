@@ -15,15 +15,16 @@ from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.quality.charts import data_of_control, data_of_pareto, draw_control, draw_pareto
+from services.dashboard.quality.control_limits import LimitsFrom
 from services.dashboard.quality.endpoints import Batch, Batches, Quality
-from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
+from services.dashboard.quality.filter import ComparedBy, QualityFilter
 from services.dashboard.quality.service import accumulated
-from services.dashboard.statistics.control_chart import Rule
+from services.dashboard.statistics.control_chart import RunRule
 from services.dashboard.statistics.windows import Every
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.registry import service_of
+from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.recipe import LabelRole
 from shared.validation import marked
@@ -38,10 +39,10 @@ SPANS: Final = {
     "year": (marked("Year"), timedelta(days=365)),
 }
 RULES: Final = {
-    Rule.BEYOND: marked("beyond the control limit"),
-    Rule.TWO_OF_THREE: marked("2 of 3 points in a row beyond 2 σ"),
-    Rule.FOUR_OF_FIVE: marked("4 of 5 points in a row beyond 1 σ"),
-    Rule.EIGHT: marked("8 points in a row on one side"),
+    RunRule.BEYOND: marked("beyond the control limit"),
+    RunRule.TWO_OF_THREE: marked("2 of 3 points in a row beyond 2 σ"),
+    RunRule.FOUR_OF_FIVE: marked("4 of 5 points in a row beyond 1 σ"),
+    RunRule.EIGHT: marked("8 points in a row on one side"),
 }
 NO_SPANS: Final = dict.fromkeys(("span", "against_from", "against_to"))
 """Fields of the page that the API does not have."""
@@ -63,7 +64,7 @@ def show_quality(
         "spans": SPANS,
         "every": list(Every),
         "rules": RULES,
-        "groups": list(By),
+        "groups": list(ComparedBy),
     }
     try:
         quality_filter = filter_of_form(fields, clock)
@@ -72,7 +73,7 @@ def show_quality(
         comparison = quality.compare(quality_filter, against)
     except Problem as problem:
         return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
-    by = next((each for each in By if each.value == fields.get("by")), By.MODEL)
+    by = next((each for each in ComparedBy if each.value == fields.get("by")), ComparedBy.MODEL)
     labels = _labels(models, frames, quality_filter.line)
     colours = {name: label.colour for name, label in labels.items()}
     missing = {name for name, label in labels.items() if label.role is LabelRole.QUALITY}
@@ -94,7 +95,9 @@ def show_quality(
         ),
         control_data=data_of_control(view.chart, clock),
         pareto_data=data_of_pareto(ranked, colours),
-        breakdown=None if quality_filter.slice_name and by is not By.SHIFT else quality.breakdown(quality_filter, by),
+        breakdown=None
+        if quality_filter.slice_name and by is not ComparedBy.SHIFT
+        else quality.breakdown(quality_filter, by),
         by=by,
         breakdown_table=fields.address("/api/quality/breakdown.csv", **window, by=by.value, **NO_SPANS),
         signals=[point for point in reversed(view.chart.points) if point.rules][:MOST_SIGNALS],

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from services.dashboard.frames.schemas import FrameView
 from services.dashboard.lines.schemas import PartCounts
-from services.dashboard.quality.filter import By
-from services.dashboard.statistics.comparison import Difference
-from services.dashboard.statistics.control_chart import Rule
+from services.dashboard.quality.filter import ComparedBy
+from services.dashboard.statistics.control_chart import RunRule
+from services.dashboard.statistics.difference import Difference
 from services.dashboard.statistics.rates import Rate
 from services.dashboard.statistics.windows import Every
 
@@ -27,7 +27,7 @@ class Point(BaseModel):
     low: float | None = Field(description="lower control limit; null without frames")
     high: float | None = Field(description="upper control limit")
     above: bool = Field(description="whether the rate is above the centre")
-    rules: list[Rule] = Field(description="Western Electric rules that this point breaks; empty if it breaks none")
+    rules: list[RunRule] = Field(description="Western Electric rules that this point breaks; empty if it breaks none")
     enough: bool = Field(description="whether there are enough frames for the rules about several points")
     models: dict[str, int] = Field(description="inspected frames by model version")
 
@@ -89,7 +89,7 @@ class GroupCount(BaseModel):
 class Breakdown(BaseModel):
     """The rates of a window by model, batch, camera or shift; groups without frames are left out."""
 
-    by: By
+    by: ComparedBy
     label: str | None = Field(description="null: all NG frames")
     groups: list[GroupCount]
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.lines.schemas import PartCounts
-from services.dashboard.quality.filter import By, LimitsFrom, QualityFilter
+from services.dashboard.quality.control_limits import limit_samples
+from services.dashboard.quality.filter import ComparedBy, QualityFilter
 from services.dashboard.quality.schemas import (
     Breakdown,
     Chart,
@@ -25,8 +26,8 @@ from services.dashboard.quality.schemas import (
 )
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics import windows
-from services.dashboard.statistics.comparison import difference
-from services.dashboard.statistics.control_chart import Control, Sample, control_of, frames_for_rules, marks
+from services.dashboard.statistics.control_chart import ControlLimits, Sample, control_of, frames_for_rules, marks
+from services.dashboard.statistics.difference import difference
 from services.dashboard.statistics.rates import rate
 from services.dashboard.statistics.windows import Every, Span
 from services.dashboard.store.counting import Counting, Counts
@@ -47,7 +48,7 @@ class QualityService:
     def __init__(self, lines: LineRepository, counting: Counting, settings: DashboardSettings) -> None:
         self._lines = lines
         self._counting = counting
-        self._shifts = settings.working_day
+        self._shifts = settings.shift_times
         self._minutes = timedelta(hours=settings.minute_hours)
         self._slice_hours = timedelta(days=settings.slice_hour_days)
         self._hours = timedelta(days=settings.hour_days)
@@ -62,12 +63,13 @@ class QualityService:
         spans, counts = self._count(quality_filter, every)
         total = _sum(counts)
         samples = [sample_of(found, quality_filter.label) for found in counts]
-        limit_samples = samples
-        if quality_filter.limits is LimitsFrom.BEFORE:
+
+        def samples_before() -> list[Sample]:
             _, counts_before = self._count(quality_filter.until(spans[0].start), every)
-            before = [sample_of(found, quality_filter.label) for found in counts_before]
-            limit_samples = before if any(sample.frames for sample in before) else samples
-        control, whole = control_of(limit_samples), sample_of(total, quality_filter.label)
+            return [sample_of(found, quality_filter.label) for found in counts_before]
+
+        control = control_of(limit_samples(quality_filter.limits, samples, samples_before))
+        whole = sample_of(total, quality_filter.label)
         chart = Chart(
             start=spans[0].start,
             end=spans[-1].end,
@@ -113,13 +115,13 @@ class QualityService:
             )
         return WindowComparison(rows=rows)
 
-    def breakdown(self, quality_filter: QualityFilter, by: By) -> Breakdown:
+    def breakdown(self, quality_filter: QualityFilter, by: ComparedBy) -> Breakdown:
         """Return the rate of each model, batch, camera or shift within a window; raises as `view`.
 
         Models, batches and cameras: the `MOST_GROUPS` with the newest frames.
         """
         groups: dict[str, Counts] = {}
-        if by is By.SHIFT:
+        if by is ComparedBy.SHIFT:
             spans, counts = self._count(replace(quality_filter, every=Every.SHIFT), Every.SHIFT)
             for span, found in zip(spans, counts, strict=True):
                 groups.setdefault(str(self._shifts.number(span.start)), Counts()).add(found)
@@ -203,7 +205,7 @@ class QualityService:
         spans: Sequence[Span],
         counts: Sequence[Counts],
         samples: Sequence[Sample],
-        control: Control | None,
+        control: ControlLimits | None,
     ) -> list[Point]:
         broken = marks(samples, control) if control else [()] * len(samples)
         points = []

@@ -15,16 +15,16 @@ from services.dashboard.access.audit import audit_store
 from services.dashboard.ingest.condensing import Condenser
 from services.dashboard.ingest.watermark import Watermark
 from services.dashboard.lines.repository import LineRepository
+from services.dashboard.retention.enforcement import survey
+from services.dashboard.retention.expiry import Removal, cuts_of, expired_files
 from services.dashboard.retention.inventory import Amount, Inventory, take_inventory
-from services.dashboard.retention.keeper import survey
-from services.dashboard.retention.plan import Removal, cuts_of, expired_files
-from services.dashboard.retention.references import ReferenceReader
+from services.dashboard.retention.referenced_frames import ReferencedFramesReader
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.language import count, data_size
-from shared.contracts.retention import KINDS_WITH_RULES, Kind
+from shared.contracts.retention_rules import KINDS_WITH_RULES, DataKind
 from shared.environment import read_settings
 from shared.logging import configure_logging
 from shared.storage.opening import open_store
@@ -39,10 +39,10 @@ def show_retention(rules: Rules = None) -> None:
     redis, store, now = open_redis(settings), open_store(settings), datetime.now(UTC)
     keys = Keys(settings.redis_prefix)
     counting = Counting(redis, keys, settings)
-    with closing(ReferenceReader(store, LineRepository(redis, keys), counting)) as reader:
+    with closing(ReferencedFramesReader(store, LineRepository(redis, keys), counting)) as reader:
         references = reader.read()
         inventory = take_inventory(store, audit_store(settings, store), references)
-        removals: dict[Kind, Removal] = {}
+        removals: dict[DataKind, Removal] = {}
         cuts = cuts_of(inventory, settings.retention_rules, now.date())
         for _file in expired_files(store, cuts, references, removals):
             pass  # added up in `removals`
@@ -55,20 +55,22 @@ def show_retention(rules: Rules = None) -> None:
 
 def _of_whole_days(
     inventory: Inventory, settings: DashboardSettings, condenser: Condenser, now: datetime
-) -> dict[Kind, Removal]:
+) -> dict[DataKind, Removal]:
     """Return what the rules of the archive and the audit log remove."""
     rules, removals = settings.retention_rules, {}
-    if days := rules.of(Kind.ARCHIVE).days:
+    if days := rules.of(DataKind.ARCHIVE).days:
         due = condenser.due(now.date() - timedelta(days=days))
-        sizes = (inventory.days[Kind.ARCHIVE][day].size for day in due)
-        removals[Kind.ARCHIVE] = Removal(Amount(sum(map(len, due.values())), sum(sizes)))
-    if days := rules.of(Kind.AUDIT).days:
-        old = [amount for day, amount in inventory.days[Kind.AUDIT].items() if day < now.date() - timedelta(days=days)]
-        removals[Kind.AUDIT] = Removal(Amount(sum(each.objects for each in old), sum(each.size for each in old)))
+        sizes = (inventory.days[DataKind.ARCHIVE][day].size for day in due)
+        removals[DataKind.ARCHIVE] = Removal(Amount(sum(map(len, due.values())), sum(sizes)))
+    if days := rules.of(DataKind.AUDIT).days:
+        old = [
+            amount for day, amount in inventory.days[DataKind.AUDIT].items() if day < now.date() - timedelta(days=days)
+        ]
+        removals[DataKind.AUDIT] = Removal(Amount(sum(each.objects for each in old), sum(each.size for each in old)))
     return removals
 
 
-def _print(inventory: Inventory, removals: dict[Kind, Removal], settings: DashboardSettings, now: datetime) -> None:
+def _print(inventory: Inventory, removals: dict[DataKind, Removal], settings: DashboardSettings, now: datetime) -> None:
     view = survey(inventory, settings, now, waiting=0)
     table = Table("Kind", "Objects", "Size", "Per day", "Oldest", "Stays", "Would be removed", "Held by open batches")
     for each in view.kinds:

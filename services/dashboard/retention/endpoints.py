@@ -12,7 +12,7 @@ from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem, documented
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 
 router = APIRouter(prefix="/api/storage", tags=["storage"], dependencies=[at_least(Role.VIEWER)])
 

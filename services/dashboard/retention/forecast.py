@@ -7,14 +7,14 @@ from datetime import date, timedelta
 from typing import Final
 
 from services.dashboard.retention.inventory import Inventory
-from shared.contracts.retention import Kind, RetentionRules
+from shared.contracts.retention_rules import DataKind, RetentionRules
 
 GROWTH_DAYS: Final = 7
 """Whole days over which the growth is averaged."""
 HORIZON_DAYS: Final = 3_650
 
 
-def growth(inventory: Inventory, rules: RetentionRules, today: date) -> dict[Kind, float]:
+def growth(inventory: Inventory, rules: RetentionRules, today: date) -> dict[DataKind, float]:
     """Return the bytes per day by which each kind grew on the last whole days, before anything is removed."""
     found = {}
     for kind, days in inventory.days.items():
@@ -25,14 +25,14 @@ def growth(inventory: Inventory, rules: RetentionRules, today: date) -> dict[Kin
 
 
 def full_on(
-    inventory: Inventory, rates: Mapping[Kind, float], rules: RetentionRules, capacity: int, today: date
+    inventory: Inventory, rates: Mapping[DataKind, float], rules: RetentionRules, capacity: int, today: date
 ) -> date | None:
     """Return the day on which storage is full if it grows as now and the rules are enforced; None: not in ten years.
 
     Data of a kind with a rule grows until as much is removed on a day as is added.
     """
 
-    def size_after(kind: Kind, days: int) -> float:
+    def size_after(kind: DataKind, days: int) -> float:
         now, rule = inventory.of(kind).size, rules.of(kind)
         grown = now + rates.get(kind, 0.0) * days
         limits = [rates.get(kind, 0.0) * rule.days] if rule.days else []

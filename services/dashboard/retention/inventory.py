@@ -11,16 +11,17 @@ from typing import Final
 
 from services.dashboard.access.audit import FOLDER as AUDIT
 from services.dashboard.ingest.archive import FOLDER as ARCHIVE
-from services.dashboard.retention.references import References
-from shared.contracts.retention import FrameFile, Kind
+from services.dashboard.retention.referenced_frames import ReferencedFrames
+from shared.contracts.frame_files import FrameFile
+from shared.contracts.retention_rules import DataKind
 from shared.storage.port import ObjectStore, StoredObject
 
 FOLDERS: Final = {
-    ARCHIVE: Kind.ARCHIVE,
-    AUDIT: Kind.AUDIT,
-    "labelling": Kind.VIDEOS,
-    "datasets": Kind.DATASETS,
-    "models": Kind.MODELS,
+    ARCHIVE: DataKind.ARCHIVE,
+    AUDIT: DataKind.AUDIT,
+    "labelling": DataKind.VIDEOS,
+    "datasets": DataKind.DATASETS,
+    "models": DataKind.MODELS,
 }
 _DAY: Final = re.compile(r"[^/]+/(\d{4}-\d\d-\d\d)/")
 
@@ -43,9 +44,9 @@ class Amount:
 class Inventory:
     """What is stored, by kind and by day: of capture for files of frames, else of the key or of storing."""
 
-    days: dict[Kind, dict[date, Amount]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Amount)))
+    days: dict[DataKind, dict[date, Amount]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Amount)))
 
-    def of(self, kind: Kind) -> Amount:
+    def of(self, kind: DataKind) -> Amount:
         """Return all that is stored of a kind."""
         days = self.days.get(kind, {}).values()
         return Amount(sum(day.objects for day in days), sum(day.size for day in days))
@@ -56,7 +57,7 @@ class Inventory:
         return sum(self.of(kind).size for kind in self.days)
 
 
-def take_inventory(store: ObjectStore, audit_store: ObjectStore, references: References) -> Inventory:
+def take_inventory(store: ObjectStore, audit_store: ObjectStore, references: ReferencedFrames) -> Inventory:
     """List everything that is stored.
 
     Raises:
@@ -67,9 +68,9 @@ def take_inventory(store: ObjectStore, audit_store: ObjectStore, references: Ref
     for entry in chain(store.objects(""), audit):
         file = FrameFile.of(entry.key)
         if file is not None:
-            kind, day = Kind.REFERENCED if references.labelled(file) else file.kind, file.day
+            kind, day = DataKind.REFERENCED if references.labelled(file) else file.kind, file.day
         else:
-            kind, day = FOLDERS.get(entry.key.partition("/")[0], Kind.OTHER), day_of(entry)
+            kind, day = FOLDERS.get(entry.key.partition("/")[0], DataKind.OTHER), day_of(entry)
         inventory.days[kind][day].add(entry.size)
     return inventory
 

@@ -9,22 +9,22 @@ from fastapi.responses import HTMLResponse
 
 from services.dashboard.retention.endpoints import Storage
 from services.dashboard.web.templating import show
-from shared.contracts.retention import KINDS_WITH_RULES, Kind
+from shared.contracts.retention_rules import KINDS_WITH_RULES, DataKind
 from shared.validation import marked
 
 NAMES: Final = {
-    Kind.OK: marked("Images, ok"),
-    Kind.NG: marked("Images, NG"),
-    Kind.UNSURE: marked("Images, unsure"),
-    Kind.CAPTURED: marked("Images above 1 MiB, as captured"),
-    Kind.HEATMAPS: marked("Heatmaps and overlays"),
-    Kind.ARCHIVE: marked("Archive of verdicts"),
-    Kind.AUDIT: marked("Audit log"),
-    Kind.REFERENCED: marked("Files of labelled and marked frames"),
-    Kind.VIDEOS: marked("Uploaded videos, annotations"),
-    Kind.DATASETS: marked("Dataset versions"),
-    Kind.MODELS: marked("Models"),
-    Kind.OTHER: marked("Everything else"),
+    DataKind.OK: marked("Images, ok"),
+    DataKind.NG: marked("Images, NG"),
+    DataKind.UNSURE: marked("Images, unsure"),
+    DataKind.CAPTURED: marked("Images above 1 MiB, as captured"),
+    DataKind.HEATMAPS: marked("Heatmaps and overlays"),
+    DataKind.ARCHIVE: marked("Archive of verdicts"),
+    DataKind.AUDIT: marked("Audit log"),
+    DataKind.REFERENCED: marked("Files of labelled and marked frames"),
+    DataKind.VIDEOS: marked("Uploaded videos, annotations"),
+    DataKind.DATASETS: marked("Dataset versions"),
+    DataKind.MODELS: marked("Models"),
+    DataKind.OTHER: marked("Everything else"),
 }
 
 router = APIRouter(include_in_schema=False)

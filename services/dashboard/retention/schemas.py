@@ -6,13 +6,13 @@ from datetime import date
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from shared.contracts.retention import Kind
+from shared.contracts.retention_rules import DataKind
 
 
 class KindView(BaseModel):
     """What is stored of one kind of data."""
 
-    kind: Kind
+    kind: DataKind
     objects: int
     size: int = Field(description="bytes")
     growth: float = Field(description="bytes per day on the last whole days, seven at most, before anything is removed")

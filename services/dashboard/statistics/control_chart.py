@@ -26,7 +26,7 @@ ENOUGH_POINTS: Final = 20
 """Samples from which limits are not provisional."""
 
 
-class Rule(StrEnum):
+class RunRule(StrEnum):
     """The rule that marks a point."""
 
     BEYOND = "beyond"
@@ -39,7 +39,7 @@ class Rule(StrEnum):
     """Eight points in a row on the same side of the centre."""
 
 
-ZONES: Final = ((Rule.TWO_OF_THREE, 2, 3, 2.0), (Rule.FOUR_OF_FIVE, 4, 5, 1.0), (Rule.EIGHT, 8, 8, 0.0))
+ZONES: Final = ((RunRule.TWO_OF_THREE, 2, 3, 2.0), (RunRule.FOUR_OF_FIVE, 4, 5, 1.0), (RunRule.EIGHT, 8, 8, 0.0))
 """Rule, number of points, of how many in a row, beyond how many sigmas."""
 
 
@@ -57,7 +57,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Control:
+class ControlLimits:
     """The mean and the variation of a process that does not change."""
 
     centre: float
@@ -93,13 +93,13 @@ class Control:
         return expected >= ENOUGH and sample.frames - expected >= ENOUGH
 
 
-def control_of(samples: Sequence[Sample]) -> Control | None:
+def control_of(samples: Sequence[Sample]) -> ControlLimits | None:
     """Return the centre and the spread of samples in the order of time; None without frames."""
     some = [sample for sample in samples if sample.frames]
     frames = sum(sample.frames for sample in some)
     if not frames:
         return None
-    plain = Control(sum(sample.hits for sample in some) / frames, 1.0, len(some), frames)
+    plain = ControlLimits(sum(sample.hits for sample in some) / frames, 1.0, len(some), frames)
     if not 0 < plain.centre < 1 or len(some) < 3:
         return plain
     standard = [(sample.share - plain.centre) / plain.sigma(sample.frames) for sample in some]
@@ -122,12 +122,12 @@ def rare_limit(frames: int, share: float) -> float:
     return 1.0
 
 
-def marks(samples: Sequence[Sample], control: Control) -> list[tuple[Rule, ...]]:
+def marks(samples: Sequence[Sample], control: ControlLimits) -> list[tuple[RunRule, ...]]:
     """Return the rules that each sample breaks, together with those before it; a sample without frames breaks none."""
-    found: list[tuple[Rule, ...]] = []
+    found: list[tuple[RunRule, ...]] = []
     for index, sample in enumerate(samples):
         low, high = control.limits(sample.frames)
-        rules = [Rule.BEYOND] if (sample.frames > 0 and not low <= sample.share <= high) else []
+        rules = [RunRule.BEYOND] if (sample.frames > 0 and not low <= sample.share <= high) else []
         for rule, many, of, sigmas in ZONES:
             last = samples[max(0, index + 1 - of) : index + 1]
             if len(last) == of and _runs(last, control, many, sigmas):
@@ -136,7 +136,7 @@ def marks(samples: Sequence[Sample], control: Control) -> list[tuple[Rule, ...]]
     return found
 
 
-def _runs(last: Sequence[Sample], control: Control, many: int, sigmas: float) -> bool:
+def _runs(last: Sequence[Sample], control: ControlLimits, many: int, sigmas: float) -> bool:
     """Return whether ``many`` of the ``last`` samples, with the very last, lie beyond ``sigmas`` on one side."""
     if not all(sample.frames and control.enough(sample) for sample in last):
         return False
@@ -145,7 +145,7 @@ def _runs(last: Sequence[Sample], control: Control, many: int, sigmas: float) ->
     return any(side(standard[-1]) and sum(map(side, standard)) >= many for side in sides)
 
 
-def frames_for_rules(control: Control) -> int | None:
+def frames_for_rules(control: ControlLimits) -> int | None:
     """Return how many frames a sample needs for the run rules; None if there are no hits, or only hits."""
     rarer = min(control.centre, 1 - control.centre)
     return ceil(ENOUGH / rarer) if rarer > 0 else None

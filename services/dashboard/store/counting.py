@@ -160,7 +160,7 @@ class Counting:
         self._redis = redis
         self._keys = keys
         self._seen_seconds = settings.seen_days * 86_400
-        self._shifts = settings.working_day
+        self._shifts = settings.shift_times
         minutes, year = timedelta(hours=settings.minute_hours), timedelta(days=settings.hour_days)
         some_hours = timedelta(days=settings.slice_hour_days)
         whole = _Lifetimes(minute=minutes, hour=year, shift=year, day=None, total=None)

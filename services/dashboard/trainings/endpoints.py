@@ -20,7 +20,7 @@ from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import documented
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 from shared.contracts.training import ARCHITECTURES
 from shared.messages import Name
 

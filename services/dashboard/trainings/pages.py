@@ -12,10 +12,10 @@ from pydantic import BaseModel, JsonValue
 from services.dashboard.access.audit import Audited
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
-from services.dashboard.models.curves import LOSS, PRECISION, draw_curves
 from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import FEWEST_IMAGES, OPTIONS
 from services.dashboard.models.service import ModelsService
+from services.dashboard.models.training_curves import LOSS, PRECISION, draw_curves
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
 from services.dashboard.trainings.schemas import TrainingRequest
 from services.dashboard.trainings.service import ENDED_STATES

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import ValidationError
 from ulid import ULID
 
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository

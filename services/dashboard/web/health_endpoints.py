@@ -11,7 +11,7 @@ from services.dashboard.web.authorization import anyone, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
 from services.dashboard.web.readiness import Readiness, Ready
-from services.dashboard.web.registry import provided
+from services.dashboard.web.service_registry import provided
 
 router = APIRouter(tags=["watching"])
 

@@ -24,9 +24,9 @@ from services.dashboard.web.language import (
     written_time,
 )
 from services.dashboard.web.problems import SAFE, ProblemDetails
+from services.dashboard.web.query_times import bounded
 from services.dashboard.web.readiness import Readiness
-from services.dashboard.web.registry import service_of
-from services.dashboard.web.times import bounded
+from services.dashboard.web.service_registry import service_of
 from shared.messages import Verdict
 
 

@@ -13,7 +13,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from services.gateway.outputs.modbus_registers import SIZE, Registers
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal
 from services.gateway.outputs.settings import ModbusSettings
-from shared.modbus import EVERY_DEVICE, ModbusThread, ModbusUnavailable
+from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable
 
 
 class ModbusServer:

@@ -18,7 +18,7 @@ from typing import Final
 from services.gateway.outputs.port import LineStatus, Signal, Trouble
 from services.gateway.outputs.settings import ModbusSettings
 from shared.messages import PartAction, PartVerdict
-from shared.modbus import text_registers, words
+from shared.modbus_server import text_registers, words
 
 SIZE: Final = 256
 """Registers of the map."""

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from services.trainer.architectures.pretraining import Origin, PixelScale, WeightsError, rescale, sha256_of
+from services.trainer.architectures.pretraining import PixelScale, WeightsError, WeightsOrigin, rescale, sha256_of
 from shared.imaging.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from shared.recipe import ImageSpec
 
@@ -58,7 +58,7 @@ def build_application(name: str, image: ImageSpec, labels: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(labels, name="logits")(pooled), name=name)
 
 
-def load_application(name: str, network: keras.Model, file: Path | None) -> Origin | None:
+def load_application(name: str, network: keras.Model, file: Path | None) -> WeightsOrigin | None:
     """Load weights into all layers but the last.
 
     Args:
@@ -74,7 +74,7 @@ def load_application(name: str, network: keras.Model, file: Path | None) -> Orig
     """
     if file is None:
         return None
-    origin = Origin(file.name, sha256_of(file))
+    origin = WeightsOrigin(file.name, sha256_of(file))
     published = _backbone(name, input_shape=(*network.input_shape[1:3], 3))
     try:
         published.load_weights(file)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from services.trainer.architectures.pretraining import Origin, WeightsError
+from services.trainer.architectures.pretraining import WeightsError, WeightsOrigin
 from services.trainer.errors import TrainerError
 from shared.recipe import ImageSpec
 
@@ -31,7 +31,7 @@ class Architecture:
     weight_decay: float
     tuning_rate: float | None = None
     """Highest learning rate of fine-tuning, after the last layer was fitted."""
-    loader: Callable[[keras.Model, Path | None], Origin | None] | None = None
+    loader: Callable[[keras.Model, Path | None], WeightsOrigin | None] | None = None
     """Loads the weights of a file into a network, or without a file the ones that are installed."""
     fast_in_bfloat16: bool = False
     """Whether it was measured to train faster in bfloat16 on a processor with AVX512_BF16. Depthwise convolutions and
@@ -61,7 +61,7 @@ class Architecture:
             )
         return self.builder(image, labels)
 
-    def load_weights(self, network: keras.Model, file: Path | None = None) -> Origin | None:
+    def load_weights(self, network: keras.Model, file: Path | None = None) -> WeightsOrigin | None:
         """Load pretrained weights into all layers of a network but the last.
 
         Args:
@@ -82,7 +82,7 @@ class Architecture:
             )
         return None
 
-    def note_on(self, origin: Origin | None) -> str | None:
+    def note_on(self, origin: WeightsOrigin | None) -> str | None:
         """Return a warning if pretrained weights are missing; None if they are there, or none were expected."""
         if self.loader is None or origin is not None:
             return None

@@ -11,9 +11,9 @@ import keras
 from keras import layers
 
 from services.trainer.architectures.pretraining import (
-    Origin,
     PixelScale,
     WeightsError,
+    WeightsOrigin,
     freeze_statistics,
     leaves,
     rescale,
@@ -104,7 +104,7 @@ def early_stages(pixels: keras.KerasTensor, stages: tuple[Stage, ...], dropped: 
     return outputs
 
 
-def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin | None:
+def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> WeightsOrigin | None:
     """Load ImageNet's weights into all layers but the last.
 
     Args:
@@ -126,7 +126,7 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> Origin |
     return origin
 
 
-def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> Origin | None:
+def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> WeightsOrigin | None:
     """Load ImageNet's weights into the layers of `early_stages`, and freeze their statistics.
 
     The arguments, result and errors are those of `load_efficientnet_lite0`.
@@ -191,9 +191,9 @@ def _find(file: Path | None) -> Path | None:
     return packaged
 
 
-def _origin(file: Path) -> Origin:
+def _origin(file: Path) -> WeightsOrigin:
     packaged = file == _packaged_file()
-    return Origin(f"{PACKAGE} {metadata.version(PACKAGE)}" if packaged else file.name, sha256_of(file))
+    return WeightsOrigin(f"{PACKAGE} {metadata.version(PACKAGE)}" if packaged else file.name, sha256_of(file))
 
 
 def _read(file: Path) -> Tensors:

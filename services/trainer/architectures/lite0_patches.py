@@ -16,7 +16,7 @@ from services.trainer.architectures.efficientnet_lite import (
     build_efficientnet_lite0,
     load_efficientnet_lite0,
 )
-from services.trainer.architectures.pretraining import Origin, WeightsError
+from services.trainer.architectures.pretraining import WeightsError, WeightsOrigin
 from shared.explain.distance import DISTANCES
 from shared.recipe import ImageSpec
 
@@ -51,7 +51,7 @@ class Usual:
     """From the largest standardised distance of an image to its logit."""
 
 
-def build_patches(image: ImageSpec, weights: Path | None) -> tuple[keras.Model, Origin]:
+def build_patches(image: ImageSpec, weights: Path | None) -> tuple[keras.Model, WeightsOrigin]:
     """Return a frozen network from images to their patches, (images, rows, columns, features).
 
     A patch is one place at an eighth of the image's side. It is described by features of several depths of

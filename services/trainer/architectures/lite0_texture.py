@@ -10,7 +10,7 @@ from keras import layers
 
 from services.trainer.architectures.compact import pool_both, residual
 from services.trainer.architectures.efficientnet_lite import PIXELS, STAGES, early_stages, load_early_stages
-from services.trainer.architectures.pretraining import Origin, rescale
+from services.trainer.architectures.pretraining import WeightsOrigin, rescale
 from shared.recipe import ImageSpec
 
 FIRST_STAGES: Final = STAGES[:3]
@@ -36,7 +36,7 @@ def build_lite0_texture(image: ImageSpec, labels: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(labels, name="logits")(pool_both(features)), name="lite0-texture")
 
 
-def load_lite0_texture(network: keras.Model, file: Path | None) -> Origin | None:
+def load_lite0_texture(network: keras.Model, file: Path | None) -> WeightsOrigin | None:
     """Load ImageNet's weights into the first layers; all of them are trained further, but for their statistics.
 
     Raises:

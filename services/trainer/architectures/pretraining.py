@@ -21,7 +21,7 @@ class WeightsError(TrainerError):
 
 
 @dataclass(frozen=True)
-class Origin:
+class WeightsOrigin:
     """Where a network's pretrained weights come from."""
 
     source: str

@@ -22,7 +22,7 @@ from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.progress import ProgressBar
 from services.trainer.datasets.draft import draft_recipe, side_of
-from services.trainer.datasets.learned import Learned, learned_by
+from services.trainer.datasets.learned_images import Learned, learned_by
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import table_of
 from services.trainer.evaluation.evaluation_run import EvaluationRun

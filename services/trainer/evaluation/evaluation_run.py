@@ -12,7 +12,7 @@ from services.trainer.evaluation.costs import Scores, Truth, is_ng
 from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.mistakes import Mistake, worst_mistakes
-from services.trainer.evaluation.thresholds import ThresholdCurve, threshold_curves
+from services.trainer.evaluation.threshold_curves import ThresholdCurve, threshold_curves
 from shared.contracts.operating_points import OperatingPoint
 from shared.recipe import Recipe
 

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.heatmaps.choice import Choice, choose_heatmaps
-from services.trainer.heatmaps.held_out import HeldOut
+from services.trainer.heatmaps.held_out_layers import HeldOutRows
 from services.trainer.heatmaps.scale import add_scales
 from shared.contracts.bundle import HeatmapSpec
 from shared.datasets.labelled_images import Example
@@ -54,8 +54,8 @@ def make_heatmaps(
     store: PixelStore,
     examples: Sequence[Example],
     *,
-    selection_images: HeldOut,
-    evaluation_images: HeldOut,
+    selection_images: HeldOutRows,
+    evaluation_images: HeldOutRows,
     runs: Sequence[EvaluationRun],
 ) -> HeatmapEvaluation:
     """Choose, scale and measure the heatmaps of a network.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
 
-from services.trainer.jobs.trainings import Outcome
+from services.trainer.jobs.trainings import TrainingOutcome
 from shared.contracts.bundle import Manifest
 from shared.messages import (
     PromotionRequested,
@@ -38,7 +38,7 @@ def stage_message(request: TrainingRequested, stage: str) -> TrainingProgressed:
     return _progress_message(request, TrainingState.RUNNING).model_copy(update={"stage": stage})
 
 
-def ended_message(request: TrainingRequested, outcome: Outcome) -> TrainingProgressed:
+def ended_message(request: TrainingRequested, outcome: TrainingOutcome) -> TrainingProgressed:
     """Return the message that a training finished, failed or was cancelled."""
     message = _progress_message(request, outcome.state)
     return message.model_copy(update={"reason": outcome.reason, "model_version": outcome.model_version})

@@ -18,7 +18,7 @@ from services.trainer.jobs.announcement import ended_message, requested_promotio
 from services.trainer.jobs.attempt import Attempt, Cancelled, End, Lost, Stopped
 from services.trainer.jobs.child import TRAIN, Child, Died, Failed, Finished, Postponed, start_child
 from services.trainer.jobs.job_loop import TRANSIENT_ERRORS, run_jobs
-from services.trainer.jobs.trainings import Outcome, Trainings
+from services.trainer.jobs.trainings import TrainingOutcome, Trainings
 from services.trainer.jobs.work_folders import delete_ended_work_folders, delete_work_folder
 from shared.claims import Claim
 from shared.contracts.bundle import EVALUATION, folder_of
@@ -178,7 +178,7 @@ class Runner:
         self, request: TrainingRequested, state: TrainingState, reason: str = "", model_version: str | None = None
     ) -> bool:
         """Report and store how a training ended. Return True."""
-        outcome = Outcome(state=state, reason=reason, model_version=model_version, at=datetime.now(UTC))
+        outcome = TrainingOutcome(state=state, reason=reason, model_version=model_version, at=datetime.now(UTC))
         self._publish(ended_message(request, outcome))
         self._trainings.finish(request.training_id, outcome)
         delete_work_folder(self._work_folder, request.training_id)

@@ -23,7 +23,7 @@ CANCELLED: Final = "cancelled.json"
 OUTCOME: Final = "outcome.json"
 
 
-class Outcome(BaseModel):
+class TrainingOutcome(BaseModel):
     """How a training ended."""
 
     model_config = ConfigDict(frozen=True)
@@ -91,11 +91,11 @@ class Trainings(JobRepository):
     def is_cancelled(self, training_id: str) -> bool:
         return self._store.exists(self.key(training_id, CANCELLED))
 
-    def finish(self, training_id: str, outcome: Outcome) -> None:
+    def finish(self, training_id: str, outcome: TrainingOutcome) -> None:
         """Store how a training ended, and delete its checkpoint."""
         self.write(training_id, OUTCOME, outcome)
         self._store.delete(self.key(training_id, CHECKPOINT))
 
-    def outcome(self, training_id: str) -> Outcome | None:
+    def outcome(self, training_id: str) -> TrainingOutcome | None:
         """Read how a training ended; None if it is open."""
-        return self.read(training_id, OUTCOME, Outcome)
+        return self.read(training_id, OUTCOME, TrainingOutcome)

@@ -18,8 +18,8 @@ from pydantic_core import from_json
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.mistakes import Mistake
-from services.trainer.evaluation.operating_points import point_of
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.evaluation.threshold_choice import point_of
 from services.trainer.jobs.announcement import thresholds_stored_message
 from services.trainer.variants.proof import LeftOut, Proof, compare
 from shared.contracts.bundle import (

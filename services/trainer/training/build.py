@@ -19,16 +19,16 @@ from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.references import refuse_faulty_references
 from services.trainer.datasets.split import Split, folds, split, tables
 from services.trainer.evaluation.costs import Scores
-from services.trainer.evaluation.doubts import DoubtfulLabel, doubtful_labels
+from services.trainer.evaluation.doubtful_labels import DoubtfulLabel, doubtful_labels
 from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.evaluation.mistakes import Mistake, with_images
-from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.evaluation.threshold_choice import choose_thresholds
 from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmaps
-from services.trainer.heatmaps.held_out import HeldOut
-from services.trainer.training.checkpoint import CheckpointStore, Listener
+from services.trainer.heatmaps.held_out_layers import HeldOutRows
+from services.trainer.training.checkpoint import CheckpointStore, TrainingListener
 from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
 from services.trainer.training.good_only import fit_good_only, power_of, why_good_only
 from services.trainer.training.learning_curve import LearningCurve
@@ -145,7 +145,7 @@ class SplitImages:
 def build(
     spec: ModelSpec,
     scratch: Path,
-    listener: Listener,
+    listener: TrainingListener,
     checkpoints: CheckpointStore | None = None,
     workers: Workers = ONE_WORKER,
 ) -> Built:
@@ -171,7 +171,7 @@ def build(
     return _evaluate_and_pack(spec, images, trained, listener)
 
 
-def assist(spec: ModelSpec, scratch: Path, listener: Listener, workers: Workers) -> None:
+def assist(spec: ModelSpec, scratch: Path, listener: TrainingListener, workers: Workers) -> None:
     """Take part in a training from which the chief builds a model.
 
     The arguments and errors are those of `build`; the listener receives only batches.
@@ -182,7 +182,7 @@ def assist(spec: ModelSpec, scratch: Path, listener: Listener, workers: Workers)
 
 
 def _train(
-    spec: ModelSpec, scratch: Path, listener: Listener, checkpoints: CheckpointStore | None, workers: Workers
+    spec: ModelSpec, scratch: Path, listener: TrainingListener, checkpoints: CheckpointStore | None, workers: Workers
 ) -> tuple[SplitImages, Trained]:
     architecture = None if spec.is_good_only else architecture_of(spec.architecture)
     if spec.options.operating_point is OperatingPointName.LEAST_COST and spec.recipe.defect_rate is None:
@@ -207,7 +207,10 @@ def _train(
             listener=listener,
             weights=spec.weights,
         )
-        halves = (HeldOut(divided.rows[:0]), HeldOut(divided.rows))  # nothing is chosen, and all NG images measure
+        halves = (
+            HeldOutRows(divided.rows[:0]),
+            HeldOutRows(divided.rows),
+        )  # nothing is chosen, and all NG images measure
         out_of_fold = OutOfFold(divided.rows, fitted.out_of_fold, learning_curve=None, halves=halves)
         return images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold)
     trained = fit(
@@ -247,7 +250,7 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
     return SplitImages(dataset.label_names, dataset.examples, store, found, rows, dataset.problems)
 
 
-def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: Listener) -> Built:
+def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: TrainingListener) -> Built:
     """Choose thresholds, prove the variants on the validation split, evaluate, and pack."""
     store, rows, out_of_fold = images.store, images.rows, trained.out_of_fold
     listener.on_stage("measuring the images, and choosing thresholds")
@@ -271,7 +274,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     calibration = calibration_rows(rows, spec.options.seed)
     variants = make_variants(compile_for_openvino(trained.network), reference, spec.options.variants, calibration)
     listener.on_stage("choosing and measuring heatmaps")
-    choosing, measuring = HeldOut(rows["train"]), HeldOut(np.concatenate([rows["valid"], rows["test"]]))
+    choosing, measuring = HeldOutRows(rows["train"]), HeldOutRows(np.concatenate([rows["valid"], rows["test"]]))
     if out_of_fold and out_of_fold.halves:
         choosing, measuring = out_of_fold.halves
     heatmaps = make_heatmaps(

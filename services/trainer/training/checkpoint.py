@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from services.trainer.errors import TrainerError
-from services.trainer.evaluation.validation import DivergedTraining, Validator
+from services.trainer.evaluation.epoch_validation import DivergedTraining, Validator
 from services.trainer.training.precision import ComputeConfig, copy_weights, record_run
 from services.trainer.training.workers import Workers
 from shared.contracts.training import TrainingOptions
@@ -123,7 +123,7 @@ class StoredCheckpoint:
         self._store.delete(self._key)
 
 
-class Listener(Protocol):
+class TrainingListener(Protocol):
     """Receives the progress of a training."""
 
     def on_stage(self, stage: str) -> None:
@@ -152,7 +152,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         optimizer: keras.optimizers.Optimizer,
         validator: Validator,
         options: TrainingOptions,
-        listener: Listener,
+        listener: TrainingListener,
         workers: Workers,
         checkpoints: CheckpointStore | None,
     ) -> None:

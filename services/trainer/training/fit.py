@@ -14,11 +14,11 @@ import structlog
 from numpy.typing import NDArray
 
 from services.trainer.architectures.architecture import Architecture
-from services.trainer.architectures.pretraining import Origin, freeze_statistics
+from services.trainer.architectures.pretraining import WeightsOrigin, freeze_statistics
 from services.trainer.datasets.pixels import PixelStore, Rows
-from services.trainer.evaluation.validation import Validator
-from services.trainer.heatmaps.held_out import HeldOut
-from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore, Listener
+from services.trainer.evaluation.epoch_validation import Validator
+from services.trainer.heatmaps.held_out_layers import HeldOutRows
+from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore, TrainingListener
 from services.trainer.training.feeding import Feed
 from services.trainer.training.last_layer import (
     LOGITS,
@@ -72,7 +72,7 @@ class OutOfFold:
     rows: Rows
     logits: Logits
     learning_curve: LearningCurve | None
-    halves: tuple[HeldOut, HeldOut] | None = None
+    halves: tuple[HeldOutRows, HeldOutRows] | None = None
     """The images in two halves of whole groups, each with a last layer that was fitted to the other."""
 
 
@@ -82,7 +82,7 @@ class Trained:
 
     network: keras.Model
     """With the weights of the best epoch."""
-    origin: Origin | None
+    origin: WeightsOrigin | None
     """Of the initial weights; None for random ones."""
     best_epoch: int
     """From 1; 0 if no epoch of fine-tuning was better than fitting the last layer alone."""
@@ -102,7 +102,7 @@ def fit(
     *,
     folds: Folds | None = None,
     options: TrainingOptions,
-    listener: Listener,
+    listener: TrainingListener,
     checkpoints: CheckpointStore | None = None,
     weights: Path | None = None,
     workers: Workers = ONE_WORKER,
@@ -201,7 +201,13 @@ def fit(
 
 
 def _fit_last_layer_by_folds(
-    network: keras.Model, recipe: Recipe, store: PixelStore, folds: Folds, *, listener: Listener, workers: Workers
+    network: keras.Model,
+    recipe: Recipe,
+    store: PixelStore,
+    folds: Folds,
+    *,
+    listener: TrainingListener,
+    workers: Workers,
 ) -> OutOfFold | None:
     """Fit the last layer in the chief, and give it to all ranks; return None in the others."""
     found = None
@@ -217,8 +223,8 @@ def _fit_last_layer_by_folds(
         even = folds.fold_of % 2 == 0
         first, second = (fit_without(fitted, truth, half, recipe.task) for half in (even, ~even))
         halves = (
-            HeldOut(folds.rows[even], (first.kernel, first.bias)),
-            HeldOut(folds.rows[~even], (second.kernel, second.bias)),
+            HeldOutRows(folds.rows[even], (first.kernel, first.bias)),
+            HeldOutRows(folds.rows[~even], (second.kernel, second.bias)),
         )
         found = OutOfFold(folds.rows, fitted.out_of_fold, curve, halves)
     workers.broadcast_variables(network.variables)

@@ -19,12 +19,12 @@ from scipy.linalg import eigh
 
 from services.trainer.architectures.efficientnet_lite import has_weights
 from services.trainer.architectures.lite0_patches import Memory, Usual, build_patches, with_memory
-from services.trainer.architectures.pretraining import Origin
+from services.trainer.architectures.pretraining import WeightsOrigin
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.figures import Evaluation
-from services.trainer.evaluation.operating_points import FEWEST_NG, good_bound
-from services.trainer.training.checkpoint import Listener
+from services.trainer.evaluation.threshold_choice import FEWEST_NG, good_bound
+from services.trainer.training.checkpoint import TrainingListener
 from services.trainer.training.options import WrongOption
 from services.trainer.training.precision import FLOAT32, ComputeConfig, hardware_of_this_machine, record_run
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
@@ -131,7 +131,7 @@ class GoodOnly:
     """A network that learned from good images alone, and how it would score images that it did not learn from."""
 
     network: keras.Model
-    origin: Origin
+    origin: WeightsOrigin
     runs: list[dict[str, int | str]]
     out_of_fold: Logits
     """(images, 1), each image by a memory of the good images of the other folds."""
@@ -144,7 +144,7 @@ def fit_good_only(
     fold_of: NDArray[np.int64],
     options: TrainingOptions,
     *,
-    listener: Listener,
+    listener: TrainingListener,
     weights: Path | None = None,
 ) -> GoodOnly:
     """Fit a memory to the good images, and measure all images out of fold.

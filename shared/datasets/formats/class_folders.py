@@ -8,7 +8,7 @@ from typing import Final
 
 from shared.datasets.annotations import AnnotatedImage, Annotations
 from shared.datasets.image_files import IMAGES, ImageFiles, images_folder
-from shared.datasets.masks import BY_LABEL, TOGETHER, TRUTH
+from shared.datasets.mask_files import BY_LABEL, TOGETHER, TRUTH
 from shared.datasets.tables import Place
 from shared.imaging.formats import is_readable
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shared.contracts.dataset import DatasetVersion, LabelledImage, get_image
 from shared.datasets.image_files import IMAGES
 from shared.datasets.labelled_images import GROUPS, NAME
-from shared.datasets.masks import mask_name
+from shared.datasets.mask_files import mask_name
 from shared.datasets.tables import written
 from shared.imaging.codec import decode
 from shared.storage.port import ObjectStore

@@ -11,7 +11,7 @@ from pika import exceptions
 
 from shared import topology
 from shared.messaging.port import Depth, ParkedAction, ParkedMessage
-from shared.messaging.rabbitmq.connection import HEARTBEAT_SECONDS, Address, connect
+from shared.messaging.rabbitmq.connection import HEARTBEAT_SECONDS, RabbitAddress, connect
 from shared.messaging.rabbitmq.consumer import RabbitSubscription
 from shared.messaging.rabbitmq.parking import review
 from shared.messaging.rabbitmq.publisher import RabbitPublisher
@@ -36,7 +36,7 @@ class RabbitBroker:
         queues: Sequence[Queue] = topology.QUEUES,
         heartbeat_seconds: int = HEARTBEAT_SECONDS,
     ) -> None:
-        self._address = Address(url, user, password, heartbeat_seconds, service, tls)
+        self._address = RabbitAddress(url, user, password, heartbeat_seconds, service, tls)
         self._queues = queues
         self._publishers: list[RabbitPublisher] = []
         self._subscriptions: list[RabbitSubscription] = []

@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Address:
+class RabbitAddress:
     """The address of a RabbitMQ of one or several nodes, with the user and the service that connect to it."""
 
     url: str
@@ -199,7 +199,7 @@ def connect_with_retry(
     return retrying(stop, passing, longest=LONGEST_PAUSE, before_pause=before_pause)(attempt)
 
 
-def connect(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
+def connect(address: RabbitAddress, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
     """Connect to a broker, and create or check its topology.
 
     Raises:
@@ -222,7 +222,7 @@ def may_pass(failure: MessagingError) -> bool:
     return isinstance(failure, BrokerUnavailable)
 
 
-def _connect_once(address: Address, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
+def _connect_once(address: RabbitAddress, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
     with address.plain_errors():
         connection = pika.BlockingConnection(address.parameters(part))
         try:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
-from shared.messaging.rabbitmq.connection import Address, connect_with_retry
+from shared.messaging.rabbitmq.connection import RabbitAddress, connect_with_retry
 from shared.messaging.rabbitmq.consumer_session import ConsumerSession
 from shared.messaging.rabbitmq.trials import Trials
 from shared.topology import Broadcast, Queue
@@ -31,7 +31,9 @@ class RabbitSubscription:
     queue of a broadcast ends with its connection: messages that are sent before the next connection are not received.
     """
 
-    def __init__(self, address: Address, source: Queue | Broadcast, prefetch: int, queues: Sequence[Queue]) -> None:
+    def __init__(
+        self, address: RabbitAddress, source: Queue | Broadcast, prefetch: int, queues: Sequence[Queue]
+    ) -> None:
         self._address = address
         self._source = source
         self._prefetch = prefetch

@@ -14,8 +14,8 @@ import structlog
 from pika import exceptions
 
 from shared.messaging.port import BrokerUnavailable, Delivery, MessagingError
-from shared.messaging.rabbitmq.connection import RAISED_BY_PIKA, Address, connect
-from shared.messaging.rabbitmq.parking import Origin, origin_of, put
+from shared.messaging.rabbitmq.connection import RAISED_BY_PIKA, RabbitAddress, connect
+from shared.messaging.rabbitmq.parking import MessageOrigin, origin_of, put
 from shared.messaging.rabbitmq.trials import LOSSES_HEADER, SuspectDecision, Trials, digest, losses_of
 from shared.topology import BROADCAST_LIMIT, DELIVERY_LIMIT, DIED, Broadcast, Queue, WhenFull
 
@@ -51,7 +51,7 @@ class ConsumerSession:
 
     def __init__(
         self,
-        address: Address,
+        address: RabbitAddress,
         source: Queue | Broadcast,
         prefetch: int,
         queues: Sequence[Queue],
@@ -157,7 +157,7 @@ class ConsumerSession:
     def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "", losses: int = 0) -> None:
         """Copy a message into another queue of the source, and acknowledge it when the copy is confirmed."""
         if delivery.tag in self.held:
-            origin, headers = Origin(delivery.routing_key, delivery.sender), {LOSSES_HEADER: losses}
+            origin, headers = MessageOrigin(delivery.routing_key, delivery.sender), {LOSSES_HEADER: losses}
             put(
                 self._aside,
                 source.dead_letters,

@@ -22,14 +22,14 @@ REASON_LENGTH: Final = 1_000
 
 
 @dataclass(frozen=True)
-class Origin:
+class MessageOrigin:
     """How a message was first published, before it was moved."""
 
     routing_key: str
     sender: str
 
 
-def origin_of(method: Any, properties: Any) -> Origin:
+def origin_of(method: Any, properties: Any) -> MessageOrigin:
     """Return the origin of a delivery.
 
     RabbitMQ checks ``user_id`` and the routing key of each message on a topic exchange. A message without a sender gets
@@ -40,14 +40,14 @@ def origin_of(method: Any, properties: Any) -> Origin:
     sender = properties.user_id or ""
     if not _moves(method.exchange):
         # a history without a dead-letter exchange is forged
-        return Origin(method.routing_key if sender and "x-death" not in headers else "", sender)
+        return MessageOrigin(method.routing_key if sender and "x-death" not in headers else "", sender)
     try:
         for death in headers.get("x-death", []):
             if not _moves(death["exchange"]):
-                return Origin(str(death["routing-keys"][0]) if sender else "", sender)
+                return MessageOrigin(str(death["routing-keys"][0]) if sender else "", sender)
     except (LookupError, TypeError, AttributeError):
-        return Origin("", sender)
-    return Origin(str(headers.get(ROUTING_KEY_HEADER, "")), str(headers.get(SENDER_HEADER, "")))
+        return MessageOrigin("", sender)
+    return MessageOrigin(str(headers.get(ROUTING_KEY_HEADER, "")), str(headers.get(SENDER_HEADER, "")))
 
 
 def _moves(exchange: str) -> bool:
@@ -60,7 +60,7 @@ def put(
     exchange: str,
     queue: str,
     body: bytes,
-    origin: Origin,
+    origin: MessageOrigin,
     *,
     user: str,
     reason: str = "",

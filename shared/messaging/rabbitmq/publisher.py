@@ -17,7 +17,7 @@ import pika
 
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, EncodedMessage, MessagingError, PublishRefused, UnroutableMessage
-from shared.messaging.rabbitmq.connection import ATTEMPT_SECONDS, Address, connect, connect_with_retry
+from shared.messaging.rabbitmq.connection import ATTEMPT_SECONDS, RabbitAddress, connect, connect_with_retry
 from shared.messaging.window import Window
 from shared.topology import Queue
 
@@ -38,7 +38,7 @@ class _Parcel:
 class RabbitPublisher:
     """See `shared.messaging.port.Publisher`. Without a connection, a publish fails at once."""
 
-    def __init__(self, address: Address, queues: Sequence[Queue]) -> None:
+    def __init__(self, address: RabbitAddress, queues: Sequence[Queue]) -> None:
         self._address = address
         self._queues = queues
         self._window = Window()
@@ -121,7 +121,7 @@ class _Session:
 
     def __init__(
         self,
-        address: Address,
+        address: RabbitAddress,
         settle: Callable[[_Parcel, MessagingError | None], None],
         on_ready: Callable[[], None],
     ) -> None:

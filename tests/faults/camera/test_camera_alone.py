@@ -15,13 +15,13 @@ import pytest
 
 from services.camera import sender
 from services.camera.capture_loop import CaptureLoop
+from services.camera.frame_identity import Session
 from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.recorder import NoRecorder
 from services.camera.reporter import CameraReporter
 from services.camera.sender import Sender
-from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sight import SightWatch
 from services.camera.sources.opening import open_source

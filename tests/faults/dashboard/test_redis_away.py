@@ -11,11 +11,10 @@ from functools import partial
 import pytest
 
 from services.dashboard.assembly import build_rebuilder
-from services.dashboard.ingest import projection_upkeep as upkeep
-from services.dashboard.ingest import rebuild
+from services.dashboard.ingest import rebuild, upkeep
 from services.dashboard.ingest.archive import Archive, segments
 from services.dashboard.ingest.compaction import compact
-from services.dashboard.ingest.projection_upkeep import Upkeep
+from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.projection import Projection
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis

@@ -25,7 +25,7 @@ from services.camera.triggers.modbus import (
 )
 from shared.imaging.codec import decode
 from shared.messaging.port import Broker
-from shared.modbus import text_of, text_registers
+from shared.modbus_server import text_of, text_registers
 from tests.broker_address import BrokerAddress
 from tests.camera_process import CameraProcess, Line, StartCamera
 from tests.camera_videos import number_of, write_images

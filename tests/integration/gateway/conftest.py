@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from services.gateway.assembly import Now
 from services.gateway.dispatcher import Dispatcher
 from services.gateway.handler import now
 from services.gateway.journal import Journal
-from services.gateway.outbox import Outbox
 from services.gateway.outputs.opening import open_output
 from services.gateway.outputs.settings import AnyOutput
+from services.gateway.part_assembly import Now
+from services.gateway.signal_outbox import SignalOutbox
 from shared.messages import PartDecided
 from tests.receiver import Receiver, receiving
 from tests.verdicts import Line, decision_of
@@ -45,7 +45,7 @@ class Sending:
         self.settings = ANY.validate_python(settings)
         self.journal = journal
         self.clock = Clock()
-        self.outbox = Outbox(journal, {"line-1": {"out": self.settings}}, self.clock)
+        self.outbox = SignalOutbox(journal, {"line-1": {"out": self.settings}}, self.clock)
         self.output = open_output(self.settings, "line-1")
         self.dispatcher = Dispatcher(NAME, self.output, self.outbox, journal, self.clock)
 

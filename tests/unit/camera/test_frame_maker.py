@@ -8,13 +8,13 @@ from typing import Self
 import numpy as np
 import pytest
 
+from services.camera.frame_identity import Session
 from services.camera.frame_maker import FrameMaker
 from services.camera.outbox import Outbox, SessionCounts
 from services.camera.recorder import NoRecorder
-from services.camera.session import Session
 from services.camera.settings import CameraSettings
 from services.camera.sources import captured_image
-from services.camera.sources.captured_image import CapturedImage, ImageFile
+from services.camera.sources.captured_image import CapturedImage, EncodedImage
 from shared.imaging import codec
 from shared.messages import FrameCaptured, decode
 from tests.unit.camera.sources.test_video_file import png_that_claims
@@ -81,14 +81,14 @@ def test_a_lower_quality_makes_a_smaller_jpeg(cameras: list[Camera], tmp_path: P
 
 def test_an_image_file_that_needs_no_change_is_sent_as_it_is(cameras: list[Camera], tmp_path: Path) -> None:
     content = codec.encode(IMAGE, "jpeg", 33)
-    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, codec.decode(content), ImageFile(content, "jpeg")))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, codec.decode(content), EncodedImage(content, "jpeg")))
     assert frame is not None
     assert frame.image == content
 
 
 def test_an_image_file_of_another_encoding_is_encoded_anew(cameras: list[Camera], tmp_path: Path) -> None:
     content = codec.encode(IMAGE, "png")
-    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, IMAGE, ImageFile(content, "png")))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, IMAGE, EncodedImage(content, "png")))
     assert frame is not None
     assert frame.encoding == "jpeg"
     assert frame.image.startswith(b"\xff\xd8")
@@ -105,7 +105,7 @@ def test_an_image_file_of_another_encoding_is_encoded_anew(cameras: list[Camera]
 def test_an_undecodable_image_is_sent_unchanged(
     cameras: list[Camera], tmp_path: Path, content: bytes, size: tuple[int, int]
 ) -> None:
-    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, file=ImageFile(content, "png"), problem="broken"))
+    frame = camera(cameras, tmp_path).take(CapturedImage(NOW, file=EncodedImage(content, "png"), problem="broken"))
     assert frame is not None
     assert (frame.image, frame.encoding, (frame.width, frame.height)) == (content, "png", size)
 
@@ -136,7 +136,7 @@ def test_an_image_too_wide_for_jpeg_is_dropped_and_not_sent_empty(cameras: list[
 
 def test_a_shot_that_no_message_takes_is_dropped_and_ends_nothing(cameras: list[Camera], tmp_path: Path) -> None:
     the_camera = camera(cameras, tmp_path)
-    strange = CapturedImage(NOW, file=ImageFile(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
+    strange = CapturedImage(NOW, file=EncodedImage(b"x", "webp"), problem="of another kind")  # type: ignore[arg-type]
     assert the_camera.take(strange) is None
     assert the_camera.outbox.counts() == SessionCounts(captured=1, dropped=1, waiting=0)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from services.camera import sender as module
+from services.camera.frame_identity import Session
 from services.camera.heartbeat import Heartbeat
 from services.camera.outbox import Outbox
 from services.camera.reporter import CameraReporter
 from services.camera.sender import Sender
-from services.camera.session import Session
 from shared.health import Health
 from shared.messages import CameraState, FrameCaptured, FrameIdentity, Message, decode, frame_id
 from shared.messaging.port import BrokerUnavailable, EncodedMessage, PublishRefused

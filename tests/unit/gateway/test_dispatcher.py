@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.assembly import Now
 from services.gateway.dispatcher import Dispatcher
 from services.gateway.journal import Journal
-from services.gateway.outbox import Outbox
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal
 from services.gateway.outputs.settings import ModbusSettings
+from services.gateway.part_assembly import Now
+from services.gateway.signal_outbox import SignalOutbox
 from tests.parts import at
 from tests.verdicts import Line, decision_of
 
@@ -55,7 +55,7 @@ class Sending:
         self.receiver = Receiver()
         settings = ModbusSettings(type="modbus", deadline_ms=500)
         self.journal = journal
-        self.outbox = Outbox(journal, {"line-1": {"plc": settings}}, self._now)
+        self.outbox = SignalOutbox(journal, {"line-1": {"plc": settings}}, self._now)
         self.dispatcher = Dispatcher(NAME, self.receiver, self.outbox, journal, self._now)
 
     def _now(self) -> Now:

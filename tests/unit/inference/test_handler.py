@@ -15,7 +15,8 @@ from services.inference.handler import Inspector
 from services.inference.image_store import ImageStore
 from services.inference.live_images import LiveImages
 from services.inference.model import Model, load_model
-from shared.contracts.retention import FrameFile, Kind
+from shared.contracts.frame_files import FrameFile
+from shared.contracts.retention_rules import DataKind
 from shared.imaging.codec import encode
 from shared.messages import FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
 from shared.messaging.loop import Reject
@@ -233,7 +234,7 @@ def test_the_key_of_an_image_names_the_kind_by_which_it_is_removed(model: Model,
     (near,) = _verdicts(_inspector(unsure, store)([captured(2, painted("black"))]))
     assert near.verdict is Verdict.OK
     kinds = [FrameFile.of(answer.image_key).kind for answer in (ok, ng, near)]  # type: ignore[arg-type,union-attr]
-    assert kinds == [Kind.OK, Kind.NG, Kind.UNSURE]
+    assert kinds == [DataKind.OK, DataKind.NG, DataKind.UNSURE]
 
 
 def test_a_flagged_large_image_is_stored_by_its_kind_as_well(model: Model, store: AwayStore) -> None:

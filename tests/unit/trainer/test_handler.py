@@ -5,7 +5,7 @@ import pytest
 
 from services.trainer.handler import Commands
 from services.trainer.jobs.measurement_jobs import MeasurementJobs
-from services.trainer.jobs.trainings import Outcome, Trainings
+from services.trainer.jobs.trainings import TrainingOutcome, Trainings
 from services.trainer.promotion.promotions import Promotions
 from shared.messages import PromotionRefused, TrainingProgressed, TrainingState
 from shared.messaging.loop import Reject, RetryLater
@@ -51,7 +51,7 @@ def test_a_request_that_comes_again_after_its_end_is_answered_with_the_end(
     commands: Commands, trainings: Trainings
 ) -> None:
     commands.handle([training()])
-    end = Outcome(state=TrainingState.FAILED, reason="no images", at=datetime.now(UTC))
+    end = TrainingOutcome(state=TrainingState.FAILED, reason="no images", at=datetime.now(UTC))
     trainings.finish("training-1", end)
     (told,) = commands.handle([training()])
     assert isinstance(told, TrainingProgressed)

@@ -12,15 +12,15 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from services.trainer.evaluation.calibration import Bin
 from services.trainer.evaluation.costs import Scores, Truth
-from services.trainer.evaluation.thresholds import ThresholdCurve
-from shared import charts
+from services.trainer.evaluation.threshold_curves import ThresholdCurve
+from shared import svg_charts
 
 SERIES: Final = 8
 """Number of colours that a reader can tell apart: ``--series-0`` and so on in the page."""
 POINTS: Final = 80
 """Largest number of points of a curve: more are not visible."""
 UNITS: Final = [0, 0.25, 0.5, 0.75, 1]
-STYLE: Final = charts.style(
+STYLE: Final = svg_charts.style(
     # one more for the diagonal
     (*(f"var(--series-{number})" for number in range(SERIES)), "var(--muted)"),
     label_size=14,
@@ -100,7 +100,7 @@ def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, dig
         style=STYLE,
         width=440,
         height=340,
-        **charts.PLAIN,
+        **svg_charts.PLAIN,
         no_data_text="nothing to show",
         show_dots=dots,
         dots_size=3,
@@ -118,4 +118,4 @@ def _draw(chart_id: str, curves: Mapping[str, Curve], *, dots: bool = False, dig
     chart.uuid = chart_id  # pygal gives each chart a random one
     for name, curve in (curves or {"nothing": ()}).items():  # pygal can't place labels in a chart without curves
         chart.add(name, list(curve))
-    return charts.embed(chart, options.get("title", chart_id))
+    return svg_charts.embed(chart, options.get("title", chart_id))

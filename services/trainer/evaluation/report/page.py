@@ -16,7 +16,7 @@ from pydantic import BaseModel, JsonValue
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.report import curves
-from services.trainer.evaluation.thresholds import ThresholdCurve
+from services.trainer.evaluation.threshold_curves import ThresholdCurve
 from shared.contracts.operating_points import MEANINGS
 from shared.intervals import Interval
 from shared.recipe import Task

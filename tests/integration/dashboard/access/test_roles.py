@@ -12,7 +12,7 @@ from services.dashboard.web.authorization import role_of
 from services.dashboard.web.callers import Role
 from services.dashboard.web.guard import OPEN
 from services.dashboard.web.readiness import Readiness
-from services.dashboard.web.registry import Services
+from services.dashboard.web.service_registry import Services
 from tests.dashboards import embedded_settings
 
 READS = ("GET", "HEAD")

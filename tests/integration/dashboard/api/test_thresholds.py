@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import numpy as np
 
-from services.trainer.evaluation.operating_points import choose_thresholds
+from services.trainer.evaluation.threshold_choice import choose_thresholds
 from shared.contracts import bundle
 from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.scores import ScoredImages, ScoredSplit

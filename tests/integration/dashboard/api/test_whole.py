@@ -50,7 +50,7 @@ def test_the_documents_of_the_api_come_from_this_machine_alone(client: httpx.Cli
     for address in (
         "/api/docs/swagger-ui-bundle.js",
         "/api/docs/swagger-ui.css",
-        "/static/documents.js",
+        "/static/api_docs.js",
         "/static/icon.svg",
     ):
         assert address in page.text

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from services.dashboard.frames.repository import FrameKind, FrameRepository
-from services.dashboard.ingest.commands import CommandPublisher
+from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines import repository
 from services.dashboard.lines.schemas import LineState
 from services.dashboard.lines.service import LinesService

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from services.dashboard.retention import cli, keeper
+from services.dashboard.retention import cli, enforcement
 from services.dashboard.retention.cli import show_retention
 from services.dashboard.settings import DashboardSettings
 from shared.storage.opening import open_store
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DashboardSettings:
     """A dashboard with rules, and a storage with one old and one new image."""
-    monkeypatch.setattr(keeper, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(enforcement, "CHECK_SECONDS", 0.2)
     settings = embedded_settings(tmp_path, retention="ng=30d/2GB", storage_gigabytes=50)
     store, line = open_store(settings), Line()
     for age in (40, 1):

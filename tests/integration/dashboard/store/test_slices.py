@@ -55,7 +55,7 @@ def test_buckets_are_added_up_in_redis(projection: Projection) -> None:
 
 
 def test_a_shift_counts_the_frames_of_its_hours(projection: Projection, settings: DashboardSettings) -> None:
-    shifts = settings.working_day
+    shifts = settings.shift_times
     start = shifts.start(HOUR)
     line = Line(start=start)
     seconds = (shifts.after(start) - start).total_seconds()

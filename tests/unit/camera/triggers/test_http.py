@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from services.camera.settings import Address
+from services.camera.settings import ListenAddress
 from services.camera.triggers.http import HttpTriggers
 from services.camera.triggers.triggers import Triggers
 from tests.processes import free_port
@@ -17,7 +17,9 @@ from tests.processes import free_port
 def address() -> Iterator[str]:
     """The address of triggers without a token."""
     port = free_port()
-    listener = HttpTriggers(Triggers("line-1", "camera-1", lambda: None, seconds=60), Address("127.0.0.1", port), "")
+    listener = HttpTriggers(
+        Triggers("line-1", "camera-1", lambda: None, seconds=60), ListenAddress("127.0.0.1", port), ""
+    )
     yield f"http://127.0.0.1:{port}/trigger"
     listener.close()
 

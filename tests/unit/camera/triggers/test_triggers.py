@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.camera.triggers.trigger import Cause, Outcome, Refused, Trigger
+from services.camera.triggers.trigger import Cause, Refused, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
 from shared.messages import CameraState
 from tests.messages import identity
@@ -52,7 +52,7 @@ def test_a_trigger_before_the_image_of_another_one_is_missed_and_the_other_is_no
     assert pending is not None
     assert camera.triggers.is_ready
     camera.triggers.captured(pending, identity())
-    assert first.result(10).outcome is Outcome.CAPTURED
+    assert first.result(10).outcome is TriggerOutcome.CAPTURED
     assert camera.missed == 1
 
 

@@ -17,8 +17,8 @@ from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.labelling.annotations import repository as repository_module
 from services.dashboard.labelling.annotations.annotation import AnnotationKind
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
+from services.dashboard.labelling.assembly import LabellingServices
 from services.dashboard.labelling.schemas import AnnotationView, DatasetRequest, FrameQueue, LabelRequest, UndoRequest
-from services.dashboard.labelling.services import LabellingServices
 from services.dashboard.labelling.videos import cleanup
 from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
 from services.dashboard.labelling.videos.repository import VideoRepository, plain_name

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from services.dashboard.models.repository import Promotion
+from services.dashboard.models.repository import PromotionMessages
 from services.dashboard.models.schemas import PromotionState, PromotionView
 from shared.messages import PromotionRefused, PromotionRequested
 
@@ -16,11 +16,11 @@ REFUSED = PromotionRefused(
 
 
 def test_a_refused_promotion_has_the_reason_of_the_request_and_the_reason_of_the_refusal() -> None:
-    view = PromotionView.of(Promotion("p-1", requested=REQUESTED, refused=REFUSED, promoted=None))
+    view = PromotionView.of(PromotionMessages("p-1", requested=REQUESTED, refused=REFUSED, promoted=None))
     assert view.state is PromotionState.REFUSED
     assert (view.reason, view.refusal, view.by) == ("fewer escapes", "worse on break", "ada")
 
 
 def test_a_refusal_whose_request_is_unknown_has_no_reason_of_the_request() -> None:
-    view = PromotionView.of(Promotion("p-1", requested=None, refused=REFUSED, promoted=None))
+    view = PromotionView.of(PromotionMessages("p-1", requested=None, refused=REFUSED, promoted=None))
     assert (view.reason, view.refusal) == ("", "worse on break")

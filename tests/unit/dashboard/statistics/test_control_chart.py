@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from services.dashboard.statistics.comparison import difference
-from services.dashboard.statistics.control_chart import Control, Rule, Sample, control_of, marks, rare_limit
+from services.dashboard.statistics.control_chart import ControlLimits, RunRule, Sample, control_of, marks, rare_limit
+from services.dashboard.statistics.difference import difference
 
-CALM = Control(0.1, 1.0, 30, 30_000)
+CALM = ControlLimits(0.1, 1.0, 30, 30_000)
 FRAMES = 900
 SIGMA = 0.01
 """Standard deviation of samples of `FRAMES` under `CALM`."""
@@ -20,14 +20,14 @@ def at(*sigmas: float) -> list[Sample]:
     return [Sample(round((0.1 + z * SIGMA) * FRAMES), FRAMES) for z in sigmas]
 
 
-def last_marks(*sigmas: float) -> tuple[Rule, ...]:
+def last_marks(*sigmas: float) -> tuple[RunRule, ...]:
     return marks(at(*sigmas), CALM)[-1]
 
 
 def test_limits_are_three_sigmas_from_the_centre_by_the_size_of_each_sample() -> None:
     assert list(CALM.limits(900)) == pytest.approx([0.07, 0.13])
     assert list(CALM.limits(8100)) == pytest.approx([0.09, 0.11])
-    assert list(Control(0.1, 2.0, 30, 30_000).limits(900)) == pytest.approx([0.04, 0.16])
+    assert list(ControlLimits(0.1, 2.0, 30, 30_000).limits(900)) == pytest.approx([0.04, 0.16])
 
 
 def test_the_centre_is_the_share_of_all_frames_not_the_mean_of_shares() -> None:
@@ -43,7 +43,7 @@ def test_chance_alone_leaves_the_limits_binomial() -> None:
     control = control_of(samples)
     assert control is not None
     assert 1.0 <= control.spread < 1.15
-    beyond = [mark for mark in marks(samples, control) if Rule.BEYOND in mark]
+    beyond = [mark for mark in marks(samples, control) if RunRule.BEYOND in mark]
     assert len(beyond) <= 3
 
 
@@ -53,28 +53,28 @@ def test_rates_that_wander_more_than_chance_widen_the_limits() -> None:
     control = control_of(samples)
     assert control is not None
     assert control.spread == pytest.approx(0.005 / (0.05 * 0.95 / 90_000) ** 0.5, rel=0.25)
-    assert sum(Rule.BEYOND in mark for mark in marks(samples, control)) <= 1
+    assert sum(RunRule.BEYOND in mark for mark in marks(samples, control)) <= 1
 
 
 @pytest.mark.parametrize(
     ("sigmas", "rule"),
     [
-        ((0, 0, 3.2), Rule.BEYOND),
-        ((0, 0, -3.2), Rule.BEYOND),
-        ((2.3, 0, 2.3), Rule.TWO_OF_THREE),
+        ((0, 0, 3.2), RunRule.BEYOND),
+        ((0, 0, -3.2), RunRule.BEYOND),
+        ((2.3, 0, 2.3), RunRule.TWO_OF_THREE),
         ((-2.3, -2.3), None),
-        ((0, -2.3, -2.3), Rule.TWO_OF_THREE),
+        ((0, -2.3, -2.3), RunRule.TWO_OF_THREE),
         ((2.3, 0, -2.3), None),
-        ((1.3, 1.3, 0, 1.3, 1.3), Rule.FOUR_OF_FIVE),
+        ((1.3, 1.3, 0, 1.3, 1.3), RunRule.FOUR_OF_FIVE),
         ((1.3, 1.3, 1.3, 1.3, 0), None),
-        ((-1.3, -1.3, 1.3, -1.3, -1.3), Rule.FOUR_OF_FIVE),
-        ((0.4,) * 8, Rule.EIGHT),
+        ((-1.3, -1.3, 1.3, -1.3, -1.3), RunRule.FOUR_OF_FIVE),
+        ((0.4,) * 8, RunRule.EIGHT),
         ((0.4,) * 7, None),
-        ((-0.4,) * 8, Rule.EIGHT),
+        ((-0.4,) * 8, RunRule.EIGHT),
         ((0.4, 0.4, 0.4, -0.4, 0.4, 0.4, 0.4, 0.4), None),
     ],
 )
-def test_a_rule_marks_its_points_and_no_others(sigmas: tuple[float, ...], rule: Rule | None) -> None:
+def test_a_rule_marks_its_points_and_no_others(sigmas: tuple[float, ...], rule: RunRule | None) -> None:
     assert last_marks(*sigmas) == ((rule,) if rule else ())
 
 
@@ -85,22 +85,22 @@ def test_a_raised_rate_is_signalled() -> None:
     control = control_of(samples[:30])
     assert control is not None
     found = marks(samples, control)
-    assert not any(Rule.BEYOND in mark for mark in found[:30])
+    assert not any(RunRule.BEYOND in mark for mark in found[:30])
     assert any(found[30:])
 
 
 def test_samples_too_small_for_the_zones_take_no_part_in_runs() -> None:
-    control = Control(0.001, 1.0, 30, 30_000)
+    control = ControlLimits(0.001, 1.0, 30, 30_000)
     assert not any(marks([Sample(0, 100)] * 30, control))
     assert not control.enough(Sample(0, 100))
     assert control.enough(Sample(0, 5000))
 
 
 def test_one_rare_defect_in_a_small_sample_is_no_signal() -> None:
-    control = Control(0.01, 1.0, 30, 3_000)
+    control = ControlLimits(0.01, 1.0, 30, 3_000)
     assert 0.01 + 3 * control.sigma(30) < 2 / 30
     assert marks([Sample(2, 30)], control) == [()]
-    assert marks([Sample(4, 30)], control) == [(Rule.BEYOND,)]
+    assert marks([Sample(4, 30)], control) == [(RunRule.BEYOND,)]
     assert rare_limit(30, 0.01) == pytest.approx(3 / 30)
     assert rare_limit(100_000, 0.01) == 0.0
 
@@ -108,7 +108,7 @@ def test_one_rare_defect_in_a_small_sample_is_no_signal() -> None:
 def test_a_first_defect_ever_is_no_signal_and_a_flood_is() -> None:
     control = control_of([Sample(0, 100)] * 20)
     assert control is not None
-    assert marks([Sample(1, 100), Sample(30, 100), Sample(0, 0)], control) == [(), (Rule.BEYOND,), ()]
+    assert marks([Sample(1, 100), Sample(30, 100), Sample(0, 0)], control) == [(), (RunRule.BEYOND,), ()]
 
 
 @pytest.mark.parametrize(

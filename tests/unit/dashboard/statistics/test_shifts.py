@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.working_day import Shifts
+from services.dashboard.statistics.shifts import Shifts
 from shared.environment import read_settings
 
 BERLIN = Shifts.parse("14:00, 06:00,22:00", "Europe/Berlin")

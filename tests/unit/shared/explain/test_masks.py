@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.masks import MaskFiles
+from shared.datasets.mask_files import MaskFiles
 from shared.explain.masks import masks_of
 from shared.recipe import parse_recipe
 

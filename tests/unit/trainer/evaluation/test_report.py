@@ -8,9 +8,9 @@ import pytest
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import LONGEST_SIDE, with_images
-from services.trainer.evaluation.operating_points import choose_thresholds
 from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
-from services.trainer.evaluation.thresholds import threshold_curves
+from services.trainer.evaluation.threshold_choice import choose_thresholds
+from services.trainer.evaluation.threshold_curves import threshold_curves
 from shared.contracts.bundle import ChosenBy
 from shared.explain.metrics import FalseHeat, HeatmapScores, LabelHeatmaps, Measured, SizeClass
 from shared.imaging.codec import decode, size_of

@@ -17,7 +17,7 @@ from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.heatmaps.choice import pasted_defects
 from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmaps
-from services.trainer.heatmaps.held_out import HeldOut
+from services.trainer.heatmaps.held_out_layers import HeldOutRows
 from services.trainer.heatmaps.options import HeatmapOption, MapComputer, heatmap_options
 from shared.contracts.bundle import ChosenBy
 from shared.datasets.labelled_images import Dataset
@@ -98,8 +98,8 @@ def made(network: keras.Model, images: Images, explanation: str = "{}") -> Heatm
         network,
         store,
         dataset.examples,
-        selection_images=HeldOut(np.arange(DECIDING)),
-        evaluation_images=HeldOut(measured),
+        selection_images=HeldOutRows(np.arange(DECIDING)),
+        evaluation_images=HeldOutRows(measured),
         runs=[EvaluationRun(recipe, names, groups, store.labels[measured], scores)],
     )
 
@@ -136,7 +136,7 @@ def test_the_scale_leaves_good_images_empty_and_is_measured(network: keras.Model
 def test_a_network_looks_at_images_with_the_last_layer_that_did_not_learn_from_them(network: keras.Model) -> None:
     images = np.ones((1, 32, 32, 3), np.float32)
     before = np.asarray(network(images))
-    held_out = HeldOut(np.arange(3), (np.zeros((3, 4), np.float32), np.arange(4, dtype=np.float32)))
+    held_out = HeldOutRows(np.arange(3), (np.zeros((3, 4), np.float32), np.arange(4, dtype=np.float32)))
     with held_out.last_layer_in(network):
         assert np.asarray(network(images)).tolist() == [[0, 1, 2, 3]]
     assert np.array_equal(np.asarray(network(images)), before)

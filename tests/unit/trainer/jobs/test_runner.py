@@ -15,7 +15,7 @@ import pytest
 
 from services.trainer.jobs.child import Child, start_process
 from services.trainer.jobs.runner import MOST_ATTEMPTS, Runner
-from services.trainer.jobs.trainings import Outcome, Trainings
+from services.trainer.jobs.trainings import TrainingOutcome, Trainings
 from shared.health import Health
 from shared.messages import Message, ModelTrained, PromotionRequested, TrainingProgressed, TrainingState, decode
 from shared.messaging.port import BrokerUnavailable, EncodedMessage, Publisher
@@ -251,7 +251,7 @@ def test_nothing_of_a_training_that_has_ended_stays_in_the_work_folder(bench: Be
         (bench.work_folder / name).mkdir(parents=True)
         (bench.work_folder / name / "pixels.npy").touch()
     bench.trainings.add(training("gone"))
-    bench.trainings.finish("gone", Outcome(state=TrainingState.FINISHED, model_version="v1", at=START))
+    bench.trainings.finish("gone", TrainingOutcome(state=TrainingState.FINISHED, model_version="v1", at=START))
     bench.trainings.add(training())
     with bench.running("raise SystemExit(9)"):
         bench.until(TrainingState.FAILED)

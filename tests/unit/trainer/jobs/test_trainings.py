@@ -2,14 +2,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.trainer.jobs.trainings import CHECKPOINT, Outcome, Trainings
+from services.trainer.jobs.trainings import CHECKPOINT, TrainingOutcome, Trainings
 from services.trainer.training.checkpoint import StoredCheckpoint
 from shared.messages import TrainingState
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectNotFound
 from tests.unit.trainer.requests import cancellation, training
 
-DONE = Outcome(state=TrainingState.FINISHED, model_version="v1", at=datetime(2026, 11, 23, tzinfo=UTC))
+DONE = TrainingOutcome(state=TrainingState.FINISHED, model_version="v1", at=datetime(2026, 11, 23, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.registry import ARCHITECTURES
 from services.trainer.cli.train_and_evaluate import evaluate_folder
 from services.trainer.datasets.pixels import PixelStore, decode_images
-from services.trainer.evaluation.validation import DivergedTraining, Validator
+from services.trainer.evaluation.epoch_validation import DivergedTraining, Validator
 from services.trainer.training import precision
 from services.trainer.training.build import Built, ModelSpec, build
 from services.trainer.training.checkpoint import CheckpointError, decode_checkpoint

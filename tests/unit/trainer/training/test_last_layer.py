@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from services.trainer.architectures.architecture import Architecture
-from services.trainer.architectures.pretraining import Origin, freeze_statistics
+from services.trainer.architectures.pretraining import WeightsOrigin, freeze_statistics
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.training import last_layer
@@ -23,7 +23,7 @@ from shared.recipe import ImageSpec, Task, parse_recipe
 
 IMAGE = ImageSpec(height=16, width=16, normalisation="unit")
 ROWS = np.arange(60)
-ORIGIN = Origin("random", "0" * 64)
+ORIGIN = WeightsOrigin("random", "0" * 64)
 RECIPE = parse_recipe("""
 name: colours
 task: multi-label

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from shared.datasets.labelled_images import Dataset
-from shared.datasets.masks import mask_name
+from shared.datasets.mask_files import mask_name
 from shared.datasets.reading import read_dataset
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode

@@ -1,0 +1,72 @@
+"""Give each frame of one run of a camera its identity."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from ulid import ULID
+
+from services.camera.settings import CameraSettings
+from services.camera.triggers.trigger import Trigger
+from shared.messages import SEQUENCE_LIMIT, FrameIdentity, frame_id
+
+
+class SessionFull(Exception):
+    """A session has no frame numbers left, after a year at 30 frames per second; a restart begins a new session."""
+
+
+class Session:
+    """Number the frames of one run without gaps."""
+
+    def __init__(
+        self, line: str, camera: str, *, batch: str | None = None, part: str | None = None, frames_per_part: int = 0
+    ) -> None:
+        ulid = ULID()
+        self.id = str(ulid)
+        self.line = line
+        self.camera = camera
+        self.named = 0
+        """Count of the frames that were named."""
+        self._batch = batch
+        self._part = part
+        self._frames_per_part = frames_per_part
+        # each session counts parts from one: its start time makes their names unique
+        self._part_prefix = f"{part or 'part'}-{ulid.datetime:%Y%m%dT%H%M%S}"
+
+    @classmethod
+    def of(cls, settings: CameraSettings) -> Self:
+        """Begin the session that the settings describe."""
+        return cls(
+            settings.line,
+            settings.name,
+            batch=settings.batch,
+            part=settings.part,
+            frames_per_part=settings.frames_per_part,
+        )
+
+    def next_identity(self, captured_at: datetime, trigger: Trigger | None = None) -> FrameIdentity:
+        """Return the identity of the next frame; what its trigger says of the part comes before the settings.
+
+        Raises:
+            SessionFull: no number is left.
+        """
+        sequence = self.named
+        if sequence > SEQUENCE_LIMIT:
+            raise SessionFull(f"session {self.id} has {sequence} frames: start the camera again")
+        self.named += 1
+        part = self._part
+        if self._frames_per_part:
+            part = f"{self._part_prefix}-{sequence // self._frames_per_part + 1:06d}"
+        trigger = trigger or Trigger()
+        return FrameIdentity(
+            frame_id=frame_id(self.id, sequence),
+            line=self.line,
+            camera=self.camera,
+            batch=trigger.batch or self._batch,
+            part=trigger.part or part,
+            order=trigger.order,
+            operator=trigger.operator,
+            recipe=trigger.recipe,
+            captured_at=captured_at,
+        )

@@ -1,0 +1,34 @@
+"""Choose the samples from which the limits of a control chart are computed: of the window, or of the time before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from services.dashboard.statistics.control_chart import Sample
+
+
+class LimitsFrom(StrEnum):
+    """Which frames the control limits are computed from."""
+
+    WINDOW = "window"
+    """The frames that are shown."""
+    BEFORE = "before"
+    """The frames of a window of the same length just before."""
+
+
+def limit_samples(
+    limits: LimitsFrom, samples: Sequence[Sample], samples_before: Callable[[], Sequence[Sample]]
+) -> Sequence[Sample]:
+    """Return the samples from which the limits are computed.
+
+    Args:
+        limits: the choice of the user.
+        samples: of the window that is shown; also the choice where no frames were captured before it.
+        samples_before: returns those of the window before.
+    """
+    if limits is LimitsFrom.BEFORE:
+        before = samples_before()
+        if any(sample.frames for sample in before):
+            return before
+    return samples

@@ -1,0 +1,178 @@
+"""The signals that outputs have to send, in the journal: decisions = sent + missed + filtered + waiting, per output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.gateway import metrics
+from services.gateway.journal import Journal
+from services.gateway.outputs.port import Signal
+from services.gateway.outputs.settings import AnyOutput
+from services.gateway.part_assembly import Now
+from shared.messages import PartDecided
+
+TEST_MS: Final = 30_000
+"""Milliseconds after which a test signal is not sent any more."""
+
+Outputs = Mapping[str, Mapping[str, AnyOutput]]
+"""The settings of the outputs by line and name."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A signal that is not sent yet."""
+
+    number: int
+    signal: Signal
+    due: float
+    """By the steady clock, as ``expires``."""
+    expires: float
+
+
+@dataclass(frozen=True)
+class Books:
+    """What became of the decisions of an output. Test signals are not in it."""
+
+    decisions: int = 0
+    filtered: int = 0
+    """The settings of the output do not want them."""
+    sent: int = 0
+    missed: int = 0
+    """Not sent, because the deadline had passed or the receiver refused them."""
+    waiting: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Return whether every decision is accounted for."""
+        return self.decisions == self.filtered + self.sent + self.missed + self.waiting
+
+
+class SignalOutbox:
+    """The signals of all outputs. Thread-safe."""
+
+    def __init__(self, journal: Journal, outputs: Outputs, clock: Callable[[], Now]) -> None:
+        self._journal = journal
+        self._outputs = outputs
+        self._clock = clock
+        self._steady: dict[int, tuple[float, float]] = {}
+        """When signals are due and when they expire by the steady clock: a jump of the wall clock moves neither."""
+        self._read: dict[str, dict[int, Waiting]] = {}
+        """The signals that were read last, by output and number: what still waits is not read again."""
+
+    def add(self, decision: PartDecided, moment: Now) -> None:
+        """Add the signals of a decision; in the transaction that stores it."""
+        for name, settings in self._outputs.get(decision.frame.line, {}).items():
+            output = f"{decision.frame.line}/{name}"
+            wanted = settings.wants(decision)
+            self._count(output, decisions=1, filtered=int(not wanted))
+            if wanted:
+                self._insert(output, Signal.of(decision, name, settings), settings, moment)
+            else:
+                metrics.SIGNALS.labels(decision.frame.line, name, "filtered").inc()
+
+    def add_test(self, signal: Signal, name: str) -> bool:
+        """Add a test signal; False if the line has no such output."""
+        settings = self._outputs.get(signal.line, {}).get(name)
+        if settings is None:
+            return False
+        with self._journal.write():
+            self._insert(f"{signal.line}/{name}", signal, settings, self._clock())
+        return True
+
+    def waiting(self, output: str, most: int) -> Sequence[Waiting]:
+        """Return the signals of an output that are not sent, the one that is due first before the others."""
+        moment, before = self._clock(), self._read.get(output, {})
+        with self._journal.read() as database:
+            numbers = database.execute(
+                "SELECT number FROM signals WHERE output = ? ORDER BY due, number LIMIT ?", (output, most)
+            ).fetchall()
+            rows = [
+                database.execute("SELECT number, body, due, expires FROM signals WHERE number = ?", number).fetchone()
+                for number in numbers
+                if number[0] not in before
+            ]
+        new = {
+            number: Waiting(
+                number,
+                Signal.model_validate_json(body),
+                *self._steady.setdefault(number, _steady(due, expires, moment)),
+            )
+            for number, body, due, expires in rows
+        }
+        self._read[output] = {number: before.get(number) or new[number] for (number,) in numbers}
+        return list(self._read[output].values())
+
+    def sent(self, output: str, signals: Sequence[Waiting]) -> None:
+        """Note that the receiver has signals."""
+        with self._journal.mark():
+            self._delete(signals)
+            self._count(output, sent=sum(not each.signal.test for each in signals))
+        metrics.SIGNALS.labels(*output.split("/", 1), "sent").inc(len(signals))
+
+    def missed(self, output: str, signals: Sequence[Waiting], reason: str) -> None:
+        """Note that signals are not sent, and why."""
+        at = self._clock().wall.timestamp()
+        with self._journal.mark() as database:
+            self._delete(signals)
+            self._count(output, missed=sum(not each.signal.test for each in signals))
+            database.executemany(
+                "INSERT INTO missed (output, id, reason, at) VALUES (?, ?, ?, ?)",
+                [(output, each.signal.id, reason, at) for each in signals],
+            )
+        metrics.SIGNALS.labels(*output.split("/", 1), "missed").inc(len(signals))
+
+    def type_of(self, output: str) -> str:
+        """Return the type of an output: webhook, mqtt, modbus or file."""
+        line, name = output.split("/", 1)
+        return self._outputs[line][name].type
+
+    def books(self, output: str) -> Books:
+        """Return what became of the decisions of an output."""
+        with self._journal.read() as database:
+            row = database.execute(
+                "SELECT decisions, filtered, sent, missed FROM books WHERE output = ?", (output,)
+            ).fetchone() or (0, 0, 0, 0)
+            (waiting,) = database.execute(
+                "SELECT count(*) FROM signals WHERE output = ? AND test = 0", (output,)
+            ).fetchone()
+        decisions, filtered, sent, missed = row
+        return Books(decisions, filtered, sent, missed, waiting)
+
+    def reasons(self, output: str) -> list[tuple[str, str]]:
+        """Return the signals of an output that were missed, oldest first, each with its reason."""
+        with self._journal.read() as database:
+            return database.execute(
+                "SELECT id, reason FROM missed WHERE output = ? ORDER BY number", (output,)
+            ).fetchall()
+
+    def _insert(self, output: str, signal: Signal, settings: AnyOutput, moment: Now) -> None:
+        captured = min(signal.captured_at, moment.wall).timestamp()  # a clock that is ahead delays no signal
+        due = captured + (0 if signal.test else settings.delay_ms / 1000)
+        deadline_ms = TEST_MS if signal.test else settings.deadline_ms
+        expires = None if deadline_ms is None else captured + deadline_ms / 1000
+        cursor = self._journal.database.execute(
+            "INSERT OR IGNORE INTO signals (output, id, due, expires, test, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (output, signal.id, due, expires, signal.test, signal.encode()),
+        )
+        if cursor.rowcount and cursor.lastrowid:
+            self._steady[cursor.lastrowid] = _steady(due, expires, moment)
+
+    def _delete(self, signals: Sequence[Waiting]) -> None:
+        self._journal.database.executemany("DELETE FROM signals WHERE number = ?", [(each.number,) for each in signals])
+        for each in signals:
+            self._steady.pop(each.number, None)
+
+    def _count(self, output: str, **more: int) -> None:
+        database = self._journal.database
+        database.execute("INSERT OR IGNORE INTO books (output) VALUES (?)", (output,))
+        for column, amount in more.items():
+            database.execute(f"UPDATE books SET {column} = {column} + ? WHERE output = ?", (amount, output))  # noqa: S608
+
+
+def _steady(due: float, expires: float | None, moment: Now) -> tuple[float, float]:
+    """Return two moments of the wall clock by the steady clock."""
+    ahead = moment.steady - moment.wall.timestamp()
+    return due + ahead, math.inf if expires is None else expires + ahead
