@@ -1,4 +1,4 @@
-"""What other tools say about images, in one form for all formats, and the dataset that is made of it."""
+"""The annotations of other tools in one form for all formats, and the dataset that is made from them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from shared.datasets.image_files import ImageFile, NoSuchImage
 from shared.datasets.labelled_images import (
     Dataset,
-    Differences,
     Example,
-    FolderTables,
+    FolderIndex,
+    NameDifferences,
     OnProblem,
-    checked_labels,
-    finished,
-    not_exclusive,
+    build_dataset,
+    normalise_labels,
+    not_exclusive_message,
 )
 from shared.datasets.mask_files import mask_name
 from shared.datasets.scratch import scratch_folder
@@ -31,8 +31,8 @@ from shared.imaging.codec import PIXEL_LIMIT, UnreadableImage, as_jpeg_or_png, e
 from shared.label_names import label_name, same_label
 from shared.recipe import Task
 
-AUGMENTED: Final = ".rf."
-"""What Roboflow writes between the name of an image and the number of its augmented copy."""
+AUGMENTED_COPY: Final = ".rf."
+"""The text that Roboflow writes between the name of an image and the number of its augmented copy."""
 
 Points = Sequence[tuple[float, float]]
 """x, y in pixels."""
@@ -42,38 +42,38 @@ PLURALS: Final = {"image": "images", "label": "labels", "box": "boxes", "polygon
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A marked place of an image."""
+    """A region of an image that has a label."""
 
     label: str
     kind: RegionKind
     outlines: Sequence[Points] = ()
     """Polygons; an upright box is given by two corners."""
     pixels: Callable[[], NDArray[np.bool_]] | None = None
-    """Return the pixels, (height, width) of the image, where the place is given by them."""
+    """Return the region as a mask of the image, (height, width); None if outlines give the region."""
     relative: bool = False
     """Whether the points are shares of the image's width and height."""
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One image with what a person said about it."""
+    """One image with its labels and regions."""
 
     given: str
-    """Its name as the file of annotations writes it."""
+    """The image's name as the annotations write it."""
     place: Place
     labels: frozenset[str] = frozenset()
     """Labels of the whole image; those of its regions need not be among them."""
     regions: tuple[Region, ...] = ()
     size: tuple[int, int] | None = None
-    """Width and height in pixels, where the annotations say them."""
+    """Width and height in pixels; None if the annotations do not say them."""
     by: str | None = None
     at: datetime | None = None
     masks: Mapping[str | None, Path] = field(default_factory=dict)
-    """Files of masks by label; None: of all defects."""
+    """Files of masks by label; the key None is the mask of all defects."""
 
     @property
-    def true(self) -> set[str]:
-        """The labels that the image has."""
+    def all_labels(self) -> set[str]:
+        """The labels of the whole image and of its regions."""
         return {*self.labels, *(region.label for region in self.regions)}
 
 
@@ -88,14 +88,14 @@ class Annotations:
     labels: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
     problems: tuple[Problem, ...] = ()
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """How many things were left out while reading, by what they are."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """How many entries were left out, by their description, such as `boxes without an area in the image`."""
     exclusive: bool = False
     """Whether the format gives each image exactly one label."""
 
 
 def dataset_of_annotations(
-    found: Annotations,
+    annotations: Annotations,
     folder: Path,
     label_names: Sequence[str] = (),
     *,
@@ -105,45 +105,46 @@ def dataset_of_annotations(
     """Find the images of annotations, and write masks of their regions.
 
     Args:
-        found: the annotations.
-        folder: with the images, and perhaps ``groups.csv``.
-        label_names: the labels of the recipe, in its order; empty for those of the annotations.
+        annotations: the annotations.
+        folder: the folder that holds the images, and perhaps ``groups.csv``.
+        label_names: the labels of the recipe, in its order; empty: the labels of the annotations.
         task: exclusive: exactly one label of each image must be true; None: as the annotations say.
         on_problem: what happens to an image that can't be used.
 
     Raises:
         DatasetError: a label of the recipe is missing, no image is left, or (``stop``) there is a problem.
     """
-    top = Place(found.source, 1, "entry")
-    written = checked_labels(found.labels, top)
-    names = tuple(label_names) or written
+    source = annotations.source
+    top = Place(source, 1, "entry")
+    given_labels = normalise_labels(annotations.labels, top)
+    names = tuple(label_names) or given_labels
     if not names:
         raise DatasetError(
-            [*found.problems, f"{found.source}: no image has a label: label some, and export them again"]
+            [*annotations.problems, f"{source}: no image has a label: label some, and export them again"]
         )
-    meant = {label: same_label(label, names) for label in written}
-    if missing := [name for name in names if name not in meant.values()]:
-        there = ", ".join(written) or "none"
-        raise DatasetError([f"{found.source}: there is no label {', '.join(missing)}: its labels are {there}"])
-    problems = [*found.problems]
-    if unknown := [label for label, name in meant.items() if name is None]:
-        text = f"{found.source}: the recipe has no label {', '.join(unknown)}: add it to the recipe"
+    recipe_labels = {label: same_label(label, names) for label in given_labels}
+    if missing := [name for name in names if name not in recipe_labels.values()]:
+        given_text = ", ".join(given_labels) or "none"
+        raise DatasetError([f"{source}: there is no label {', '.join(missing)}: its labels are {given_text}"])
+    problems = [*annotations.problems]
+    if unknown := [label for label, name in recipe_labels.items() if name is None]:
+        text = f"{source}: the recipe has no label {', '.join(unknown)}: add it to the recipe"
         problems.append(Problem(top, text))
     if task is None:
-        task = Task.EXCLUSIVE if found.exclusive and len(names) > 1 else Task.MULTI_LABEL
-    labels_of = {label: meant[label_name(label)] for label in found.labels}
-    builder = _Builder(found, FolderTables(folder), names, labels_of, exclusive=task is Task.EXCLUSIVE)
-    for image in found.images:
+        task = Task.EXCLUSIVE if annotations.exclusive and len(names) > 1 else Task.MULTI_LABEL
+    labels_of = {label: recipe_labels[label_name(label)] for label in annotations.labels}
+    builder = _Builder(annotations, FolderIndex(folder), names, labels_of, exclusive=task is Task.EXCLUSIVE)
+    for image in annotations.images:
         builder.add(image)
     warnings = [
-        builder.balance(),
+        builder.summary(),
         *builder.differences.warnings,
-        *builder.tables.warnings([*builder.examples.values()]),
+        *builder.index.warnings([*builder.examples.values()]),
     ]
-    return finished(
+    return build_dataset(
         names,
         builder.examples.values(),
-        [*problems, *builder.problems, *builder.tables.problems],
+        [*problems, *builder.problems, *builder.index.problems],
         warnings,
         folder=folder,
         on_problem=on_problem,
@@ -152,12 +153,12 @@ def dataset_of_annotations(
 
 
 class _Builder:
-    """Collects the examples of annotations, and counts what was left out."""
+    """Collects the examples of annotations, and counts what is skipped."""
 
     def __init__(
         self,
-        found: Annotations,
-        tables: FolderTables,
+        annotations: Annotations,
+        index: FolderIndex,
         names: tuple[str, ...],
         labels_of: Mapping[str, str | None],
         *,
@@ -165,71 +166,73 @@ class _Builder:
     ) -> None:
         self.examples: dict[str, Example] = {}
         self.problems: list[Problem] = []
-        self.differences = Differences()
-        self.tables = tables
-        self._found = found
+        self.differences = NameDifferences()
+        self.index = index
+        self._annotations = annotations
         self._names = names
         self._labels_of = labels_of
         self._exclusive = exclusive
-        self._regions_out: Counter[RegionKind] = Counter()
-        self._left_out = Counter(found.left_out)
-        self._scratch: Path | None = None
-        self._written = 0
+        self._drawn_regions: Counter[RegionKind] = Counter()
+        self._skipped = Counter(annotations.skipped)
+        self._mask_folder: Path | None = None
+        self._mask_count = 0
 
     def add(self, image: AnnotatedImage) -> None:
         """Add an image, or the problem that it has."""
         try:
-            file = self.tables.files.find(image.given)
+            file = self.index.files.find(image.given)
         except NoSuchImage as error:
             self._refuse(image, str(error), "no image")
             return
-        true = {self._labels_of.get(label) for label in image.true}
-        labels = tuple(name in true for name in self._names)
-        if self._exclusive and (wrong := not_exclusive(self._names, labels)):
+        image_labels = {self._labels_of.get(label) for label in image.all_labels}
+        labels = tuple(name in image_labels for name in self._names)
+        if self._exclusive and (wrong := not_exclusive_message(self._names, labels)):
             self._refuse(image, f"{file.name}: {wrong}", "exclusive")
             return
-        if before := self.examples.get(file.name):
-            what = "is listed twice" if before.labels == labels else "is labelled otherwise"
-            self._refuse(image, f"{file.name} {what}, see {before.place}: keep one of the two", what)
+        if earlier := self.examples.get(file.name):
+            problem = "is listed twice" if earlier.labels == labels else "has other labels"
+            self._refuse(image, f"{file.name} {problem}, see {earlier.place}: keep one of the two", problem)
             return
         self.differences.note(image.given, file, image.place)
-        by, at = self.tables.labelled(file.name)
+        labelled_by, labelled_at = self.index.labelled(file.name)
         self.examples[file.name] = Example(
             file.name,
             file.path,
             labels,
-            self.tables.group(file.name) or group_of_copies(file.name),
+            self.index.group(file.name) or group_of_copies(file.name),
             image.place,
-            image.by or by,
-            image.at or at,
+            image.by or labelled_by,
+            image.at or labelled_at,
             tuple(self._masks(image, file)),
         )
 
-    def balance(self) -> str:
-        """Return how many images, labels and regions there were, how many were taken, and what the difference is."""
-        before, after = self._counts(self._found.images), self._regions_out
-        there = [counted(len(self._found.images), "image"), counted(len(self._found.labels), "label")]
-        there += [counted(count, kind) for kind, count in before.items()]
-        taken = [counted(len(self.examples), "image"), *(counted(after[kind], kind) for kind in before)]
-        gone = [f"{what}: {count}" for what, count in self._left_out.items() if count]
-        difference = f"; left out: {', '.join(gone)}" if gone else ""
-        return f"{self._found.kind} ({self._found.source}): {', '.join(there)}; taken: {', '.join(taken)}{difference}"
+    def summary(self) -> str:
+        """Return how many images, labels and regions the annotations have, how many are used, and what is left out."""
+        source = self._annotations
+        given_regions = self._region_counts(source.images)
+        given = [count_phrase(len(source.images), "image"), count_phrase(len(source.labels), "label")]
+        given += [count_phrase(count, kind) for kind, count in given_regions.items()]
+        used = [count_phrase(len(self.examples), "image")]
+        used += [count_phrase(self._drawn_regions[kind], kind) for kind in given_regions]
+        skipped = [f"{description}: {count}" for description, count in self._skipped.items() if count]
+        difference = f"; left out: {', '.join(skipped)}" if skipped else ""
+        return f"{source.kind} ({source.source}): {', '.join(given)}; used: {', '.join(used)}{difference}"
 
     @staticmethod
-    def _counts(images: Iterable[AnnotatedImage]) -> Counter[RegionKind]:
+    def _region_counts(images: Iterable[AnnotatedImage]) -> Counter[RegionKind]:
         return Counter(region.kind for image in images for region in image.regions)
 
     def _refuse(self, image: AnnotatedImage, text: str, cause: str) -> None:
         self.problems.append(Problem(image.place, text, cause))
-        self._left_out[
+        self._skipped[
             {"no image": "images whose file is not there"}.get(cause, f"images with the problem: {cause}")
         ] += 1
-        for kind, count in self._counts([image]).items():
-            self._left_out[f"{PLURALS[kind]} of images that were left out"] += count
+        for kind, count in self._region_counts([image]).items():
+            self._skipped[f"{PLURALS[kind]} of images that were left out"] += count
 
     def _masks(self, image: AnnotatedImage, file: ImageFile) -> Iterable[tuple[str, Path]]:
-        """Write the regions of an image as masks, one for each label; add the masks that lie in the folder."""
-        masks = dict(self.tables.masks.of(file.name, self._names))
+        """Write the regions of an image as masks, one for each label; add the masks of the folder."""
+        masks = dict(self.index.masks.of(file.name, self._names))
         for label, path in image.masks.items():
             masks[mask_name(file.name, label if label is None else self._labels_of.get(label))] = path
         if image.regions:
@@ -238,33 +241,33 @@ class _Builder:
             except (OSError, UnreadableImage):
                 width = height = 0
             if not 0 < width * height <= PIXEL_LIMIT:
-                self._left_out["regions of images whose size is not known"] += len(image.regions)
+                self._skipped["regions of images whose size is not known"] += len(image.regions)
                 return masks.items()
-            for label, canvas in self._drawn(image, width, height).items():
+            for label, canvas in self._draw_masks(image, width, height).items():
                 masks[mask_name(file.name, label)] = self._write(canvas)
         return masks.items()
 
-    def _drawn(self, image: AnnotatedImage, width: int, height: int) -> dict[str, NDArray[np.uint8]]:
+    def _draw_masks(self, image: AnnotatedImage, width: int, height: int) -> dict[str, NDArray[np.uint8]]:
         """Return the mask of each label, (height, width), 0 or 255."""
-        drawn: dict[str, NDArray[np.uint8]] = {}
+        masks: dict[str, NDArray[np.uint8]] = {}
         for region in image.regions:
             label = self._labels_of.get(region.label)
             if label is None:
-                self._left_out[f"{PLURALS[region.kind]} of labels that the recipe lacks"] += 1
+                self._skipped[f"{PLURALS[region.kind]} of labels that the recipe lacks"] += 1
                 continue
             canvas = np.zeros((height, width), np.uint8)
             draw(region, canvas)
             if not canvas.any():
-                self._left_out[f"{PLURALS[region.kind]} without an area in the image"] += 1
+                self._skipped[f"{PLURALS[region.kind]} without an area in the image"] += 1
                 continue
-            self._regions_out[region.kind] += 1
-            drawn[label] = np.maximum(drawn[label], canvas) if label in drawn else canvas
-        return drawn
+            self._drawn_regions[region.kind] += 1
+            masks[label] = np.maximum(masks[label], canvas) if label in masks else canvas
+        return masks
 
     def _write(self, canvas: NDArray[np.uint8]) -> Path:
-        self._scratch = self._scratch or scratch_folder()
-        self._written += 1
-        path = self._scratch / f"{self._written:08d}.png"
+        self._mask_folder = self._mask_folder or scratch_folder()
+        self._mask_count += 1
+        path = self._mask_folder / f"{self._mask_count:08d}.png"
         path.write_bytes(encode(canvas, "png"))
         return path
 
@@ -273,7 +276,7 @@ def draw(region: Region, canvas: NDArray[np.uint8]) -> None:
     """Fill a region with 255.
 
     Args:
-        region: the place.
+        region: the region.
         canvas: (height, width) of the image.
     """
     height, width = canvas.shape
@@ -287,8 +290,9 @@ def draw(region: Region, canvas: NDArray[np.uint8]) -> None:
         points = np.clip(np.array(outline, np.float64) * scale, -width - height, 2 * (width + height))
         if region.kind == "box" and len(outline) == 2:
             (left, top), (right, bottom) = points
-            first = max(round(left), 0), max(round(top), 0)
-            canvas[first[1] : max(round(bottom), 0), first[0] : max(round(right), 0)] = 255
+            rows = slice(max(round(top), 0), max(round(bottom), 0))
+            columns = slice(max(round(left), 0), max(round(right), 0))
+            canvas[rows, columns] = 255
         elif len(outline) >= 3:
             cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], 255)
 
@@ -299,10 +303,13 @@ def box(label: str, left: float, top: float, right: float, bottom: float, *, rel
 
 
 def group_of_copies(name: str) -> str:
-    """Return the group of an image without ``groups.csv``: the image that it is an augmented copy of, or itself."""
-    return name.partition(AUGMENTED)[0] if AUGMENTED in name else name
+    """Return the group of an image without ``groups.csv``.
+
+    The group is the image of which Roboflow made an augmented copy; any other image is its own group.
+    """
+    return name.partition(AUGMENTED_COPY)[0] if AUGMENTED_COPY in name else name
 
 
-def counted(count: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{count} {what if count == 1 else PLURALS[what]}"
+def count_phrase(count: int, noun: str) -> str:
+    """Return a number with its noun, such as `2 boxes`."""
+    return f"{count} {noun if count == 1 else PLURALS[noun]}"

@@ -1,4 +1,4 @@
-"""Say before a training what its images can't teach and can't measure."""
+"""Check whether images are enough to learn and to measure each label."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from shared.datasets.tables import DatasetError
 FEW: Final = 10
 """The number of images with (or without) a label below which a split can't measure the label."""
 FEWEST_GROUPS: Final = 3
-"""The number of groups below which neighbours are in several splits."""
+"""The number of groups below which there are not enough for a training, a validation and a test split."""
 
 
 def unlearnable(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
-    """Return the labels that no image has, or that all have: nothing can be learned or measured about them."""
+    """Return the labels that all images have, or that no image has; they can't be learned or measured."""
     true = np.sum(labels, axis=0) if len(labels) else np.zeros(len(label_names))
     return [name for name, count in zip(label_names, true, strict=True) if count in (0, len(labels))]
 
 
 def few(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> str:
-    """Return the labels that too few images have, or lack, with their counts; empty if there is none."""
+    """Return the labels that fewer than `FEW` images have or lack, as text with the counts; empty if there are none."""
     true = np.sum(labels, axis=0)
     return ", ".join(
         f"{name} ({count} of {len(labels)})"
@@ -32,44 +32,46 @@ def few(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> str:
 
 
 def unlearnable_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
-    """Warn of each label of `unlearnable`."""
-    found = []
+    """Return a warning for each label that is `unlearnable`."""
+    warnings = []
     for name in unlearnable(label_names, labels):
         has_it = bool(labels[0][list(label_names).index(name)])
-        what = f"all {len(labels)} images have" if has_it else f"none of {len(labels)} images has"
-        found.append(
-            f"{what} the label {name}: it can't be learned or measured, and is in no mean; label images "
+        images_with_label = f"all {len(labels)} images have" if has_it else f"none of {len(labels)} images has"
+        warnings.append(
+            f"{images_with_label} the label {name}: it can't be learned or measured, and is in no mean; label images "
             f"{'without' if has_it else 'with'} it, or remove it"
         )
-    return found
+    return warnings
 
 
 def refuse_unlearnable(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> None:
-    """Check before a training that there is a label to learn.
+    """Raise an error if there is no label to learn.
 
     Raises:
-        DatasetError: each label is in all images, or in none.
+        DatasetError: each label is `unlearnable`.
     """
     if len(unlearnable(label_names, labels)) == len(label_names):
         raise DatasetError([*unlearnable_warnings(label_names, labels), "there is no label to learn"])
 
 
 def coverage_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool]], groups: int) -> list[str]:
-    """Warn of labels that can't be learned or measured, and of too few groups.
+    """Return warnings about labels that can't be learned or measured, and about too few groups.
 
     Args:
         label_names: the labels.
-        labels: those of each image.
+        labels: the values of the labels, by image.
         groups: the number of groups.
     """
-    found = unlearnable_warnings(label_names, labels)
-    without = unlearnable(label_names, labels)
-    kept = [column for column, name in enumerate(label_names) if name not in without]
-    if scarce := few([label_names[column] for column in kept], [[row[column] for column in kept] for row in labels]):
-        found.append(f"too few images with or without {scarce} to measure them: label at least {FEW} of each")
+    warnings = unlearnable_warnings(label_names, labels)
+    excluded = unlearnable(label_names, labels)
+    columns = [column for column, name in enumerate(label_names) if name not in excluded]
+    if scarce := few(
+        [label_names[column] for column in columns], [[row[column] for column in columns] for row in labels]
+    ):
+        warnings.append(f"too few images with or without {scarce} to measure them: label at least {FEW} of each")
     if groups < FEWEST_GROUPS:
-        found.append(
+        warnings.append(
             f"the images are of {groups} group{'s' if groups != 1 else ''}: what a network learns from them can't be "
             "measured on others; add images of other parts, batches or videos"
         )
-    return found
+    return warnings

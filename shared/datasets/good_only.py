@@ -1,4 +1,4 @@
-"""Reduce labelled images to what a model of good images alone needs: whether each shows a good part."""
+"""Reduce the labels of images to the one label of a good-only model: whether the part is not good."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from shared.recipe import NAMED_COLOURS, Explanation, Label, LabelRole, Recipe, 
 from shared.verdict import possible_faults
 
 ANOMALY: Final = "anomaly"
-"""The label of a model of good images alone: the image is unlike anything good."""
+"""The label of a good-only model: the image is unlike the good images."""
 
 
 def good_only_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe of a model of good images alone, for images that have the labels of another recipe."""
+    """Return the recipe of a good-only model, whose images have the labels of the given recipe."""
     if recipe.good_by is not None:
         return recipe
     good_by = {
@@ -34,7 +34,11 @@ def good_only_recipe(recipe: Recipe) -> Recipe:
 
 
 def good_only(dataset: Dataset, recipe: Recipe) -> Dataset:
-    """Return labelled images with the one label of a recipe that has ``good_by``; errors are those of `not_good`."""
+    """Return labelled images with the one label of a recipe that has ``good_by``.
+
+    Raises:
+        DatasetError: as `not_good` raises it.
+    """
     labels = not_good(dataset.label_names, [example.labels for example in dataset.examples], recipe)
     examples = tuple(
         replace(example, labels=(value,), masks=_of_all_defects(example))
@@ -44,35 +48,35 @@ def good_only(dataset: Dataset, recipe: Recipe) -> Dataset:
 
 
 def not_good(label_names: Sequence[str], labels: Iterable[Sequence[bool]], recipe: Recipe) -> list[bool]:
-    """Return which images show a part that is not good.
+    """Return for each image whether it shows a part that is not good.
 
-    These are images that have the label of the recipe itself, and images with another value in a label of ``good_by``
-    than a good part has.
+    Such an image has the recipe's own label, or its value of a label in ``good_by`` is not the value there, which good
+    parts have.
 
     Args:
         label_names: the labels of the images.
         labels: their values, by image.
-        recipe: with ``good_by``.
+        recipe: a recipe with ``good_by``.
 
     Raises:
-        DatasetError: the images have none of these labels, so nothing says which of them show a good part.
+        DatasetError: the images have none of these labels.
     """
     (own,) = recipe.label_names
-    wanted = {**(recipe.good_by or {}), own: False}
-    found = ((same_label(name, label_names), value) for name, value in wanted.items())
-    columns = {label_names.index(name): value for name, value in found if name is not None}
+    good_values = {**(recipe.good_by or {}), own: False}
+    given_names = ((same_label(name, label_names), value) for name, value in good_values.items())
+    columns = {label_names.index(name): value for name, value in given_names if name is not None}
     if not columns:
         raise DatasetError(
             [
-                f"the images have none of the labels {', '.join(wanted)}, which say whether a part is good; "
-                f"their labels are {', '.join(label_names)}: add a label {own}, true of images of NG parts"
+                f"the images have none of the labels {', '.join(good_values)}, which say whether a part is good; "
+                f"their labels are {', '.join(label_names)}: add a label {own} that is true for images of NG parts"
             ]
         )
     return [any(row[column] != value for column, value in columns.items()) for row in labels]
 
 
 def _of_all_defects(example: Example) -> tuple[tuple[str, Path], ...]:
-    """Return the mask of all defects of an image; that of one label is it where there is no other."""
+    """Return the mask of all defects of an image; if the only mask shows one label, it is the mask of all defects."""
     together = mask_name(example.name)
     if any(name == together for name, _ in example.masks):
         return example.masks

@@ -1,4 +1,4 @@
-"""Find the files of images by the names that tables give them, also where these are written a little differently."""
+"""Find the files of images by the names in tables, also if a name differs a little from the name of the file."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from urllib.parse import unquote
 from shared.imaging.formats import is_other_image, is_readable
 
 IMAGES: Final = "images"
-HIDDEN: Final = ("__MACOSX",)
+IGNORED_FOLDERS: Final = ("__MACOSX",)
 """Folders that archivers and file managers add."""
-SHOWN_OF_NAME: Final = 60
+MOST_SHOWN_CHARACTERS: Final = 60
 """Characters of a name that an error shows."""
-SHOWN_CANDIDATES: Final = 3
-UPLOADED: Final = re.compile(r"[0-9a-f]{4,}-(?P<name>.+)")
+MOST_SHOWN_NAMES: Final = 3
+UPLOADED_NAME: Final = re.compile(r"[0-9a-f]{4,}-(?P<name>.+)")
 """A name with the prefix that Label Studio gives to uploaded files."""
 
-CAPITALS: Final = "capitals"
-UNICODE: Final = "the form of Unicode (an accent as one character or as two)"
+CASE: Final = "upper and lower case"
+UNICODE: Final = "the Unicode form (an accent as one character or as two)"
 FOLDERS: Final = "the folders before the name"
-ENDING: Final = "the ending"
+EXTENSION: Final = "the extension"
 BACKSLASHES: Final = "\\ for /"
 ESCAPES: Final = "escapes such as %20"
 PREFIX: Final = "the prefix of an upload"
 QUERY: Final = "the query of an address"
-UNSEEN: Final = "characters that can't be seen"
-UNSEEN_CHARACTERS: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+INVISIBLE: Final = "invisible characters"
+INVISIBLE_CHARACTERS: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
 class NoSuchImage(ValueError):
-    """No file can be meant by a name, or several can; the message says which are near."""
+    """A name fits no file, or several files; the message names similar files."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """The file that a table means."""
+    """The file of an image in a table."""
 
     name: str
     """Its path below the folder of the images, in composed Unicode."""
     path: Path
     differences: tuple[str, ...] = ()
-    """In what the name that was given differs."""
+    """The kinds of differences between the name in the table and the name of the file."""
 
 
 class ImageFiles:
@@ -58,31 +58,32 @@ class ImageFiles:
 
         Args:
             root: the folder.
-            without: folders directly below it that hold no images.
+            without: folders directly below it that are left out.
         """
         self.root = root
         self._paths: dict[str, Path] = {}
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for folder, below, files in os.walk(root):
-            is_top = Path(folder) == root
-            below[:] = sorted(
-                each
-                for each in below
-                if not each.startswith(".") and each not in HIDDEN and not (is_top and each in without)
+        for folder, subfolders, files in os.walk(root):
+            is_root = Path(folder) == root
+            subfolders[:] = sorted(
+                name
+                for name in subfolders
+                if not name.startswith(".") and name not in IGNORED_FOLDERS and not (is_root and name in without)
             )
             for file in sorted(files):
                 if not file.startswith("."):
                     self._add(Path(folder, file))
 
     def _add(self, path: Path) -> None:
-        written = path.relative_to(self.root).as_posix()
-        name = normalize("NFC", written)
-        name = written if name in self._paths else name  # two files whose names differ in the form of Unicode alone
+        own_name = path.relative_to(self.root).as_posix()
+        name = _compose(own_name)
+        if name in self._paths:  # the names of two files differ in the Unicode form alone
+            name = own_name
         self._paths[name] = path
         last = PurePosixPath(name)
-        self._by_name[_folded(last.name)].append(name)
-        self._by_stem[_folded(last.stem)].append(name)
+        self._by_name[_fold_case(last.name)].append(name)
+        self._by_stem[_fold_case(last.stem)].append(name)
 
     @property
     def images(self) -> list[str]:
@@ -91,7 +92,7 @@ class ImageFiles:
 
     @property
     def others(self) -> list[str]:
-        """The names of the images of kinds that can't be read."""
+        """The names of all images that can't be read, such as TIFF files."""
         return [name for name in self._paths if is_other_image(name)]
 
     def path(self, name: str) -> Path:
@@ -99,47 +100,49 @@ class ImageFiles:
         return self._paths[name]
 
     def find(self, given: str) -> ImageFile:
-        """Return the one file that a name can mean.
+        """Return the file of a name.
 
-        The name itself is taken first. Else capitals, the form of Unicode, the ending, and the folders before the
-        shorter of both names may differ, where one file alone is left.
+        A file with exactly this name comes first. Otherwise case, Unicode form, extension, and the folders before the
+        shorter of both names may differ, if exactly one file fits.
 
         Raises:
-            NoSuchImage: there is no such file, or there are several.
+            NoSuchImage: no file fits, or several do.
         """
         if path := self._paths.get(given):
             return ImageFile(given, path)
-        shown = given if len(given) <= SHOWN_OF_NAME else f"{given[:SHOWN_OF_NAME]}…"
+        shown = given if len(given) <= MOST_SHOWN_CHARACTERS else f"{given[:MOST_SHOWN_CHARACTERS]}…"
         parts = _parts(given)
         if not parts or ".." in parts or "\0" in given:
             raise NoSuchImage(f"{shown!r} is no name of an image in {self.root.name}")
-        candidates = self._candidates(given, parts)
-        found = [name for name in candidates if _is_below(_parts(name), parts)]
-        for stricter in (_composed, _folded):
-            same = [name for name in found if stricter(name) == stricter("/".join(parts))]
-            found = same if same else found
-            if len(found) == 1:
-                return ImageFile(found[0], self._paths[found[0]], tuple(differences_of(given, found[0])))
-        near = ", ".join(sorted(found or candidates)[:SHOWN_CANDIDATES])
-        if found:
-            raise NoSuchImage(f"{shown} can be one of {len(found)} files ({near}): write the whole name")
-        if candidates:
-            raise NoSuchImage(f"{shown} is not there, and {near} is: correct the folder in the name")
+        similar = self._similar_names(given, parts)
+        fitting = [name for name in similar if _folders_fit(_parts(name), parts)]
+        for normal_form in (_compose, _fold_case):
+            same = [name for name in fitting if normal_form(name) == normal_form("/".join(parts))]
+            fitting = same or fitting
+            if len(fitting) == 1:
+                name = fitting[0]
+                return ImageFile(name, self._paths[name], tuple(differences_of(given, name)))
+        shown_names = ", ".join(sorted(fitting or similar)[:MOST_SHOWN_NAMES])
+        if fitting:
+            raise NoSuchImage(f"{shown} can be one of {len(fitting)} files ({shown_names}): write the whole name")
+        if similar:
+            raise NoSuchImage(f"{shown} is not there, and {shown_names} is: correct the folder in the name")
         raise NoSuchImage(f"{shown} is not there: put it into {self.root}, or remove the row")
 
-    def _candidates(self, given: str, parts: Sequence[str]) -> list[str]:
-        """Return the files whose last part is the same, or else the same but for its ending, escapes or prefix."""
+    def _similar_names(self, given: str, parts: Sequence[str]) -> list[str]:
+        """Return the files whose last part is the same, or else the same but for extension, escapes or prefix."""
         last = parts[-1]
-        texts = [last, *([unquote(last)] if "%" in given else []), *([last.partition("?")[0]] if "?" in last else [])]
-        if uploaded := UPLOADED.fullmatch(last):
-            texts.append(uploaded["name"])
-        for text in texts:
-            if found := self._by_name.get(_folded(text)):
-                return found
-        for text in texts:
-            known = is_readable(text) or is_other_image(text)
-            stem = PurePosixPath(text).stem if known else text
-            images = [name for name in self._by_stem.get(_folded(stem), ()) if is_readable(name)]
+        query_removed = [last.partition("?")[0]] if "?" in last else []
+        spellings = [last, *([unquote(last)] if "%" in given else []), *query_removed]
+        if uploaded := UPLOADED_NAME.fullmatch(last):
+            spellings.append(uploaded["name"])
+        for spelling in spellings:
+            if names := self._by_name.get(_fold_case(spelling)):
+                return names
+        for spelling in spellings:
+            has_extension = is_readable(spelling) or is_other_image(spelling)
+            stem = PurePosixPath(spelling).stem if has_extension else spelling
+            images = [name for name in self._by_stem.get(_fold_case(stem), ()) if is_readable(name)]
             if images:
                 return images
         return []
@@ -152,60 +155,62 @@ def is_image_like(text: str) -> bool:
 
 
 def images_folder(folder: Path) -> Path:
-    """Return the folder of a dataset's images: ``images`` below it, also in capitals; else the folder itself."""
+    """Return the folder of a dataset's images: its subfolder ``images``, in any case, or else the folder itself."""
     if (folder / IMAGES).is_dir():
         return folder / IMAGES
     try:
-        found = [each for each in folder.iterdir() if each.is_dir() and each.name.casefold() == IMAGES]
+        subfolders = [path for path in folder.iterdir() if path.is_dir() and path.name.casefold() == IMAGES]
     except OSError:
         return folder
-    return found[0] if len(found) == 1 else folder
+    return subfolders[0] if len(subfolders) == 1 else folder
 
 
 def _parts(name: str) -> list[str]:
     return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
-def _composed(name: str) -> str:
+def _compose(name: str) -> str:
     return normalize("NFC", name)
 
 
-def _folded(name: str) -> str:
-    return normalize("NFC", normalize("NFC", name.translate(UNSEEN_CHARACTERS)).casefold())
+def _fold_case(name: str) -> str:
+    """Return a name in lower case and composed Unicode, without invisible characters."""
+    return _compose(_compose(name.translate(INVISIBLE_CHARACTERS)).casefold())
 
 
-def _is_below(real: Sequence[str], given: Sequence[str]) -> bool:
-    """Return whether the folders of the shorter name are the last ones of the longer name."""
-    ends = list(zip(reversed(real[:-1]), reversed(given[:-1]), strict=False))
-    return all(_folded(one) == _folded(unquote(other)) or _folded(one) == _folded(other) for one, other in ends)
+def _folders_fit(file_parts: Sequence[str], given_parts: Sequence[str]) -> bool:
+    """Return whether the folders of the shorter name are the last folders of the longer name."""
+    pairs = zip(reversed(file_parts[:-1]), reversed(given_parts[:-1]), strict=False)
+    return all(_fold_case(one) in (_fold_case(unquote(other)), _fold_case(other)) for one, other in pairs)
 
 
 def differences_of(given: str, name: str) -> list[str]:
-    """Name in what two names of one file differ."""
-    found = [BACKSLASHES] if "\\" in given else []
-    real, parts = _parts(name), _parts(given)
-    if len(real) != len(parts) or "/".join(parts) != given.replace("\\", "/"):
-        found.append(FOLDERS)
-    last, written = real[-1], parts[-1]
-    if "?" in written and "?" not in last:
-        written = written.partition("?")[0]
-        found.append(QUERY)
-    if _folded(last) != _folded(written) and "%" in given:
-        written = unquote(written)
-        found.append(ESCAPES)
-    uploaded = UPLOADED.fullmatch(written)
-    if uploaded and _folded(PurePosixPath(last).stem) in (
-        _folded(uploaded["name"]),
-        _folded(PurePosixPath(uploaded["name"]).stem),
+    """Return the kinds of differences between the given name of a file and the name of the file."""
+    differences = [BACKSLASHES] if "\\" in given else []
+    file_parts, given_parts = _parts(name), _parts(given)
+    if len(file_parts) != len(given_parts) or "/".join(given_parts) != given.replace("\\", "/"):
+        differences.append(FOLDERS)
+    file_name, given_name = file_parts[-1], given_parts[-1]
+    if "?" in given_name and "?" not in file_name:
+        given_name = given_name.partition("?")[0]
+        differences.append(QUERY)
+    if _fold_case(file_name) != _fold_case(given_name) and "%" in given:
+        given_name = unquote(given_name)
+        differences.append(ESCAPES)
+    uploaded = UPLOADED_NAME.fullmatch(given_name)
+    if uploaded and _fold_case(PurePosixPath(file_name).stem) in (
+        _fold_case(uploaded["name"]),
+        _fold_case(PurePosixPath(uploaded["name"]).stem),
     ):
-        written = uploaded["name"]
-        found.append(PREFIX)
-    if _folded(last) != _folded(written):
-        found.append(ENDING)
-        last, written = PurePosixPath(last).stem, PurePosixPath(written).stem
-    if (seen := written.translate(UNSEEN_CHARACTERS)) != written and last.translate(UNSEEN_CHARACTERS) == last:
-        written = seen
-        found.append(UNSEEN)
-    if last != written:
-        found.append(UNICODE if _composed(last) == _composed(written) else CAPITALS)
-    return found or ([CAPITALS] if _composed(name) != _composed(given) else [UNICODE])
+        given_name = uploaded["name"]
+        differences.append(PREFIX)
+    if _fold_case(file_name) != _fold_case(given_name):
+        differences.append(EXTENSION)
+        file_name, given_name = PurePosixPath(file_name).stem, PurePosixPath(given_name).stem
+    visible = given_name.translate(INVISIBLE_CHARACTERS)
+    if visible != given_name and file_name.translate(INVISIBLE_CHARACTERS) == file_name:
+        given_name = visible
+        differences.append(INVISIBLE)
+    if file_name != given_name:
+        differences.append(UNICODE if _compose(file_name) == _compose(given_name) else CASE)
+    return differences or ([CASE] if _compose(name) != _compose(given) else [UNICODE])

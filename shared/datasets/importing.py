@@ -12,7 +12,7 @@ from typing import Final
 from shared.contracts.dataset import DatasetVersion, LabelledImage, next_version, put_image, write_version
 from shared.datasets.coverage import coverage_warnings
 from shared.datasets.labelled_images import LABELS, Dataset, Example, OnProblem, is_table
-from shared.datasets.tables import DatasetError, Place, Problem, listed
+from shared.datasets.tables import DatasetError, Place, Problem, problem_lines
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
 from shared.storage.port import ObjectStore
 
@@ -20,7 +20,7 @@ THREADS: Final = 8
 
 
 OpenedExample = tuple[Example, LabelledImage]
-"""An image of a folder, and the same as a version lists it."""
+"""An image of a folder, and its entry in a dataset version."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Imported:
 
     version: DatasetVersion
     is_new: bool
-    """False where the newest version holds the same."""
+    """False if the newest version already has the same images and labels."""
     problems: tuple[Problem, ...]
     """Rows, images and masks that were left out."""
     warnings: tuple[str, ...]
@@ -38,7 +38,7 @@ class Imported:
 def import_dataset(
     dataset: Dataset, store: ObjectStore, name: str, *, by: str, source: str, on_problem: OnProblem = "stop"
 ) -> Imported:
-    """Store labelled images as a version, unless the newest version holds the same.
+    """Store labelled images as a version, unless the newest version has the same images and labels.
 
     Args:
         dataset: the images of a folder; their files are opened here.
@@ -46,11 +46,11 @@ def import_dataset(
         name: the name of the dataset.
         by: the person who imports it.
         source: where it comes from.
-        on_problem: what a row that was left out, or an image or mask that can't be decoded, does; an image whose
-            mask can't be decoded is stored without it.
+        on_problem: what happens if rows were left out, or an image or mask can't be decoded; ``skip`` stores an image
+            whose mask can't be decoded without the mask.
 
     Raises:
-        DatasetError: there is a problem (``stop``), no image can be decoded, or a file changes meanwhile.
+        DatasetError: there is a problem (``stop``), no image can be decoded, or a file changes during the import.
         DatasetVersionError: the newest version can't be read.
         StorageError: of the storage itself.
     """
@@ -58,8 +58,8 @@ def import_dataset(
     if problems and (on_problem == "stop" or not images):
         raise DatasetError(problems)
     warnings = warnings_of(dataset, images)
-    listed = [image for _, image in images]
-    version, is_new = next_version(store, name, dataset.label_names, listed, by=by, source=source)
+    version_images = [image for _, image in images]
+    version, is_new = next_version(store, name, dataset.label_names, version_images, by=by, source=source)
     if is_new:
         _upload(images, store)
         write_version(store, version)
@@ -71,7 +71,7 @@ def open_images(dataset: Dataset, threads: int = THREADS) -> tuple[list[OpenedEx
 
     Args:
         dataset: the images.
-        threads: each holds one decoded image in memory.
+        threads: number of threads; each holds one decoded image in memory.
 
     Returns:
         The images that can be decoded, and the problems of the dataset, of its images and of its masks.
@@ -84,17 +84,17 @@ def open_images(dataset: Dataset, threads: int = THREADS) -> tuple[list[OpenedEx
 
 
 def warnings_of(dataset: Dataset, images: Sequence[OpenedExample]) -> tuple[str, ...]:
-    """Return what may be wrong with the images of a dataset: their labels, their groups, and equal files."""
+    """Return warnings about the images of a dataset: their labels, their groups, and equal files."""
     labels, groups = [image.labels for _, image in images], {image.group for _, image in images}
     return (
         *coverage_warnings(dataset.label_names, labels, len(groups)),
-        *listed(list(contradictions(images))),
+        *problem_lines(list(contradictions(images))),
         *dataset.warnings,
     )
 
 
 def _open(example: Example) -> tuple[LabelledImage | None, list[Problem]]:
-    """Return an image as a version lists it, and the problems of its file and its masks."""
+    """Return the entry of an image in a version (None if it can't be decoded), and the problems of its files."""
 
     def digest_of(path: Path) -> str:
         content = as_jpeg_or_png(path.read_bytes())
@@ -126,15 +126,15 @@ def _open(example: Example) -> tuple[LabelledImage | None, list[Problem]]:
 
 
 def contradictions(images: Iterable[OpenedExample]) -> Iterator[Problem]:
-    """Name the images with equal files and other labels or groups."""
+    """Yield a problem for each image with the same file as an earlier image, but other labels or another group."""
     first: dict[str, OpenedExample] = {}
     for example, image in images:
-        other, known = first.setdefault(image.digest, (example, image))
-        if known.labels != image.labels:
-            text = f"{image.name} is the same image as {other.place}, and is labelled otherwise"
-            yield Problem(example.place, text, "labelled otherwise")
-        elif known.group != image.group:
-            text = f"{image.name} is the same image as {other.place}, and is in another group"
+        first_example, first_image = first.setdefault(image.digest, (example, image))
+        if first_image.labels != image.labels:
+            text = f"{image.name} is the same image as {first_example.place}, and has other labels"
+            yield Problem(example.place, text, "other labels")
+        elif first_image.group != image.group:
+            text = f"{image.name} is the same image as {first_example.place}, and is in another group"
             yield Problem(example.place, text, "in another group")
 
 
@@ -150,8 +150,8 @@ def _upload(images: Sequence[OpenedExample], store: ObjectStore) -> None:
         paths = {example.name: example.image, **dict(example.masks)}
         files |= {digest: (example.place, paths[name]) for name, digest in files_of(image)}
     with ThreadPoolExecutor(THREADS) as pool:
-        for done in [pool.submit(put, digest, *file) for digest, file in files.items()]:
-            done.result()
+        for upload in [pool.submit(put, digest, *file) for digest, file in files.items()]:
+            upload.result()
 
 
 def files_of(image: LabelledImage) -> Iterator[tuple[str, str]]:

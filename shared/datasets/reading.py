@@ -1,4 +1,4 @@
-"""Read labelled images of any kind that is known: the door of `train --data`, `dataset import` and uploads."""
+"""Read labelled images in any supported format: for `train --data`, `dataset import` and uploads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from shared.datasets.good_only import good_only
 from shared.datasets.labelled_images import Dataset, OnProblem, find_tables, other_tables, read_tables
 from shared.datasets.scratch import scratch_folder
 from shared.datasets.tables import DatasetError
-from shared.datasets.zip_file import unpacked
+from shared.datasets.zip_file import unpack
 from shared.recipe import Recipe, Task
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of datasets: how it is recognised, and how it is read."""
+    """A format of datasets: how it is recognised, and how it is read."""
 
     kind: str
     find: Callable[[Path], Sequence[Path]]
-    """Return the files of this kind in a folder; none if there is no dataset of it."""
+    """Return the files of this format in a folder; none if the folder has no dataset of this format."""
     read: Callable[[Sequence[Path], Path], Annotations]
 
 
@@ -37,7 +37,7 @@ FORMATS: Final = (
     Format(class_table.KIND, class_table.find_class_tables, class_table.read_class_tables),
 )
 """Formats whose files are recognised by their content, besides tables of labels."""
-SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
+SPREADSHEET_EXTENSIONS: Final = (".xlsx", ".xls", ".ods", ".numbers")
 
 
 def read_dataset(
@@ -51,10 +51,10 @@ def read_dataset(
     """Read labelled images. The images are not opened, except where their size is needed for masks.
 
     Args:
-        source: a folder, a zip of one, or one file of annotations with its images beside it.
-        label_names: the labels of the recipe, in its order; empty for those of the data.
+        source: a folder, a zip of a folder, or one file of annotations with its images beside it.
+        label_names: the labels of the recipe, in its order; empty: the labels of the data.
         task: exclusive: exactly one label of each image must be true; None: as the data says.
-        on_problem: what happens to a wrong row.
+        on_problem: what happens to a row that can't be used.
         all_good: read images without labels as images of good parts, with the label ``good``.
 
     Raises:
@@ -62,60 +62,70 @@ def read_dataset(
             is wrong.
     """
     if source.suffix.lower() == ".zip" and source.is_file():
-        source = unpacked(source, scratch_folder())
+        source = unpack(source, scratch_folder())
     folder = source if source.is_dir() else source.parent
-    only = None if source.is_dir() else source
+    only_file = None if source.is_dir() else source
     if not source.exists():
-        raise DatasetError([f"{source}: no such folder: give a folder of labelled images, or a zip of one"])
-    tables = [path for path in find_tables(folder) if only in (None, path)]
-    classes = class_table.find_class_tables(folder, tables) if tables else []
-    found = class_table.read_class_tables(classes, folder) if classes else None
+        raise DatasetError([f"{source}: no such folder: give a folder of labelled images, or a zip of a folder"])
+    tables = [path for path in find_tables(folder) if only_file in (None, path)]
+    class_tables = class_table.find_class_tables(folder, tables) if tables else []
+    annotations = class_table.read_class_tables(class_tables, folder) if class_tables else None
     if not tables:
-        found = annotations_in(folder, only)
-        tables = [] if found else [path for path in other_tables(folder) if only in (None, path)]
-    if found is None and not tables:
-        paths = class_folders.find_class_folders(folder) if only is None else []
-        if not paths and all_good and only is None:
+        annotations = read_annotations(folder, only_file)
+        tables = [] if annotations else [path for path in other_tables(folder) if only_file in (None, path)]
+    if annotations is None and not tables:
+        paths = class_folders.find_class_folders(folder) if only_file is None else []
+        if not paths and all_good and only_file is None:
             return dataset_of_annotations(class_folders.read_good_images(folder), folder, on_problem=on_problem)
         if not paths:
-            raise DatasetError([nothing_known(folder, only)])
-        found = class_folders.read_class_folders(paths, folder)
-    if found is None:
+            raise DatasetError([no_dataset_message(folder, only_file)])
+        annotations = class_folders.read_class_folders(paths, folder)
+    if annotations is None:
         return read_tables(folder, tables, label_names, task=task, on_problem=on_problem)
-    return dataset_of_annotations(found, folder, label_names, task=task, on_problem=on_problem)
+    return dataset_of_annotations(annotations, folder, label_names, task=task, on_problem=on_problem)
 
 
 def read_for_recipe(source: Path, recipe: Recipe, on_problem: OnProblem = "stop") -> Dataset:
-    """Read labelled images with the labels of a recipe; errors are those of `read_dataset` and `not_good`."""
+    """Read labelled images with the labels of a recipe; if it has ``good_by``, with its one label for parts not good.
+
+    Raises:
+        DatasetError: as `read_dataset` and `not_good` raise it.
+    """
     if recipe.good_by is None:
         return read_dataset(source, recipe.label_names, task=recipe.task, on_problem=on_problem)
     return good_only(read_dataset(source, on_problem=on_problem), recipe)
 
 
-def annotations_in(folder: Path, only: Path | None) -> Annotations | None:
-    """Read the one format that a folder holds, or that a file is of; None if there is none.
+def read_annotations(folder: Path, only_file: Path | None) -> Annotations | None:
+    """Read the annotations of a folder or of one file; None if they are in no format of `FORMATS`.
 
     Raises:
-        DatasetError: the folder holds several.
+        DatasetError: the folder has annotations in several formats.
     """
-    found = {each: paths for each in FORMATS if (paths := [path for path in each.find(folder) if only in (None, path)])}
-    if len(found) > 1:
-        named = " and ".join(f"{each.kind} ({paths[0].relative_to(folder)})" for each, paths in found.items())
-        raise DatasetError([f"{folder}: holds {named}: name the file of one of them instead of the folder"])
-    for each, paths in found.items():
-        return each.read(paths, folder)
+    files_by_format: dict[Format, list[Path]] = {}
+    for format_ in FORMATS:
+        paths = [path for path in format_.find(folder) if only_file in (None, path)]
+        if paths:
+            files_by_format[format_] = paths
+    if len(files_by_format) > 1:
+        formats = [f"{format_.kind} ({paths[0].relative_to(folder)})" for format_, paths in files_by_format.items()]
+        raise DatasetError(
+            [f"{folder}: holds {' and '.join(formats)}: name the file of one of them instead of the folder"]
+        )
+    for format_, paths in files_by_format.items():
+        return format_.read(paths, folder)
     return None
 
 
-def nothing_known(folder: Path, only: Path | None) -> str:
-    """Say that there is no dataset, and what is near to one."""
-    what = (
+def no_dataset_message(folder: Path, only_file: Path | None) -> str:
+    """Return the message that there is no dataset, with advice for what is there."""
+    advice = (
         "put labels.csv there, with name and labels, or give a folder per class, or an export of COCO, YOLO, "
         "Pascal VOC, CVAT, Label Studio or Datumaro (docs/datasets.md)"
     )
-    if only:
-        return f"{only}: is no table or export that is known: {what}"
-    sheets = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in SPREADSHEETS]
+    if only_file:
+        return f"{only_file}: is not a table or export in a supported format: {advice}"
+    sheets = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in SPREADSHEET_EXTENSIONS]
     if sheets:
         return f"{folder}: no table: save {sheets[0]} as CSV in UTF-8, named labels.csv"
-    return f"{folder}: no table: {what}"
+    return f"{folder}: no table: {advice}"

@@ -1,4 +1,4 @@
-"""Folders for files that are made for a dataset, such as masks; they last as long as the process."""
+"""Temporary folders for files that reading a dataset makes, such as masks."""
 
 from __future__ import annotations
 

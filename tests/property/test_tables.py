@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.datasets.labelled_images import GROUPS, LABELLED, LABELS
 from shared.datasets.reading import read_dataset
-from shared.datasets.tables import DatasetError, read_table, written
+from shared.datasets.tables import DatasetError, read_table, table_bytes
 from tests.property.mutation import mutations
 
 NAMES = [f"{number}.png" for number in range(6)]
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(rows=st.lists(st.tuples(CELLS.filter(bool), CELLS, CELLS), max_size=6))
 def test_any_table_is_read_as_it_was_written(folder: Path, rows: list[tuple[str, str, str]]) -> None:
     path = folder / "any.csv"
-    path.write_bytes(written(("name", "one", "two"), rows))
+    path.write_bytes(table_bytes(("name", "one", "two"), rows))
     table = read_table(path)
     assert table.columns == ("name", "one", "two")
     assert [tuple(row.cells.values()) for row in table.rows] == rows
@@ -39,9 +39,9 @@ def test_any_table_is_read_as_it_was_written(folder: Path, rows: list[tuple[str,
 
 def test_mutated_tables_are_read_or_refused(folder: Path) -> None:
     tables = {
-        LABELS: written(("name", "good", "break"), [(name, True, False) for name in NAMES]),
-        GROUPS: written(("name", "group"), [(name, "part-7") for name in NAMES]),
-        LABELLED: written(("name", "by", "at"), [(name, "ada", "2026-01-31T12:00:00+00:00") for name in NAMES]),
+        LABELS: table_bytes(("name", "good", "break"), [(name, True, False) for name in NAMES]),
+        GROUPS: table_bytes(("name", "group"), [(name, "part-7") for name in NAMES]),
+        LABELLED: table_bytes(("name", "by", "at"), [(name, "ada", "2026-01-31T12:00:00+00:00") for name in NAMES]),
     }
     read = 0
     for changed, whole in tables.items():

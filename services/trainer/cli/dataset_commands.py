@@ -22,7 +22,7 @@ from shared.datasets.formats.export import ExportFormat, export_version_as
 from shared.datasets.importing import import_dataset
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset
-from shared.datasets.tables import DatasetError, listed
+from shared.datasets.tables import DatasetError, problem_lines
 from shared.environment import read_settings
 from shared.recipe import ImageSpec, Recipe, Task, read_recipe
 from shared.storage.opening import open_store
@@ -75,7 +75,7 @@ def import_folder(
         imported = import_dataset(dataset, store, name, by=by, source=str(folder), on_problem=on_problem)
         _note(
             [
-                *(f"left out: {line}" for line in listed(imported.problems)),
+                *(f"left out: {line}" for line in problem_lines(imported.problems)),
                 *(f"note: {text}" for text in imported.warnings),
             ]
         )
@@ -149,7 +149,7 @@ def split_folder(
         with tempfile.TemporaryDirectory(prefix="seamline-") as scratch:  # a training splits what can be decoded
             on_problem = _on_problem(skip_problems=skip_problems)
             dataset, _ = decode_images(dataset, SMALLEST, Path(scratch), on_problem)
-        _note(f"left out: {line}" for line in listed(dataset.problems))
+        _note(f"left out: {line}" for line in problem_lines(dataset.problems))
         _write_split(dataset, out or (folder if folder.is_dir() else folder.parent), shares, seed)
 
 

@@ -49,7 +49,7 @@ from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset, read_for_recipe
-from shared.datasets.tables import listed
+from shared.datasets.tables import problem_lines
 from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
 from shared.intervals import Interval
@@ -90,10 +90,10 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     console = Console(stderr=True, markup=False, highlight=False)
     spec = spec.settled()
     labels = [example.labels for example in spec.images.examples]
-    coverage = coverage_warnings(spec.images.label_names, labels, spec.images.groups)
+    coverage = coverage_warnings(spec.images.label_names, labels, spec.images.group_count)
     known = [*spec.images.warnings, *spec.notes, *([] if spec.is_good_only else coverage)]
     for line in [
-        *(f"left out: {line}" for line in listed(spec.images.problems)),
+        *(f"left out: {line}" for line in problem_lines(spec.images.problems)),
         *(f"note: {note}" for note in known),
     ]:
         console.print(line, soft_wrap=True)

@@ -12,7 +12,7 @@ from shared.contracts.dataset import FOLDER, DatasetVersion, DatasetVersionError
 from shared.datasets.importing import import_dataset
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset
-from shared.datasets.tables import DatasetError, listed
+from shared.datasets.tables import DatasetError, problem_lines
 from shared.recipe import Recipe
 from shared.storage.port import InvalidKey, ObjectStore
 
@@ -71,7 +71,7 @@ class DatasetAccess:
                     images, self._store, name, by=requested_by, source=dataset, on_problem=on_problem
                 )
                 version = imported.version
-                warnings = (*listed(imported.problems), *imported.warnings)
+                warnings = (*problem_lines(imported.problems), *imported.warnings)
             else:
                 version = find_version(self._store, dataset.removeprefix(PREFIX).rstrip("/"))
             labelled_images = with_labels(download(version, self._store, self._cache), recipe, on_problem)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shared.contracts.training import Shares
 from shared.datasets.coverage import FEW, few, unlearnable, unlearnable_warnings
 from shared.datasets.labelled_images import Dataset, Example
-from shared.datasets.tables import DatasetError, written
+from shared.datasets.tables import DatasetError, table_bytes
 from shared.label_names import IMAGE_COLUMN
 
 PARTS: Final = ("train", "valid", "test")
@@ -22,14 +22,14 @@ FOLDS: Final = 5
 RUNS: Final = 20
 """The number of runs of neighbours into which the images are cut where there are too few groups."""
 ASSIGNMENTS: Final = 5_000
-"""How many times a group is assigned, over all tries."""
+"""Most assignments of groups to splits, over all attempts."""
 NAMED: Final = 3
-"""Copies that a warning names."""
+"""Most copies that a warning names."""
 FEWEST_ATTEMPTS: Final = 5
 SLACK: Final = (1.0, 1.1, 1.25, 1.5, 2.0)
-"""How much larger than necessary for their labels splits may have to be, because groups stay whole."""
+"""Factors by which a split may be larger than its labels require, because groups are not divided."""
 SHARE_DIGITS: Final = 9
-"""To which the remaining share is rounded: a sum of floats is wrong in later digits."""
+"""Decimal digits to which the remaining share is rounded, because sums of floats are inexact."""
 LEAST_TRAIN: Final = 0.4
 """The smallest training split that is advised."""
 
@@ -43,7 +43,7 @@ class Split:
     test: tuple[Example, ...]
     warnings: tuple[str, ...] = field(default=())
     scarcity: tuple[str, ...] = field(default=())
-    """Of the warnings, those of splits that are too small to measure a label."""
+    """The warnings about splits that are too small to measure a label; they are among `warnings`."""
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -98,7 +98,9 @@ def folds(examples: Sequence[Example], seed: int) -> NDArray[np.int64]:
 def tables(parts: Split, label_names: Sequence[str]) -> dict[str, bytes]:
     """Return ``train.csv``, ``valid.csv`` and ``test.csv``: the names and labels of the images of each split."""
     return {
-        f"{part}.csv": written((IMAGE_COLUMN, *label_names), [(example.name, *example.labels) for example in examples])
+        f"{part}.csv": table_bytes(
+            (IMAGE_COLUMN, *label_names), [(example.name, *example.labels) for example in examples]
+        )
         for part, examples in parts.parts.items()
     }
 

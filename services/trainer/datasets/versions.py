@@ -26,10 +26,10 @@ from shared.datasets.labelled_images import (
     Example,
     OnProblem,
     group_of_table,
-    not_exclusive,
-    unknown_labels,
+    not_exclusive_message,
+    unknown_labels_message,
 )
-from shared.datasets.tables import DatasetError, Place, Problem, written
+from shared.datasets.tables import DatasetError, Place, Problem, table_bytes
 from shared.label_names import IMAGE_COLUMN, same_label
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -115,10 +115,10 @@ def with_labels(dataset: Dataset, recipe: Recipe, on_problem: OnProblem) -> Data
     ]
     top = Place(examples[0].place.file, 1)
     unknown = [name for name in dataset.label_names if name not in own_names]
-    problems = [Problem(top, unknown_labels(unknown))] if unknown else []
+    problems = [Problem(top, unknown_labels_message(unknown))] if unknown else []
     if recipe.task is Task.EXCLUSIVE:
         for example in examples:
-            if wrong := not_exclusive(recipe.label_names, example.labels):
+            if wrong := not_exclusive_message(recipe.label_names, example.labels):
                 problems.append(Problem(example.place, wrong, "exclusive"))
         examples = [example for example in examples if sum(example.labels) == 1]
     if problems and (on_problem == "stop" or not examples):
@@ -156,14 +156,14 @@ def tables_of(version: DatasetVersion) -> dict[str, bytes]:
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     for each in version.images:
         rows[each.table].append((each.name, *each.labels))
-    tables = {table: written((IMAGE_COLUMN, *version.label_names), lines) for table, lines in rows.items()}
+    tables = {table: table_bytes((IMAGE_COLUMN, *version.label_names), lines) for table, lines in rows.items()}
     if any(each.group != group_of_table(each.table, each.name) for each in version.images):
-        tables[GROUPS] = written((IMAGE_COLUMN, "group"), [(each.name, each.group) for each in version.images])
+        tables[GROUPS] = table_bytes((IMAGE_COLUMN, "group"), [(each.name, each.group) for each in version.images])
     labelled = [
         (each.name, each.labelled_by or "", each.labelled_at.isoformat() if each.labelled_at else "")
         for each in version.images
         if each.labelled_by or each.labelled_at
     ]
     if labelled:
-        tables[LABELLED] = written((IMAGE_COLUMN, "by", "at"), labelled)
+        tables[LABELLED] = table_bytes((IMAGE_COLUMN, "by", "at"), labelled)
     return tables

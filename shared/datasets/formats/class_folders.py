@@ -8,35 +8,34 @@ from typing import Final
 
 from shared.datasets.annotations import AnnotatedImage, Annotations
 from shared.datasets.image_files import IMAGES, ImageFiles, images_folder
-from shared.datasets.mask_files import BY_LABEL, TOGETHER, TRUTH
+from shared.datasets.mask_files import GROUND_TRUTH_FOLDER, MASKS_BY_LABEL_FOLDER, MASKS_FOLDER
 from shared.datasets.tables import Place
 from shared.imaging.formats import is_readable
 
 KIND: Final = "a folder per class"
 SPLITS: Final = frozenset({"train", "training", "val", "valid", "validation", "test"})
-"""Folders of splits, above those of the classes."""
+"""Folders of splits, which hold the folders of the classes."""
 
 
 def find_class_folders(folder: Path) -> list[Path]:
-    """Return the folders of the classes: at least two, and no image beside them."""
+    """Return the folders of the classes; none if there is only one class, or an image beside the folders."""
     if not folder.is_dir():
         return []
-    found = list(_classes(folder))
-    names = {path.name for path in found}
-    beside = any(path.is_file() and is_readable(path.name) for path in folder.iterdir())
-    return found if len(names) > 1 and not beside else []
+    class_folders = list(_class_folders(folder))
+    classes = {path.name for path in class_folders}
+    has_images_beside = any(path.is_file() and is_readable(path.name) for path in folder.iterdir())
+    return class_folders if len(classes) > 1 and not has_images_beside else []
 
 
 def read_class_folders(paths: Sequence[Path], folder: Path) -> Annotations:
-    """Read the folders of the classes. Folders below a class are its images too."""
+    """Read the folders of the classes, with their subfolders."""
     images = []
     for path in paths:
-        below = ImageFiles(path)
-        for index, name in enumerate(below.images, start=1):
+        for index, name in enumerate(ImageFiles(path).images, start=1):
             given = (path.relative_to(folder) / name).as_posix()
             place = Place(path.relative_to(folder).as_posix(), index, "image")
-            truth = folder / TRUTH / path.name / f"{PurePosixPath(name).stem}_mask.png"
-            masks: dict[str | None, Path] = {path.name: truth} if path.parent.name == "test" and truth.is_file() else {}
+            mask = folder / GROUND_TRUTH_FOLDER / path.name / f"{PurePosixPath(name).stem}_mask.png"
+            masks: dict[str | None, Path] = {path.name: mask} if path.parent.name == "test" and mask.is_file() else {}
             images.append(AnnotatedImage(given, place, frozenset({path.name}), masks=masks))
     labels = tuple(dict.fromkeys(path.name for path in paths))
     source = ", ".join(f"{path.relative_to(folder).as_posix()}/" for path in paths[:3]) + (", …" if paths[3:] else "")
@@ -44,25 +43,30 @@ def read_class_folders(paths: Sequence[Path], folder: Path) -> Annotations:
 
 
 def read_good_images(folder: Path) -> Annotations:
-    """Read images without labels as images of good parts; a single folder of a class has its name as the label."""
-    alone = [path for path in _classes(folder) if path.name.casefold() != IMAGES and path.name.lower() not in SPLITS]
-    if len(alone) == 1:
-        return read_class_folders(alone, folder)
-    found = ImageFiles(images_folder(folder), (TOGETHER, BY_LABEL, TRUTH)).images
+    """Read images without labels as images of good parts.
+
+    If the images are in a single class folder, its name is their label; else they have the label ``good``.
+    """
+    class_folders = [
+        path for path in _class_folders(folder) if path.name.casefold() != IMAGES and path.name.lower() not in SPLITS
+    ]
+    if len(class_folders) == 1:
+        return read_class_folders(class_folders, folder)
+    mask_folders = (MASKS_FOLDER, MASKS_BY_LABEL_FOLDER, GROUND_TRUTH_FOLDER)
     images = tuple(
         AnnotatedImage(name, Place(folder.name, index, "image"), frozenset({"good"}))
-        for index, name in enumerate(found, start=1)
+        for index, name in enumerate(ImageFiles(images_folder(folder), mask_folders).images, start=1)
     )
     return Annotations("images without labels", folder.name, ("good",), images)
 
 
-def _classes(folder: Path) -> Iterator[Path]:
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
-    splits = [path for path in below if path.name.lower() in SPLITS]
-    if splits and all(path in splits or path.name == TRUTH for path in below):
+def _class_folders(folder: Path) -> Iterator[Path]:
+    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    splits = [path for path in subfolders if path.name.lower() in SPLITS]
+    if splits and all(path in splits or path.name == GROUND_TRUTH_FOLDER for path in subfolders):
         for split in splits:
-            yield from _classes(split)
+            yield from _class_folders(split)
         return
-    for path in below:
-        if path.name not in (TOGETHER, BY_LABEL, TRUTH) and ImageFiles(path).images:
+    for path in subfolders:
+        if path.name not in (MASKS_FOLDER, MASKS_BY_LABEL_FOLDER, GROUND_TRUTH_FOLDER) and ImageFiles(path).images:
             yield path

@@ -13,35 +13,35 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
-from shared.datasets.formats.documents import Damaged, Each, names_fields, read_json
+from shared.datasets.formats.documents import InvalidEntry, ListEntry, has_fields, read_json
 from shared.datasets.tables import DatasetError, Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT
 
 KIND: Final = "COCO"
 FOLDERS: Final = ("", "annotations", "train", "valid", "val", "test")
-"""Where exports put the file."""
+"""Subfolders in which exports put the file."""
 
 
-def written_id(value: object) -> object:
-    """Return an id as text: files name one image by 1, 1.0 and "1"."""
+def id_text(value: object) -> object:
+    """Return an id as text: files write the same id as 1, 1.0 or "1"."""
     return str(int(value)) if isinstance(value, int | float) and value == int(value) else value
 
 
-def outlines_of(value: object) -> object:
-    """Return the outlines of an object, which some tools write as one list or as something empty."""
+def list_of_outlines(value: object) -> object:
+    """Return a segmentation in COCO's form: some tools write a single outline without a list around it, or ``[]``."""
     if isinstance(value, list) and value and not isinstance(value[0], list):
         return [value]
     return value or None
 
 
-Id = Annotated[str, BeforeValidator(written_id)]
+Id = Annotated[str, BeforeValidator(id_text)]
 
 
-class _Part(BaseModel):
+class _CocoModel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class CocoImage(_Part):
+class CocoImage(_CocoModel):
     """An image."""
 
     id: Id
@@ -50,7 +50,7 @@ class CocoImage(_Part):
     height: Annotated[int, Field(ge=0)] | None = None
 
 
-class CocoCategory(_Part):
+class CocoCategory(_CocoModel):
     """A label."""
 
     id: Id
@@ -58,7 +58,7 @@ class CocoCategory(_Part):
     supercategory: str | None = None
 
 
-class RunLengths(_Part):
+class RunLengths(_CocoModel):
     """A mask as alternating numbers of pixels without and with the object, column by column."""
 
     counts: list[int] | str
@@ -66,32 +66,32 @@ class RunLengths(_Part):
     """Height, width."""
 
 
-class CocoAnnotation(_Part):
+class CocoAnnotation(_CocoModel):
     """An object in an image."""
 
     image_id: Id
     category_id: Id
     bbox: list[FiniteFloat] | None = None
-    segmentation: Annotated[list[list[FiniteFloat]] | RunLengths | None, BeforeValidator(outlines_of)] = None
+    segmentation: Annotated[list[list[FiniteFloat]] | RunLengths | None, BeforeValidator(list_of_outlines)] = None
 
 
-class CocoFile(_Part):
+class CocoFile(_CocoModel):
     """The whole file."""
 
-    images: list[Each[CocoImage] | Damaged]
-    annotations: list[Each[CocoAnnotation] | Damaged] = []
+    images: list[ListEntry[CocoImage] | InvalidEntry]
+    annotations: list[ListEntry[CocoAnnotation] | InvalidEntry] = []
     categories: list[CocoCategory] = []
 
 
 def find_coco(folder: Path) -> list[Path]:
-    """Return the COCO files of a folder, in each of `FOLDERS`."""
-    found = [
+    """Return the COCO files in all `FOLDERS` of a folder."""
+    paths = [
         path
         for name in FOLDERS
         for path in sorted((folder / name).glob("*.json"))
-        if names_fields(path, "images", "categories")
+        if has_fields(path, "images", "categories")
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def read_coco(paths: Sequence[Path], folder: Path) -> Annotations:
@@ -100,83 +100,98 @@ def read_coco(paths: Sequence[Path], folder: Path) -> Annotations:
     An image with an annotation that can't be read is left out: it may have another label than the others say.
 
     Raises:
-        DatasetError: a file is no COCO.
+        DatasetError: a file is not in COCO format.
     """
     images: list[AnnotatedImage] = []
     labels: dict[str, None] = {}
-    left_out: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     problems: list[Problem] = []
     for path in paths:
         file = path.relative_to(folder).as_posix()
         document: CocoFile = read_json(path, CocoFile, KIND)
         categories = label_categories(document)
         labels |= dict.fromkeys(categories.values())
-        of_image: dict[Id, list[CocoAnnotation]] = defaultdict(list)
-        spoilt = set()
-        for index, each in enumerate(document.annotations, start=1):
-            if isinstance(each, Damaged):
-                problems.append(Problem(Place(file, index, "annotation"), each.problem, "unreadable"))
-                spoilt.add(written_id(each.field("image_id")))
+        annotations_by_image: dict[Id, list[CocoAnnotation]] = defaultdict(list)
+        incomplete_images = set()
+        for index, annotation in enumerate(document.annotations, start=1):
+            if isinstance(annotation, InvalidEntry):
+                problems.append(Problem(Place(file, index, "annotation"), annotation.problem, "unreadable"))
+                incomplete_images.add(id_text(annotation.field("image_id")))
             else:
-                of_image[each.image_id].append(each)
-        known = {image.id for image in document.images if isinstance(image, CocoImage)}
-        left_out["annotations of images that the file does not list"] += sum(
-            len(each) for image_id, each in of_image.items() if image_id not in known
+                annotations_by_image[annotation.image_id].append(annotation)
+        listed_images = {image.id for image in document.images if isinstance(image, CocoImage)}
+        skipped["annotations of images that the file does not list"] += sum(
+            len(annotations) for image_id, annotations in annotations_by_image.items() if image_id not in listed_images
         )
-        inside = path.parent.relative_to(folder) if path.parent.is_relative_to(folder) else Path()
-        prefix = f"{inside.as_posix()}/" if inside.name not in ("", "annotations") else ""
+        prefix = image_prefix(path, folder)
         for index, image in enumerate(document.images, start=1):
             place = Place(file, index, "image")
-            if isinstance(image, Damaged):
+            if isinstance(image, InvalidEntry):
                 problems.append(Problem(place, image.problem, "unreadable"))
-                left_out["images whose entry can't be read"] += 1
-            elif image.id in spoilt:
-                left_out["images with an annotation that can't be read"] += 1
+                skipped["images whose entry can't be read"] += 1
+            elif image.id in incomplete_images:
+                skipped["images with an annotation that can't be read"] += 1
             else:
-                annotations = of_image[image.id]
-                images.append(_annotated(image, annotations, categories, place, prefix=prefix, left_out=left_out))
+                annotations = annotations_by_image[image.id]
+                images.append(_annotated_image(image, annotations, categories, place, prefix=prefix, skipped=skipped))
     source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
-    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
+    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), skipped)
+
+
+def image_prefix(path: Path, folder: Path) -> str:
+    """Return the path from the dataset's folder to the folder to which the file names in a COCO file are relative.
+
+    File names are relative to the folder of the COCO file; if that is ``annotations``, to the dataset's folder.
+    """
+    parent = path.parent.relative_to(folder) if path.parent.is_relative_to(folder) else Path()
+    return "" if parent.name in ("", "annotations") else f"{parent.as_posix()}/"
 
 
 def label_categories(document: CocoFile) -> dict[Id, str]:
-    """Return the names of categories by id, without those that only stand above others (as Roboflow writes)."""
+    """Return the names of categories by id.
+
+    A category that is only the supercategory of others is left out. Roboflow writes one.
+    """
     used = {annotation.category_id for annotation in document.annotations if isinstance(annotation, CocoAnnotation)}
-    above = {category.supercategory for category in document.categories}
-    return {each.id: each.name for each in document.categories if each.id in used or each.name not in above}
+    supercategories = {category.supercategory for category in document.categories}
+    return {
+        category.id: category.name
+        for category in document.categories
+        if category.id in used or category.name not in supercategories
+    }
 
 
-def _annotated(
+def _annotated_image(
     image: CocoImage,
     annotations: Sequence[CocoAnnotation],
     categories: dict[Id, str],
     place: Place,
     *,
     prefix: str,
-    left_out: Counter[str],
+    skipped: Counter[str],
 ) -> AnnotatedImage:
     size = (image.width, image.height) if image.width and image.height else None
     labels: set[str] = set()
     regions: list[Region] = []
-    for each in annotations:
-        label = categories.get(each.category_id)
+    for annotation in annotations:
+        label = categories.get(annotation.category_id)
         if label is None:
-            left_out["annotations of categories that the file does not list"] += 1
+            skipped["annotations of categories that the file does not list"] += 1
             continue
         labels.add(label)
-        region = region_of(each, label, place)
+        region = region_of(annotation, label, place)
         if region:
             regions.append(region)
     return AnnotatedImage(prefix + image.file_name, place, frozenset(labels), tuple(regions), size)
 
 
 def region_of(annotation: CocoAnnotation, label: str, place: Place) -> Region | None:
-    """Return the place of an object; None if the annotation is about the whole image."""
+    """Return the region of an object; None if the annotation is about the whole image."""
     segmentation = annotation.segmentation
     if isinstance(segmentation, RunLengths):
-        return Region(label, "mask", pixels=partial(pixels_of, segmentation, place))
+        return Region(label, "mask", pixels=partial(mask_of_run_lengths, segmentation, place))
     if segmentation:
-        outlines = [list(zip(each[::2], each[1::2], strict=False)) for each in segmentation]
+        outlines = [list(zip(polygon[::2], polygon[1::2], strict=False)) for polygon in segmentation]
         return Region(label, "polygon", outlines)
     if annotation.bbox and len(annotation.bbox) == 4:
         left, top, width, height = annotation.bbox
@@ -184,30 +199,35 @@ def region_of(annotation: CocoAnnotation, label: str, place: Place) -> Region | 
     return None
 
 
-def pixels_of(runs: RunLengths, place: Place) -> NDArray[np.bool_]:
+def mask_of_run_lengths(runs: RunLengths, place: Place) -> NDArray[np.bool_]:
     """Return a mask, (height, width)."""
     height, width = runs.size
-    if not 0 < height * width <= PIXEL_LIMIT or min(height, width) < 0:
+    if height < 1 or width < 1 or height * width > PIXEL_LIMIT:
         raise DatasetError([f"{place}: a mask of {width} x {height} pixels, which no image has: export it again"])
-    counts = run_lengths(runs.counts) if isinstance(runs.counts, str) else runs.counts
+    counts = decode_run_lengths(runs.counts) if isinstance(runs.counts, str) else runs.counts
     if any(count < 0 for count in counts) or sum(counts) != height * width:
         raise DatasetError([f"{place}: the runs of a mask don't add up to its {width} x {height} pixels"])
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T
 
 
-def run_lengths(text: str) -> list[int]:
-    """Return the run lengths that COCO's tools write as text: six bits a character, differences from the fourth on."""
+def decode_run_lengths(text: str) -> list[int]:
+    """Return the run lengths that COCO's tools write as text.
+
+    Each character has an offset of 48, five bits of a number, the lowest first, and a bit that says whether the number
+    continues. The first three numbers are run lengths; each later number is the difference to the run length two before
+    it.
+    """
     counts: list[int] = []
-    at = 0
-    while at < len(text):
-        value, shift, more = 0, 0, True
-        while more and at < len(text) and shift < 40:
-            bits = ord(text[at]) - 48
+    position = 0
+    while position < len(text):
+        value, shift, continues = 0, 0, True
+        while continues and position < len(text) and shift < 40:  # 40 bits: hostile text makes no huge numbers
+            bits = ord(text[position]) - 48
             value |= (bits & 0x1F) << shift
-            more = bool(bits & 0x20)
-            at, shift = at + 1, shift + 5
-            if not more and bits & 0x10:
+            continues = bool(bits & 0x20)
+            position, shift = position + 1, shift + 5
+            if not continues and bits & 0x10:  # the highest bit of the last character is the sign
                 value |= -1 << shift
         if len(counts) > 2:
             value += counts[-2]

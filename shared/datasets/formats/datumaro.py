@@ -11,38 +11,38 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
-from shared.datasets.formats.coco import RunLengths, pixels_of
-from shared.datasets.formats.cvat import ellipse
-from shared.datasets.formats.documents import Damaged, Each, names_fields, read_json
+from shared.datasets.formats.coco import RunLengths, mask_of_run_lengths
+from shared.datasets.formats.cvat import ellipse_polygon
+from shared.datasets.formats.documents import InvalidEntry, ListEntry, has_fields, read_json
 from shared.datasets.tables import Place, Problem
 
 KIND: Final = "Datumaro"
 
 
-class _Part(BaseModel):
+class _DatumaroModel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class DatumaroLabel(_Part):
-    """A label; items name it by its position."""
+class DatumaroLabel(_DatumaroModel):
+    """A label; the annotations name it by its position in the list."""
 
     name: str
 
 
-class DatumaroLabels(_Part):
+class DatumaroLabels(_DatumaroModel):
     """All labels."""
 
     labels: list[DatumaroLabel] = []
 
 
-class DatumaroCategories(_Part):
-    """What the numbers of annotations mean."""
+class DatumaroCategories(_DatumaroModel):
+    """The labels that the annotations name by number."""
 
     label: DatumaroLabels = DatumaroLabels()
 
 
-class DatumaroAnnotation(_Part):
-    """A label of an image, or a marked place."""
+class DatumaroAnnotation(_DatumaroModel):
+    """A label of a whole image, or of a region of it."""
 
     type: str
     label_id: int | None = None
@@ -51,7 +51,7 @@ class DatumaroAnnotation(_Part):
     rle: RunLengths | None = None
 
 
-class DatumaroImage(_Part):
+class DatumaroImage(_DatumaroModel):
     """The file of an item."""
 
     path: Annotated[str, Field(max_length=1_000)] = ""
@@ -59,7 +59,7 @@ class DatumaroImage(_Part):
     """Height, width."""
 
 
-class DatumaroItem(_Part):
+class DatumaroItem(_DatumaroModel):
     """An image with its annotations."""
 
     id: Annotated[str, Field(min_length=1, max_length=1_000)]
@@ -68,27 +68,27 @@ class DatumaroItem(_Part):
     annotations: list[DatumaroAnnotation] = []
 
 
-class DatumaroFile(_Part):
+class DatumaroFile(_DatumaroModel):
     """The whole file."""
 
-    items: list[Each[DatumaroItem] | Damaged]
+    items: list[ListEntry[DatumaroItem] | InvalidEntry]
     categories: DatumaroCategories = DatumaroCategories()
 
 
 def find_datumaro(folder: Path) -> list[Path]:
     """Return the files of all subsets."""
-    found = [path for name in ("annotations", "") for path in sorted((folder / name).glob("*.json"))]
-    return [path for path in found if names_fields(path, "items", "categories")]
+    paths = [path for name in ("annotations", "") for path in sorted((folder / name).glob("*.json"))]
+    return [path for path in paths if has_fields(path, "items", "categories")]
 
 
 def read_datumaro(paths: Sequence[Path], folder: Path) -> Annotations:
     """Read the files of all subsets; their labels are joined by name.
 
     Raises:
-        DatasetError: a file is none of Datumaro.
+        DatasetError: a file is not in Datumaro's format.
     """
     labels: dict[str, None] = {}
-    left_out: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     problems: list[Problem] = []
     images = []
     for path in paths:
@@ -97,17 +97,19 @@ def read_datumaro(paths: Sequence[Path], folder: Path) -> Annotations:
         labels |= dict.fromkeys(names)
         for index, item in enumerate(document.items, start=1):
             place = Place(path.relative_to(folder).as_posix(), index, "item")
-            if isinstance(item, Damaged):
+            if isinstance(item, InvalidEntry):
                 problems.append(Problem(place, item.problem, "unreadable"))
-                left_out["items that can't be read"] += 1
+                skipped["items that can't be read"] += 1
             else:
-                images.append(_annotated(item, names, place, subset=folder / "images" / path.stem, left_out=left_out))
+                images.append(
+                    _annotated_image(item, names, place, subset=folder / "images" / path.stem, skipped=skipped)
+                )
     source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
-    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
+    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), skipped)
 
 
-def _annotated(
-    item: DatumaroItem, names: Sequence[str], place: Place, *, subset: Path, left_out: Counter[str]
+def _annotated_image(
+    item: DatumaroItem, names: Sequence[str], place: Place, *, subset: Path, skipped: Counter[str]
 ) -> AnnotatedImage:
     image = item.image or item.media or DatumaroImage()
     given = image.path or item.id
@@ -115,22 +117,22 @@ def _annotated(
         given = f"{subset.name}/{given}"
     labels: set[str] = set()
     regions: list[Region] = []
-    for each in item.annotations:
-        if each.label_id is None or not 0 <= each.label_id < len(names):
-            left_out["annotations without a label that the file lists"] += 1
+    for annotation in item.annotations:
+        if annotation.label_id is None or not 0 <= annotation.label_id < len(names):
+            skipped["annotations without a label that the file lists"] += 1
             continue
-        label = names[each.label_id]
+        label = names[annotation.label_id]
         labels.add(label)
-        if region := region_of(each, label, place):
+        if region := region_of(annotation, label, place):
             regions.append(region)
-        elif each.type != "label":
-            left_out[f"shapes of kind {each.type}, of which the label alone is taken"] += 1
+        elif annotation.type != "label":
+            skipped[f"shapes of kind {annotation.type}, of which only the label is used"] += 1
     size = (image.size[1], image.size[0]) if image.size else None
     return AnnotatedImage(given, place, frozenset(labels), tuple(regions), size)
 
 
 def region_of(annotation: DatumaroAnnotation, label: str, place: Place) -> Region | None:
-    """Return the place that an annotation marks; None for one without an area."""
+    """Return the region of an annotation; None for an annotation without an area."""
     bbox, points = annotation.bbox or [], annotation.points or []
     region = None
     if annotation.type == "bbox" and len(bbox) == 4:
@@ -141,7 +143,7 @@ def region_of(annotation: DatumaroAnnotation, label: str, place: Place) -> Regio
     elif annotation.type == "ellipse" and len(points) == 4:
         left, top, right, bottom = points
         middle, axes = ((left + right) / 2, (top + bottom) / 2), ((right - left) / 2, (bottom - top) / 2)
-        region = Region(label, "polygon", [ellipse(*middle, *axes)])
+        region = Region(label, "polygon", [ellipse_polygon(*middle, *axes)])
     elif annotation.type == "mask" and annotation.rle:
-        region = Region(label, "mask", pixels=partial(pixels_of, annotation.rle, place))
+        region = Region(label, "mask", pixels=partial(mask_of_run_lengths, annotation.rle, place))
     return region

@@ -1,4 +1,4 @@
-"""Read JSON, YAML and XML files of other tools: limited in size, checked by a model, and without entities."""
+"""Read JSON, YAML and XML files of other tools, with a size limit, a check by a model, and without XML entities."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from shared.validation import describe
 
 MOST_JSON_BYTES: Final = 512 * 2**20
 MOST_TEXT_BYTES: Final = 64 * 2**20
-"""Of a YAML or XML file, at most."""
+"""Most bytes of a YAML, XML or text file."""
 HEAD_BYTES: Final = 4_096
-"""The beginning of a file by which its kind is told."""
+"""Bytes of the beginning of a file that show its format."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """An entry of a list that is not what it should be; it does not spoil the others."""
+class InvalidEntry:
+    """An entry of a list that can't be read; the other entries are read all the same."""
 
     entry: object
     reason: str
 
     @property
     def problem(self) -> str:
-        """Say that it can't be read, and what to do."""
+        """The message: why the entry can't be read, and what to do."""
         return f"can't be read ({self.reason}): correct it, or remove it"
 
     def field(self, name: str) -> object:
-        """Return a field of the entry, where it has one."""
+        """Return a field of the entry; None if the entry lacks it or has no fields."""
         return self.entry.get(name) if isinstance(self.entry, dict) else None
 
 
-def _or_damaged(entry: object, read: ValidatorFunctionWrapHandler) -> Any:
+def _entry_or_invalid(entry: object, read: ValidatorFunctionWrapHandler) -> Any:
     try:
         return read(entry)
     except ValidationError as error:
-        return Damaged(entry, _first_of(error))
+        return InvalidEntry(entry, _first_error(error))
 
 
-Each = Annotated[T, WrapValidator(_or_damaged)]
-"""An entry of a list, or `Damaged`."""
+ListEntry = Annotated[T, WrapValidator(_entry_or_invalid)]
+"""An entry of a list, or `InvalidEntry`."""
 
 
-def read_bytes(path: Path, most: int) -> bytes:
-    """Read a file of at most ``most`` bytes.
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """Read a file of at most ``most_bytes``.
 
     Raises:
-        DatasetError: it can't be read, or is larger.
+        DatasetError: the file can't be read, or is larger.
     """
     try:
-        if path.stat().st_size > most:
-            raise DatasetError([f"{path}: is larger than {most // 2**20} MiB: export fewer images at a time"])
+        if path.stat().st_size > most_bytes:
+            raise DatasetError([f"{path}: is larger than {most_bytes // 2**20} MiB: export fewer images at a time"])
         return path.read_bytes()
     except OSError as error:
         raise DatasetError([f"{path}: can't be read ({error.strerror})"]) from error
@@ -71,18 +71,21 @@ def read_json(path: Path, model: type[T], kind: str) -> T:
     """Read a JSON file by a pydantic model or type.
 
     Raises:
-        DatasetError: it can't be read, or is not of this kind.
+        DatasetError: the file can't be read, or is not of this kind.
     """
     content = read_bytes(path, MOST_JSON_BYTES)
     try:
         return TypeAdapter(model).validate_python(from_json(content.removeprefix(b"\xef\xbb\xbf")))
     except ValidationError as error:
-        raise DatasetError([f"{path.name}: is no {kind}: {_first_of(error)}: export it again"]) from error
+        raise DatasetError(
+            [f"{path.name}: is not in the format {kind}: {_first_error(error)}: export it again"]
+        ) from error
     except ValueError as error:
-        raise DatasetError([f"{path.name}: is no JSON ({error}): export it again"]) from error
+        raise DatasetError([f"{path.name}: can't be read as JSON ({error}): export it again"]) from error
 
 
-def _first_of(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
+    """Return the field of the first error, and the error."""
     first = error.errors(include_url=False, include_input=False)[0]
     return ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), describe(first))))
 
@@ -101,7 +104,9 @@ def read_yaml(path: Path) -> object:
     except (UnicodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError([f"{path.name}: is no YAML ({str(error).splitlines()[0]}): export it again"]) from error
+        raise DatasetError(
+            [f"{path.name}: can't be read as YAML ({str(error).splitlines()[0]}): export it again"]
+        ) from error
 
 
 def read_xml(path: Path) -> Element:
@@ -115,20 +120,20 @@ def read_xml(path: Path) -> Element:
         return fromstring(content, forbid_dtd=True)
     except (ParseError, ValueError, DefusedXmlException, RecursionError) as error:
         raise DatasetError(
-            [f"{path.name}: is no XML that is read ({error or type(error).__name__}): export it again"]
+            [f"{path.name}: can't be read as XML ({error or type(error).__name__}): export it again"]
         ) from error
 
 
-def names_fields(path: Path, *fields: str) -> bool:
-    """Return whether a file is a JSON object in which each of these fields is named."""
-    if not head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+def has_fields(path: Path, *fields: str) -> bool:
+    """Return whether a file is a JSON object that contains the names of all these fields."""
+    if not read_head(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return False
     content = read_bytes(path, MOST_JSON_BYTES)
     return all(f'"{field}"'.encode() in content for field in fields)
 
 
-def head(path: Path) -> bytes:
-    """Return the beginning of a file; empty where it can't be read."""
+def read_head(path: Path) -> bytes:
+    """Return the first `HEAD_BYTES` of a file; empty if the file can't be read."""
     try:
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)
@@ -136,7 +141,7 @@ def head(path: Path) -> bytes:
         return b""
 
 
-def number(text: str | None) -> float | None:
+def parse_number(text: str | None) -> float | None:
     """Return a finite number, or None for anything else."""
     try:
         value = float(text or "")

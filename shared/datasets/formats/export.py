@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 
 from shared.contracts.dataset import DatasetVersion, LabelledImage, get_image
 from shared.datasets.image_files import IMAGES
-from shared.datasets.labelled_images import GROUPS, NAME
+from shared.datasets.labelled_images import GROUPS
 from shared.datasets.mask_files import mask_name
-from shared.datasets.tables import written
+from shared.datasets.tables import table_bytes
 from shared.imaging.codec import decode
+from shared.label_names import IMAGE_COLUMN
 from shared.storage.port import ObjectStore
 
 COCO_FILE: Final = "annotations.json"
 LABEL_STUDIO_FILE: Final = "label-studio.json"
 LABEL_STUDIO_CONFIG: Final = "label-studio.xml"
-WHOLE: Final = "masks of several labels together, which these formats don't have"
+COMBINED_MASKS: Final = "masks of several labels together, which these formats don't have"
 HOLES: Final = "holes of masks"
 
 
@@ -46,23 +47,23 @@ class OpenedImage:
     width: int
     height: int
     labels: tuple[str, ...]
-    """Those that the image has."""
+    """The labels that the image has."""
     masks: Mapping[str, NDArray[np.bool_]]
-    """By label: (height, width)."""
+    """The masks by label, each (height, width)."""
 
 
 @dataclass
 class ExportCount:
-    """What was written, and what was left out."""
+    """The numbers of images, labels and masks that were written, and of what was left out."""
 
     images: int = 0
     labels: int = 0
     masks: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        gone = "".join(f"; left out: {what}: {count}" for what, count in self.left_out.items() if count)
-        return f"{self.images} images with {self.labels} labels and {self.masks} masks{gone}"
+        skipped = "".join(f"; left out: {name}: {count}" for name, count in self.skipped.items() if count)
+        return f"{self.images} images with {self.labels} labels and {self.masks} masks{skipped}"
 
 
 def export_version_as(format_: ExportFormat, version: DatasetVersion, store: ObjectStore, folder: Path) -> ExportCount:
@@ -74,13 +75,13 @@ def export_version_as(format_: ExportFormat, version: DatasetVersion, store: Obj
     """
     count = ExportCount()
     folder.mkdir(parents=True, exist_ok=True)
-    WRITERS[format_](version, opened_images(version, store, folder, count), folder, count)
+    WRITERS[format_](version, write_images(version, store, folder, count), folder, count)
     rows = [(each.name, each.group) for each in version.images]
-    (folder / GROUPS).write_bytes(written((NAME, "group"), rows))
+    (folder / GROUPS).write_bytes(table_bytes((IMAGE_COLUMN, "group"), rows))
     return count
 
 
-def opened_images(
+def write_images(
     version: DatasetVersion, store: ObjectStore, folder: Path, count: ExportCount
 ) -> Iterator[OpenedImage]:
     """Write each image, and yield it with its masks."""
@@ -96,7 +97,7 @@ def opened_images(
         for mask, digest in image.masks.items():
             label = names.get(mask) or (labels[0] if mask == mask_name(image.name) and len(labels) == 1 else None)
             if label is None:
-                count.left_out[WHOLE] += 1
+                count.skipped[COMBINED_MASKS] += 1
             else:
                 pixels = np.asarray(decode(get_image(store, version, mask, digest))[..., 0] > 127)
                 masks[label] = pixels | masks[label] if label in masks else pixels
@@ -115,8 +116,8 @@ def write_coco(version: DatasetVersion, images: Iterator[OpenedImage], folder: P
         name = each.image.name
         listed.append({"id": number, "file_name": name, "width": each.width, "height": each.height})
         for label in each.labels:
-            place = coco_place(each.masks[label]) if label in each.masks else NOWHERE
-            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": ids[label], **place})
+            region = coco_region(each.masks[label]) if label in each.masks else WHOLE_IMAGE
+            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": ids[label], **region})
     document = {
         "info": {"description": version.reference, "date_created": version.made_at.isoformat()},
         "images": listed,
@@ -126,26 +127,26 @@ def write_coco(version: DatasetVersion, images: Iterator[OpenedImage], folder: P
     (folder / COCO_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-NOWHERE: Final[dict[str, Any]] = {"bbox": [], "segmentation": [], "area": 0, "iscrowd": 0}
-"""The place of a label of the whole image."""
+WHOLE_IMAGE: Final[dict[str, Any]] = {"bbox": [], "segmentation": [], "area": 0, "iscrowd": 0}
+"""The fields of a label that has no mask."""
 
 
-def coco_place(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return a mask as polygons, or as run lengths where polygons would lose its holes."""
+def coco_region(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the fields of a mask: polygons, or run lengths if polygons would lose holes or thin parts."""
     outlines = outlines_of(mask)
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    place: dict[str, Any] = {"bbox": [left, top, width, height], "area": int(mask.sum()), "iscrowd": 0}
+    fields: dict[str, Any] = {"bbox": [left, top, width, height], "area": int(mask.sum()), "iscrowd": 0}
     if outlines is not None:
-        return {**place, "segmentation": [[float(value) for point in each for value in point] for each in outlines]}
+        return {**fields, "segmentation": [[float(value) for point in each for value in point] for each in outlines]}
     flat = mask.T.reshape(-1)
     ends = np.flatnonzero(np.diff(flat)) + 1
     counts = np.diff([0, *ends, len(flat)]).tolist()
     counts = [0, *counts] if flat[0] else counts
-    return {**place, "iscrowd": 1, "segmentation": {"size": list(mask.shape), "counts": counts}}
+    return {**fields, "iscrowd": 1, "segmentation": {"size": list(mask.shape), "counts": counts}}
 
 
 def outlines_of(mask: NDArray[np.bool_]) -> list[list[tuple[int, int]]] | None:
-    """Return the polygons that are filled as a mask is; None where they would change its holes or thin parts."""
+    """Return the polygons whose area is a mask; None if polygons would lose its holes or thin parts."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     filled = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(filled, contours, [1])
@@ -190,12 +191,13 @@ def outer_outlines(mask: NDArray[np.bool_], count: ExportCount) -> list[list[tup
     """Return the outlines of a mask without its holes; a part of one or two pixels in a row becomes a triangle."""
     contours, hierarchy = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     outer = [each for each, of in zip(contours, hierarchy[0] if len(contours) else (), strict=True) if of[3] < 0]
-    count.left_out[HOLES] += len(contours) - len(outer)
+    count.skipped[HOLES] += len(contours) - len(outer)
     outlines = [[(int(x), int(y)) for x, y in each[:, 0]] for each in outer]
     return [outline if len(outline) >= 3 else (outline * 3)[:3] for outline in outlines]
 
 
 def label_config(label_names: Sequence[str]) -> str:
+    """Return the XML of Label Studio's labelling interface for labels."""
     choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in label_names)
     labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in label_names)
     return (

@@ -9,22 +9,22 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
-from shared.datasets.formats.documents import head, number, read_xml
+from shared.datasets.formats.documents import parse_number, read_head, read_xml
 from shared.datasets.image_files import ImageFiles, NoSuchImage, images_folder
 from shared.datasets.tables import DatasetError, Place, Problem
 
 KIND: Final = "Pascal VOC"
 ROOT: Final = re.compile(rb"<annotation[\s>]")
-"""The first element; LabelImg notes in it that a person has verified the image."""
+"""The start tag of the first element; LabelImg adds the attribute ``verified`` to it."""
 
 
 def find_voc(folder: Path) -> list[Path]:
     """Return the XML files whose first element is ``annotation``."""
-    return [path for path in sorted(folder.rglob("*.xml")) if ROOT.search(head(path))]
+    return [path for path in sorted(folder.rglob("*.xml")) if ROOT.search(read_head(path))]
 
 
 def read_voc(paths: Sequence[Path], folder: Path) -> Annotations:
-    """Read XML files; one that can't be read is a problem."""
+    """Read XML files; a file that can't be read is a problem."""
     labels: dict[str, None] = {}
     problems: list[Problem] = []
     images = []
@@ -39,46 +39,47 @@ def read_voc(paths: Sequence[Path], folder: Path) -> Annotations:
         labels |= dict.fromkeys(names)
         images.append(image)
     source = f"{len(paths)} files {paths[0].relative_to(folder).as_posix()}, …"
-    left_out = {"XML files that can't be read": len(problems)}
-    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), left_out)
+    skipped = {"XML files that can't be read": len(problems)}
+    return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), skipped)
 
 
 def _read(root: Element, path: Path, place: Place, files: ImageFiles) -> tuple[AnnotatedImage, list[str]]:
     labels: list[str] = []
     regions: list[Region] = []
-    for thing in root.iterfind("object"):
-        label = (thing.findtext("name") or "").strip()
+    for object_ in root.iterfind("object"):
+        label = (object_.findtext("name") or "").strip()
         labels.append(label)
-        found = region_of(thing, label)
-        if found:
-            regions.append(found)
-    width, height = (number(root.findtext(f"size/{side}")) for side in ("width", "height"))
+        region = region_of(object_, label)
+        if region:
+            regions.append(region)
+    width, height = (parse_number(root.findtext(f"size/{side}")) for side in ("width", "height"))
     size = (int(width), int(height)) if width and height else None
     given = image_name(root, path, files)
     return AnnotatedImage(given, place, frozenset(labels), tuple(regions), size), labels
 
 
 def image_name(root: Element, path: Path, files: ImageFiles) -> str:
-    """Return the image that a file is about: the one that it names, or else the one of its own name.
+    """Return the image of an XML file: the image with the name of the XML file, or else the image that it names.
 
-    Tools copy a file with the name of another image in it; its own name is right more often.
+    Tools copy XML files without changing the image that they name, so the name of the XML file is right more often.
     """
-    own = PurePosixPath(path.name).stem
+    stem = PurePosixPath(path.name).stem
     try:
-        return files.find(own).name
+        return files.find(stem).name
     except NoSuchImage:
-        return (root.findtext("filename") or own).strip()
+        return (root.findtext("filename") or stem).strip()
 
 
-def region_of(thing: Element, label: str) -> Region | None:
-    outline = thing.find("polygon")
+def region_of(object_: Element, label: str) -> Region | None:
+    """Return the region of an object: its polygon or else its box; None if it has neither."""
+    outline = object_.find("polygon")
     if outline is not None:
-        numbers = {child.tag: number(child.text) for child in outline}
-        pairs = [(numbers.get(f"x{at}"), numbers.get(f"y{at}")) for at in range(1, len(numbers) // 2 + 1)]
+        numbers = {child.tag: parse_number(child.text) for child in outline}
+        pairs = [(numbers.get(f"x{index}"), numbers.get(f"y{index}")) for index in range(1, len(numbers) // 2 + 1)]
         points = [(x, y) for x, y in pairs if x is not None and y is not None]
         if len(points) >= 3:
             return Region(label, "polygon", [points])
-    sides = [number(thing.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
+    sides = [parse_number(object_.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
     left, top, right, bottom = sides
     if left is None or top is None or right is None or bottom is None:
         return None

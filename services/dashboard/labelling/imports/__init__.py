@@ -1,1 +1,1 @@
-"""Dataset versions of uploaded zips of labelled images."""
+"""Import uploaded zips of labelled images as dataset versions."""

@@ -1,6 +1,6 @@
-"""Have an uploaded zip unpacked and decoded in a process of its own, with limits, and without this service's secrets.
+"""Unpack and decode an uploaded zip in a child process with limits on memory and time, and without secrets.
 
-The process is `services.dashboard.labelling.imports.zip_reader`.
+The child process is `services.dashboard.labelling.imports.zip_reader`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from shared.contracts.dataset import LabelledImage
 from shared.recipe import Task
 
 MEMORY_BYTES: Final = 3 * 1024**3
-"""Address space; Python and its libraries take half a gibibyte of it."""
+"""Most bytes of address space; Python and its libraries need about half a gibibyte."""
 SECONDS: Final = 900
+"""Most seconds of the child process."""
 FILE_BYTES: Final = 1024**3
-"""The largest file that is written."""
+"""Most bytes of a file that is written."""
 TOO_LARGE: Final = "it can't be read within the limits of memory and time: make several of it"
 
 
@@ -29,7 +30,7 @@ class UnreadableZip(ValueError):
 
 
 class SandboxOrder(BaseModel):
-    """What the process is to do."""
+    """The arguments of the child process."""
 
     file: Path
     folder: Path
@@ -38,7 +39,7 @@ class SandboxOrder(BaseModel):
 
 
 class ReadZip(BaseModel):
-    """What is in a zip of labelled images."""
+    """The content of a zip of labelled images, or the error that it can't be used."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,10 +56,10 @@ class ReadZip(BaseModel):
 
 
 def read_in_sandbox(file: Path, folder: Path, task: Task | None, *, skip_problems: bool) -> ReadZip:
-    """Read a zip in a process with limits; its images and masks are in the folder then.
+    """Read a zip in a child process with limits, which writes the images and masks into the folder.
 
     Raises:
-        UnreadableZip: it can't be used, or exceeds the limits.
+        UnreadableZip: the zip can't be used, or exceeds the limits.
     """
     order = SandboxOrder(file=file.absolute(), folder=folder.absolute(), task=task, skip_problems=skip_problems)
     command = [sys.executable, "-m", "services.dashboard.labelling.imports.zip_reader", order.model_dump_json()]

@@ -51,7 +51,7 @@ DATASET_BODY: Final[dict[str, Any]] = {
 
 
 class ImportOrder(BaseModel):
-    """How an upload becomes a dataset version."""
+    """The options of an import, from the fields of the upload."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,9 +87,9 @@ class ImportService:
 
         Args:
             path: the zip on this machine.
-            order: the dataset, and what happens to what can't be used.
-            file: the name of the zip as the person knows it.
-            by: the person.
+            order: the options of the import.
+            file: the name of the zip as it was uploaded.
+            by: the person who imports it.
 
         Raises:
             Problem: 409: the newest version can't be read; 422: the zip can't be used.

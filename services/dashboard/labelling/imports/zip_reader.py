@@ -1,7 +1,7 @@
 """Unpack and decode a zip of labelled images, with limits on memory, time and disk.
 
 ``python -m services.dashboard.labelling.imports.zip_reader ORDER`` writes each image and mask of a zip into a folder,
-named by its SHA-256, and prints what a dataset version lists of them.
+named by its SHA-256, and prints their entries of a dataset version as JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from services.dashboard.labelling.imports.sandbox import (
 )
 from shared.datasets.importing import open_images, warnings_of
 from shared.datasets.reading import read_dataset
-from shared.datasets.tables import DatasetError, listed
+from shared.datasets.tables import DatasetError, problem_lines
 from shared.imaging.codec import as_jpeg_or_png
 
 
@@ -32,7 +32,7 @@ def read_zip(order: SandboxOrder) -> ReadZip:
     """Read a zip, and write its images and masks into the folder.
 
     Raises:
-        DatasetError: it can't be used.
+        DatasetError: the zip can't be used.
     """
     dataset = read_dataset(order.file, task=order.task, on_problem="skip")
     images, problems = open_images(dataset, threads=1)
@@ -46,13 +46,13 @@ def read_zip(order: SandboxOrder) -> ReadZip:
     return ReadZip(
         label_names=dataset.label_names,
         images=tuple(image for _, image in images),
-        left_out=listed(problems),
+        left_out=problem_lines(problems),
         notes=list(warnings_of(dataset, images)),
     )
 
 
 def without_folder(lines: Sequence[str], order: SandboxOrder) -> list[str]:
-    """Return texts that say `the zip` where they name the folder into which it was unpacked."""
+    """Return texts in which the path of the unpacked zip is replaced by `the zip`."""
     unpacked = re.compile(rf"{re.escape(str(order.folder))}/[^/\s:,]+")
     return [unpacked.sub("the zip", line) for line in lines]
 

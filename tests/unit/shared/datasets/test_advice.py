@@ -113,7 +113,7 @@ CASES = {
     ),
     "cells that hold the separator": Case(
         table("name,good,note\n0.png,True,a, b\n"),
-        "put what holds a separator in quotes",
+        "put a cell that contains a separator in quotes",
         table('name,good\n"0.png",True\n'),
     ),
     "too many labels": Case(
@@ -180,7 +180,7 @@ CASES = {
     ),
     "an empty group": Case(
         steps(table(TABLE), table("name,group\n0.png,a\n1.png,\n", "groups.csv")),
-        "1.png has no group: give it one group",
+        "1.png has no group: add one",
         table("name,group\n0.png,a\n1.png,b\n", "groups.csv"),
     ),
     "two groups": Case(

@@ -101,11 +101,11 @@ def test_groups_are_taken_from_their_table(folder: Path) -> None:
         ("0.png,maybe\n", "labels.csv, line 2: good is 'maybe': write True or False"),
         ("0.png\n", "labels.csv, line 2: good is ''"),
         ("0.png,True\n0.png,True\n", "line 3: 0.png is listed twice, see labels.csv, line 2"),
-        ("0.png,True\n0.png,False\n", "line 3: 0.png is labelled otherwise, see labels.csv, line 2"),
+        ("0.png,True\n0.png,False\n", "line 3: 0.png has other labels, see labels.csv, line 2"),
         ("../0.png,True\n", "line 2: '../0.png' is no name of an image"),
         ("/etc/passwd,True\n", "line 2: /etc/passwd is not there"),
         (",True\n", "line 2: '' is no name of an image"),
-        ("0.png,True\n./0.png,False\n", "line 3: 0.png is labelled otherwise, see labels.csv, line 2"),
+        ("0.png,True\n./0.png,False\n", "line 3: 0.png has other labels, see labels.csv, line 2"),
         ("0.png,True\nimages/0.PNG,True\n", "line 3: 0.png is listed twice, see labels.csv, line 2"),
         ("x" * 300 + ".png,True\n", "xxx… is not there"),
         ("0.png,True,False\n", "labels.csv, line 2: 3 cells under 2 columns"),
@@ -129,8 +129,8 @@ def test_many_rows_with_one_cause_are_one_line_and_few_are_a_line_each(folder: P
 NEAR_NAMES = {
     "images/{}.png": "the folders before the name",
     r"C:\\Bilder\\{}.png": "the folders before the name",
-    "{}": "the ending",
-    "{}.PNG": "capitals",
+    "{}": "the extension",
+    "{}.PNG": "upper and lower case",
 }
 
 
@@ -175,7 +175,7 @@ def test_a_column_that_only_marks_is_false_where_it_is_empty(folder: Path) -> No
     write(folder, "name,good,bad\n0.png,x,0\n1.png,,1\n2.png,x,0\n")
     dataset = read_dataset(folder)
     assert [each.labels for each in dataset.examples] == [(True, False), (False, True), (True, False)]
-    assert "labels.csv: empty cells are False in good, which hold no other False" in dataset.warnings
+    assert "labels.csv: empty cells count as False in good, because all other cells there are True" in dataset.warnings
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_masks_are_found_by_near_names_and_those_of_no_image_are_counted(folder:
     assert [name for each in dataset.examples for name, _ in each.masks] == [
         f"masks_by_label/{number}_{label_slug('Größe')}.png" for number in range(2)
     ]
-    assert dataset.warnings[0].startswith("1 image (7_Größe.png) in masks/ or masks_by_label/ of no image that is used")
+    assert dataset.warnings[0].startswith("1 image (7_Größe.png) in masks/ or masks_by_label/ without an image")
 
 
 def test_images_without_a_row_and_of_other_kinds_are_counted_once(folder: Path) -> None:
@@ -294,7 +294,7 @@ def test_images_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group
 def test_a_split_of_ungrouped_images_warns(folder: Path, store: FilesystemStore) -> None:
     write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
     (warning,) = read_dataset(folder).warnings
-    assert warning.startswith("no groups.csv: each image is taken for a part of its own")
+    assert warning.startswith("no groups.csv: each image counts as its own group")
     assert warning in split(read_dataset(folder), Shares(), 0).warnings
     assert warning in import_dataset(read_dataset(folder), store, "seam", by="ada", source="").warnings
     (folder / "labels.csv").rename(folder / "denim_data.csv")

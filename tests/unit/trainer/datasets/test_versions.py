@@ -128,7 +128,7 @@ def test_an_image_that_cant_be_decoded_stops_the_import_or_is_passed_over(folder
 def test_equal_images_that_contradict_each_other_are_named(folder: Path, store: FilesystemStore) -> None:
     draw(folder, 2, grey=0)
     warnings = kept(folder, store).warnings
-    assert "labels.csv, line 4: 2.png is the same image as labels.csv, line 2, and is labelled otherwise" in warnings
+    assert "labels.csv, line 4: 2.png is the same image as labels.csv, line 2, and has other labels" in warnings
 
 
 def test_a_label_with_too_few_examples_is_warned_of(folder: Path, store: FilesystemStore) -> None:

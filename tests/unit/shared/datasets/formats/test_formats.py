@@ -59,7 +59,7 @@ def test_boxes_and_polygons_become_labels_and_masks(tmp_path: Path, kind: str) -
     assert found["2"].masks == ()
     assert dataset.task is Task.MULTI_LABEL
     (balance,) = (each for each in dataset.warnings if each.startswith(kind))
-    assert "3 images" in balance.partition("taken: ")[2]
+    assert "3 images" in balance.partition("used: ")[2]
     assert not [each for each in dataset.warnings if "without a row" in each]
 
 
@@ -69,7 +69,7 @@ def test_what_is_left_out_is_counted_and_named_once(tmp_path: Path) -> None:
         read_dataset(tmp_path)
     (balance, *_) = read_dataset(tmp_path, on_problem="skip").warnings
     assert balance == (
-        "COCO (annotations.json): 4 images, 2 labels, 2 boxes, 1 polygon; taken: 3 images, 1 box, 1 polygon; "
+        "COCO (annotations.json): 4 images, 2 labels, 2 boxes, 1 polygon; used: 3 images, 1 box, 1 polygon; "
         "left out: annotations of images that the file does not list: 1, boxes without an area in the image: 1, "
         "images whose file is not there: 1"
     )
@@ -215,7 +215,7 @@ def test_the_shapes_of_datumaro_are_masks_and_its_subsets_are_joined(tmp_path: P
     assert mask(dataset, "2", "dent").sum() == 6
     (balance,) = (each for each in dataset.warnings if each.startswith("Datumaro"))
     assert "annotations without a label that the file lists: 1" in balance
-    assert "shapes of kind polyline, of which the label alone is taken: 1" in balance
+    assert "shapes of kind polyline, of which only the label is used: 1" in balance
 
 
 def packed_number(value: int) -> str:
@@ -250,11 +250,11 @@ def test_two_exports_in_one_folder_are_named_and_one_file_is_read(tmp_path: Path
             '{"items": [{"annotations": []}], "categories": {}}',
             "item 1: can't be read (id: missing",
         ),
-        ("a.json", '{"images": "categories" x', "is no JSON"),
-        ("a.json", '{"images": [], "categories": [', "is no JSON"),
-        ("a.xml", '<!DOCTYPE a [<!ENTITY x "y">]><annotations>&x;</annotations>', "is no XML that is read"),
+        ("a.json", '{"images": "categories" x', "can't be read as JSON"),
+        ("a.json", '{"images": [], "categories": [', "can't be read as JSON"),
+        ("a.xml", '<!DOCTYPE a [<!ENTITY x "y">]><annotations>&x;</annotations>', "can't be read as XML"),
         ("a.xml", "<annotations><track/></annotations>", "export it as `CVAT for images 1.1`"),
-        ("a.xml", "<annotation><object></annotation>", "is no XML that is read"),
+        ("a.xml", "<annotation><object></annotation>", "can't be read as XML"),
         ("labels.xlsx", "PK", "save labels.xlsx as CSV in UTF-8"),
         ("readme.md", "", "give a folder per class"),
     ],
@@ -374,7 +374,7 @@ def test_copies_of_an_image_that_a_tool_augmented_are_one_group(tmp_path: Path) 
     )  # fmt: skip
     dataset = read_dataset(tmp_path)
     assert dataset.label_names == ("dent",)
-    assert dataset.groups == 2
+    assert dataset.group_count == 2
 
 
 def test_a_turned_box_an_ellipse_and_a_mask_of_cvat_are_drawn(tmp_path: Path) -> None:
