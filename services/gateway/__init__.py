@@ -1,1 +1,1 @@
-"""The gateway: verdicts on frames in, one decision per part out, to whatever the factory speaks."""
+"""The gateway: reads verdicts on frames, decides once about each part, and sends the decisions to the factory."""

@@ -1,4 +1,4 @@
-"""Run the gateway: ``python -m services.gateway``; ``check`` connects to each output, and says what fails."""
+"""Run the gateway: ``python -m services.gateway``. With ``check``, connect to each output and print the failures."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from contextlib import closing
 from datetime import timedelta
 from functools import partial
 
+from services.gateway.active_claim import ActiveClaim
 from services.gateway.check import check_outputs
 from services.gateway.dispatcher import Dispatcher, Dispatchers
 from services.gateway.handler import Gateway, now
 from services.gateway.journal import Journal
-from services.gateway.line_watch import LineWatch, Statuses
+from services.gateway.line_watch import LineStatuses, LineWatch
 from services.gateway.lines import read_lines
 from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_tests
 from services.gateway.outputs.opening import open_output
 from services.gateway.recipes import Recipes
 from services.gateway.settings import GatewaySettings
 from services.gateway.signal_outbox import SignalOutbox
-from services.gateway.tenure import Tenure
 from shared.claims import Identity
 from shared.environment import read_settings
 from shared.health import Health, serve_health
@@ -36,7 +36,7 @@ from shared.topology import GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
 
 
 def main(stop: threading.Event) -> None:
-    """Build the settings, the adapters and the handler, wait for the claim, then run the loops."""
+    """Build the settings, the adapters and the handler, wait for the claim of the active gateway, run the loops."""
     settings = read_settings(GatewaySettings)
     configure_logging("gateway", settings)
     health = Health()
@@ -45,31 +45,31 @@ def main(stop: threading.Event) -> None:
     lines = read_lines(settings.lines)
     store = open_store(settings)
     identity = Identity(settings.name, settings.folder, "GATEWAY_FOLDER")
-    tenure = Tenure(store, identity.holder, settings.lease_seconds)
+    active_claim = ActiveClaim(store, identity.holder, settings.lease_seconds)
     with (
         Journal(settings.folder, timedelta(days=settings.retention_days)) as journal,
         closing(await_broker(settings, stop)) as broker,
     ):
         health.add_check(broker.troubles)
-        if not tenure.begin(stop, health):
+        if not active_claim.take(stop, health):
             return
         outbox = SignalOutbox(journal, lines.outputs, now)
         outputs = Dispatchers(
             [
                 Dispatcher(f"{line}/{name}", open_output(output, line), outbox, journal, now)
-                for line, of_line in lines.outputs.items()
-                for name, output in of_line.items()
+                for line, line_outputs in lines.outputs.items()
+                for name, output in line_outputs.items()
             ]
         )
         gateway = Gateway(journal, Recipes(store, journal, lines.parts), outbox.add)
         watch = LineWatch(settings.silence_seconds)
-        statuses = Statuses(watch, gateway, journal, list(lines.lines), show=outputs.show)
+        statuses = LineStatuses(watch, gateway, journal, list(lines.lines), show=outputs.show)
         publisher, add_loop = broker.publisher(), health.add_loop
         reporter = WorkerReporter("gateway", publisher)
         reports = broker.subscribe(GATEWAY_REPORTS, prefetch=settings.batch)
         with background_threads(
             stop,
-            partial(tenure.keep, stop, add_loop("the claim", 3 * settings.lease_seconds + 30)),
+            partial(active_claim.renew, stop, add_loop("the claim", 3 * settings.lease_seconds + 30)),
             partial(decide_at_deadlines, gateway, journal, stop, add_loop("the deadlines")),
             partial(publish_decisions, journal, publisher, stop, add_loop("the decisions")),
             partial(read_reports, gateway, watch, reports, stop, add_loop("gateway.reports")),

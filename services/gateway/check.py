@@ -1,4 +1,4 @@
-"""Check the outputs of the file of the lines by connecting to each: ``python -m services.gateway check``."""
+"""Connect to each output in the file of the lines, as a check: ``python -m services.gateway check``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from services.gateway.outputs.port import OutputUnavailable
 
 def check_outputs(lines: LinesFile) -> bool:
     """Print a line for each output, and return whether all of them can be reached."""
-    reached = True
+    all_reached = True
     for line, outputs in lines.outputs.items():
         for name, settings in outputs.items():
             try:
                 with closing(open_output(settings, line)) as output:
                     output.check()
             except OutputUnavailable as error:
-                reached = False
+                all_reached = False
                 sys.stdout.write(f"{line}/{name}: {error}\n")
             else:
                 sys.stdout.write(f"{line}/{name}: ok\n")
-    return reached
+    return all_reached

@@ -1,4 +1,4 @@
-"""Send the signals of one output: when they are due, again until the receiver has them, and never after a deadline."""
+"""Send the signals of one output when they are due, with retries until the receiver has them or deadlines pass."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from services.gateway import metrics
 from services.gateway.journal import Journal
 from services.gateway.outputs.port import LineStatus, Output, OutputRefused, OutputUnavailable
 from services.gateway.part_assembly import Now
-from services.gateway.signal_outbox import SignalOutbox, Waiting
+from services.gateway.signal_outbox import SignalOutbox, WaitingSignal
 from shared.health import Health
 from shared.messages import OutputReport
 
 LONGEST_WAIT: Final = 0.5
-"""Seconds between two turns with nothing to do."""
+"""Most seconds between two calls of `Dispatcher.turn`, if no signal is waiting."""
 SHORTEST_PAUSE: Final = 0.2
-"""Pause after the first failure, in seconds; it doubles with each failure, up to the longest pause of the output."""
+"""Seconds of the pause after the first failure; it doubles with each failure, up to the output's longest pause."""
 ERROR_LENGTH: Final = 200
+"""Most characters of an error that are reported."""
 
 _log = structlog.stdlib.get_logger("outputs")
-_rng: Final = random.Random()  # noqa: S311  to spread the tries; the common generator is for those who seed it
+_rng: Final = random.Random()  # noqa: S311  jitter of retries needs no secure generator; tests seed the global one
 
 
 @dataclass(frozen=True)
 class OutputState:
-    """Whether an output works."""
+    """Whether an output works, and its last error."""
 
     failing: bool = False
     last_error: str = ""
@@ -39,7 +40,7 @@ class OutputState:
 
 
 class Dispatcher:
-    """Sends the signals of one output, in a thread of its own."""
+    """Sends the signals of one output; `run` is its thread."""
 
     def __init__(
         self, name: str, output: Output, outbox: SignalOutbox, journal: Journal, clock: Callable[[], Now]
@@ -53,11 +54,13 @@ class Dispatcher:
         self._clock = clock
         self._failures = 0
         self._again_at = 0.0
-        """When the next try is, by the steady clock."""
+        """The time of the next try, in seconds of the steady clock."""
         self._tried: frozenset[int] = frozenset()
         """The numbers of the signals of the last try."""
         for outcome in ("sent", "missed", "filtered"):
-            metrics.SIGNALS.labels(*name.split("/", 1), outcome)  # so that the first missed one is an increase
+            metrics.SIGNALS.labels(
+                *name.split("/", 1), outcome
+            )  # Prometheus then sees 0 before the first missed signal
 
     def run(self, stop: threading.Event, health: Health) -> None:
         """Send signals until ``stop`` is set."""
@@ -72,7 +75,7 @@ class Dispatcher:
         self._output.close()
 
     def turn(self) -> float:
-        """Send what is due, and note what is too late; return the seconds until there is something to do."""
+        """Send the signals that are due, mark expired signals as missed, and return the seconds until the next turn."""
         waiting = self._outbox.waiting(self.name, self._output.group)
         now = self._clock().steady
         too_late = now + self._output.seconds_needed
@@ -99,15 +102,15 @@ class Dispatcher:
             self._miss(due, str(refused))
         return 0
 
-    def _seconds_to_collect(self, due: Sequence[Waiting], now: float) -> float:
-        """Return how long to wait for further signals of the batch."""
+    def _seconds_to_collect(self, due: Sequence[WaitingSignal], now: float) -> float:
+        """Return the seconds to wait for more signals of the same batch before sending ``due`` together."""
         one_batch = len({each.signal.batch for each in due}) == 1
         if len(due) >= self._output.group or not one_batch or any(each.signal.test for each in due):
             return 0
         return min(due[0].due + self._output.collect_seconds, *(each.expires for each in due)) - now
 
     def _try(self, attempt: Callable[[], int | None]) -> int:
-        """Return how many signals an attempt has sent; after a failure, the next one waits."""
+        """Return how many signals an attempt has sent; after a failure, return 0 and delay the next attempt."""
         try:
             sent = attempt() or 0
         except OutputUnavailable as error:
@@ -128,25 +131,25 @@ class Dispatcher:
         return sent
 
     def report(self) -> OutputReport:
-        """Return the state of the output, and what became of its decisions."""
-        books = self._outbox.books(self.name)
+        """Return the state of the output, and how many of its decisions were sent, missed, filtered or are waiting."""
+        counts = self._outbox.counts(self.name)
         return OutputReport(
             name=self.name.partition("/")[2],
             type=self._outbox.type_of(self.name),
             failing=self.state.failing,
             last_error=self.state.last_error,
-            decisions=books.decisions,
-            filtered=books.filtered,
-            sent=books.sent,
-            missed=books.missed,
-            waiting=books.waiting,
+            decisions=counts.decisions,
+            filtered=counts.filtered,
+            sent=counts.sent,
+            missed=counts.missed,
+            waiting=counts.waiting,
         )
 
     def show(self, status: LineStatus) -> None:
-        """Show the receiver how the line is."""
+        """Show the receiver the status of the line."""
         self._output.show(status)
 
-    def _miss(self, signals: Sequence[Waiting], reason: str) -> None:
+    def _miss(self, signals: Sequence[WaitingSignal], reason: str) -> None:
         _log.error("missed signals", output=self.name, signals=len(signals), reason=reason)
         self._outbox.missed(self.name, signals, reason)
 
@@ -163,7 +166,7 @@ class Dispatchers:
         self.all = dispatchers
 
     def show(self, line: str, status: LineStatus) -> None:
-        """Show the status of a line at its outputs."""
+        """Show the status of a line to the receivers of its outputs."""
         for dispatcher in self._of(line):
             dispatcher.show(status)
 

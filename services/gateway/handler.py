@@ -1,4 +1,4 @@
-"""Decide about parts: verdicts on frames in, one decision per part out, each on the disk before it has an effect."""
+"""Decide about parts from verdicts on frames. The journal stores a decision on disk before it is published or sent."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from shared.messages import CameraReported, FrameIdentity, FrameInspected, Messa
 from shared.messaging.loop import Reject, RetryLater
 
 STALLED_SECONDS: Final = 1.5
-"""Deadlines are looked at more often than this."""
+"""If `Gateway.expire` has not run for this time, the loop of deadlines is stalled."""
 
 _log = structlog.stdlib.get_logger("gateway")
 
 
 def now() -> Now:
-    """Return this moment."""
+    """Return the present moment by both clocks."""
     return Now(time.monotonic(), datetime.now(UTC))
 
 
 class Gateway:
-    """Assembles the frames of all lines into parts. Several threads may call it; the journal's lock orders them."""
+    """Assembles the frames of all lines into parts. Thread-safe: each change holds the journal's lock."""
 
     def __init__(
         self,
@@ -38,7 +38,14 @@ class Gateway:
         on_decided: Callable[[PartDecided, Now], None] = lambda _decision, _at: None,
         clock: Callable[[], Now] = now,
     ) -> None:
-        """``on_decided`` is called in the transaction that stores a decision, with the moment of the decision."""
+        """Restore the parts that were not decided before a restart.
+
+        Args:
+            journal: stores changes.
+            recipes: finds the plan of each verdict.
+            on_decided: called with each decision and its moment, in the transaction that stores the decision.
+            clock: returns the present moment.
+        """
         self._journal = journal
         self._recipes = recipes
         self._on_decided = on_decided
@@ -49,28 +56,28 @@ class Gateway:
         for key, plan, found in journal.pending():
             self._assembly.restore(key, plan, found, clock())
         self._deadline = self._assembly.next_deadline
-        self._looked_at = clock().steady
-        self._waits_for = ""
+        self._checked_at = clock().steady
+        self._recipe_trouble = ""
 
     def decide(self, messages: Sequence[Message]) -> list[Message]:
-        """Add verdicts to their parts. Decisions are published from the journal: nothing follows from a batch.
+        """Add verdicts to their parts. Return no messages: `publish_decisions` publishes decisions from the journal.
 
         Raises:
-            RetryLater: object storage is unavailable, and a recipe is not known yet.
-            Reject: a message is no verdict, or the recipe of one can't be used.
+            RetryLater: object storage is unavailable, and the journal does not have a verdict's recipe yet.
+            Reject: a message is not a verdict on a frame, or a verdict's recipe can't be used.
         """
         planned: list[tuple[FrameInspected, Plan]] = []
         for message in messages:
             if not isinstance(message, FrameInspected):
-                raise Reject(f"a {type(message).__name__} is no verdict on a frame: it was sent to the wrong queue")
+                raise Reject(f"a {type(message).__name__} is not a verdict on a frame: it was sent to the wrong queue")
             try:
                 plan = self._recipes.plan(message)
             except RetryLater as error:
-                self._waits_for = f"verdicts wait for object storage: {error}"
+                self._recipe_trouble = f"verdicts wait for object storage: {error}"
                 raise
             if plan:
                 planned.append((message, plan))
-        self._waits_for = ""
+        self._recipe_trouble = ""
         if not planned:
             return []
         with self._journal.write():
@@ -90,7 +97,7 @@ class Gateway:
         return []
 
     def expect_captured(self, report: CameraReported) -> None:
-        """Expect the frames that a camera reports as captured: one that no worker inspects is missing in its part."""
+        """Expect the frames that a camera reports as captured; without a verdict they are missing in their parts."""
         if not report.captured:
             return
         last = FrameIdentity(
@@ -106,21 +113,21 @@ class Gateway:
 
     def expire(self) -> None:
         """Decide about the parts whose deadline has passed."""
-        self._looked_at = self._clock().steady
+        self._checked_at = self._clock().steady
         if self.seconds_to_deadline == 0:
             with self._journal.write():
                 self._expire(self._clock())
 
     @property
     def trouble(self) -> str:
-        """Return why parts are not decided in time; empty if they are."""
-        if (silent := self._clock().steady - self._looked_at) > STALLED_SECONDS:
-            return f"deadlines were not looked at for {silent:.0f} s"
-        return self._waits_for
+        """The reason why parts are not decided in time; empty if they are decided in time."""
+        if (silent := self._clock().steady - self._checked_at) > STALLED_SECONDS:
+            return f"deadlines were not checked for {silent:.0f} s"
+        return self._recipe_trouble
 
     @property
     def seconds_to_deadline(self) -> float | None:
-        """Return the time to the next deadline; None without a part that is not decided."""
+        """The seconds to the next deadline, at least 0; None if all parts are decided."""
         deadline = self._deadline
         return None if deadline is None else max(0.0, deadline - self._clock().steady)
 

@@ -1,8 +1,8 @@
-"""The journal of a gateway: what it must not forget when it is killed, in one SQLite file.
+"""The journal of a gateway: one SQLite file with the state that must survive a crash.
 
-It holds the frames of parts that are not decided, the decisions, and the signals that are not sent. All changes of one
-batch of messages are one transaction, which is on the disk before the messages are acknowledged and before a signal is
-sent. So a part that was decided before a power failure is not decided again after it.
+It stores the frames of parts that are not decided, the decisions, and the signals that are not sent. All changes by one
+batch of messages are one transaction. The transaction is on disk before the messages are acknowledged and before a
+signal is sent, so a part that was decided before a power failure is not decided again after it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CREATE TABLE signals (
 CREATE INDEX due ON signals (output, due);
 CREATE TABLE missed (
     number INTEGER PRIMARY KEY, output TEXT NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE books (
+CREATE TABLE signal_counts (
     output TEXT PRIMARY KEY, decisions INTEGER NOT NULL DEFAULT 0, filtered INTEGER NOT NULL DEFAULT 0,
     sent INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
@@ -68,10 +68,10 @@ class StoredDecision:
 
 
 class Journal:
-    """The tables of the journal. Thread-safe: `write` holds a lock that the same thread may take again."""
+    """The tables of the journal. Thread-safe: all methods hold one reentrant lock."""
 
     def __init__(self, folder: Path, retention: timedelta) -> None:
-        """Open the journal in a folder, which belongs to one process at a time.
+        """Open the journal in a folder, which only one process may use at a time.
 
         Raises:
             CannotStart: another gateway uses the folder, or the journal can't be used.
@@ -86,7 +86,7 @@ class Journal:
             self._lock = FileLock(f"{path}.lock")
             self._lock.acquire(timeout=0)
             self.database = _open(path)
-            """Only used in a block of `write` or `read`."""
+            """Use it only inside `write`, `mark` or `read`."""
         except Timeout:
             raise CannotStart(f"another gateway uses {folder}: give each its own GATEWAY_FOLDER") from None
         except (sqlite3.Error, OSError) as error:
@@ -104,17 +104,18 @@ class Journal:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Run a block as one transaction, which is on the disk at its end; what waits for changes is woken then."""
+        """Run a block as one transaction, which is on disk when the block ends; then end each `wait` for changes."""
         with self._changed, transaction(self.database):
             yield self.database
         self.wake()
 
     @contextmanager
     def mark(self) -> Iterator[sqlite3.Connection]:
-        """Run a block as one transaction that notes what has happened already, such as that a signal was sent.
+        """Run a block as one transaction that records something that has already happened, such as a signal's sending.
 
-        It wakes nothing, outlives the process, and goes to the disk with the next `write`. If the host dies before,
-        what was noted happens again: a decision is published again, or a signal is sent again under its id.
+        It ends no `wait`. The transaction survives a crash of the process, but is only on disk with the next `write`.
+        If the host crashes before, the record is lost: a decision is published again, or a signal is sent again with
+        the same id.
         """
         with self._changed:
             self.database.execute("PRAGMA synchronous = NORMAL")
@@ -126,39 +127,39 @@ class Journal:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Run a block that reads, and that no write interrupts."""
+        """Run a block that reads, while no other thread writes."""
         with self._changed:
             yield self.database
 
     def wake(self) -> None:
-        """End every `wait`."""
+        """End each `wait` of all threads."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
 
     @property
     def version(self) -> int:
-        """Return a number that grows with each change."""
+        """A number that grows with each change."""
         return self._version
 
     def wait(self, version: int, seconds: float) -> None:
-        """Wait, at most this time, until the journal has changed since it had this version."""
+        """Wait until the journal's version differs from ``version``, for ``seconds`` at most."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != version, seconds)
 
-    # ── parts; in a block of `write` ─────────────────────────────────────────────────────────────────────────────────
+    # ── parts: call these inside `write` ─────────────────────────────────────────────────────────────────────────────
 
     def record(self, changes: Changes, now: datetime) -> None:
-        """Store what a message or a moment changed."""
+        """Store changes of parts."""
         at = now.timestamp()
         pending = [
             *(
-                (key, found.frame.frame_id, 1, found.encode(), *_plan_row(plan))
-                for key, plan, found in changes.accepted
+                (key, verdict.frame.frame_id, 1, verdict.encode(), *_plan_row(plan))
+                for key, plan, verdict in changes.accepted
             ),
             *(
-                (key, found.frame_id, 0, found.model_dump_json(), *_plan_row(plan))
-                for key, plan, found in changes.expected
+                (key, frame.frame_id, 0, frame.model_dump_json(), *_plan_row(plan))
+                for key, plan, frame in changes.expected
             ),
         ]
         self.database.executemany(
@@ -181,7 +182,7 @@ class Journal:
         )
 
     def record_session(self, last: FrameIdentity, plan: Plan, now: datetime) -> None:
-        """Store the last frame of a session that was seen."""
+        """Store the newest frame of a camera session."""
         self.database.execute(
             "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)",
             (last.session, last.model_dump_json(), *_plan_row(plan), now.timestamp()),
@@ -196,7 +197,7 @@ class Journal:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def frames_of(self, key: str) -> frozenset[str] | None:
-        """Return the frames of a decided part, late ones included; None: the part is not decided."""
+        """Return the ids of the frames of a decided part, late frames included; None if the part is not decided."""
         with self._changed:
             row = self.database.execute("SELECT frames FROM decisions WHERE key = ?", (key,)).fetchone()
         return frozenset(json.loads(row[0])) if row else None
@@ -214,35 +215,35 @@ class Journal:
             return self._recipes[name, version]
 
     def pending(self) -> Iterator[tuple[str, Plan, FrameInspected | FrameIdentity]]:
-        """Yield the frames of the parts that are not decided, each with the key and the plan of its part."""
+        """Yield the key and plan of each part that is not decided with each of its verdicts and expected frames."""
         with self._changed:
             rows = self.database.execute("SELECT key, inspected, body, parts, recipe, version FROM pending").fetchall()
         for key, inspected, body, *plan in rows:
-            found = decode(body) if inspected else FrameIdentity.model_validate_json(body)
-            if isinstance(found, FrameInspected | FrameIdentity):
-                yield key, self._plan(*plan), found
+            frame = decode(body) if inspected else FrameIdentity.model_validate_json(body)
+            if isinstance(frame, FrameInspected | FrameIdentity):
+                yield key, self._plan(*plan), frame
 
     def sessions(self) -> Iterator[tuple[FrameIdentity, Plan]]:
-        """Yield the last frame of each session that was seen, the oldest session first."""
+        """Yield the newest frame and the plan of each camera session, the oldest session first."""
         with self._changed:
             rows = self.database.execute("SELECT last, parts, recipe, version FROM sessions ORDER BY at").fetchall()
         for last, *plan in rows:
             yield FrameIdentity.model_validate_json(last), self._plan(*plan)
 
     def totals(self, line: str) -> dict[str, int]:
-        """Return the number of parts of a line by their verdict, since the journal is there."""
+        """Return the number of parts of a line by their verdict, since the journal was created."""
         with self._changed:
             return dict(self.database.execute("SELECT verdict, parts FROM totals WHERE line = ?", (line,)))
 
     def late_frames(self) -> list[str]:
-        """Return the frames that were inspected after their part was decided."""
+        """Return the ids of the frames that were inspected after their part was decided."""
         with self._changed:
             return [frame for (frame,) in self.database.execute("SELECT frame FROM late ORDER BY at, frame")]
 
     # ── the decisions to publish ─────────────────────────────────────────────────────────────────────────────────────
 
     def unpublished(self, most: int) -> Sequence[StoredDecision]:
-        """Return the oldest decisions that the broker has not confirmed."""
+        """Return the oldest decisions that the broker has not confirmed, ``most`` at most."""
         with self._changed:
             rows = self.database.execute(
                 "SELECT number, body FROM decisions WHERE published = 0 ORDER BY number LIMIT ?", (most,)
@@ -258,15 +259,15 @@ class Journal:
             )
 
     def forget_old(self, now: datetime) -> None:
-        """Delete what is older than the retention."""
+        """Delete published decisions, and other rows, that are older than the retention."""
         before = now.timestamp() - self._retention
         with self.mark():
             self.database.execute("DELETE FROM decisions WHERE at < ? AND published = 1", (before,))
             for table in ("late", "sessions", "missed"):
-                self.database.execute(f"DELETE FROM {table} WHERE at < ?", (before,))  # noqa: S608  our own names
+                self.database.execute(f"DELETE FROM {table} WHERE at < ?", (before,))  # noqa: S608  the names are constants
 
     def is_too_old(self, frame: FrameIdentity, now: datetime) -> bool:
-        """Return whether a frame is so old that the decision about its part may be forgotten."""
+        """Return whether a frame is older than the retention, so that the decision about its part may be deleted."""
         return (now - frame.captured_at).total_seconds() > self._retention
 
     def _plan(self, parts: str, recipe: str, version: str) -> Plan:

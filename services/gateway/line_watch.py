@@ -1,4 +1,4 @@
-"""Watch whether lines inspect: their cameras and the inference workers, by their reports, and the gateway itself."""
+"""Find out whether each line inspects parts, from the reports of its cameras and workers and the gateway's state."""
 
 from __future__ import annotations
 
@@ -24,44 +24,45 @@ from shared.messages import (
 )
 from shared.messaging.port import Publisher
 
-INSPECTING: Final = "inference"
-EVERY_SECONDS: Final = 0.2
+INSPECTING_SERVICE: Final = "inference"
+STATUS_SECONDS: Final = 0.2
+"""Seconds between two updates of the status of a line at its outputs."""
 STEADY_SECONDS: Final = 2.0
-"""A line is online when it has been well for this time: old reports of an outage make no line well."""
+"""A line is online when it has been healthy for this time. Reports that waited in the broker do not suffice."""
 MISSED_REPORTS: Final = 2.5
 """A sender is silent after this multiple of the longest recent time between two of its reports."""
 LONGEST_SILENCE: Final = 10.0
+"""Most seconds that this multiple can be."""
 FORGOTTEN_SECONDS: Final = 3_600.0
-"""A worker that is silent for this time was removed on purpose."""
+"""A worker that is silent for this time counts as removed, not as failed."""
 
 
 class ReportSender:
-    """A camera or a worker, by its reports."""
+    """The reports of one camera or worker: when the last one came, and why the sender does not work."""
 
     def __init__(self, now: float) -> None:
-        self.heard_at = now
+        self.reported_at = now
         self.reason = ""
         self._gaps: deque[float] = deque(maxlen=3)
 
-    def hear(self, now: float, reason: str) -> None:
-        """Note a report; ``reason`` says what hinders the sender."""
-        self._gaps.append(now - self.heard_at)
-        self.heard_at, self.reason = now, reason
+    def note_report(self, now: float, reason: str) -> None:
+        """Note a report; ``reason`` is why the sender does not work, or empty."""
+        self._gaps.append(now - self.reported_at)
+        self.reported_at, self.reason = now, reason
 
     def trouble(self, now: float, silence_seconds: float) -> str:
         """Return why the sender does not work; empty if it does.
 
-        A sender that reports rarely may be silent for longer: what must be noticed in two seconds has to report twice
-        a second.
+        A sender may be silent for ``silence_seconds``, and for longer if it reports less often.
         """
         longest = min(LONGEST_SILENCE, MISSED_REPORTS * max(self._gaps, default=0.0))
-        if (silent := now - self.heard_at) > max(silence_seconds, longest):
+        if (silent := now - self.reported_at) > max(silence_seconds, longest):
             return f"silent for {silent:.0f} s"
         return self.reason
 
 
 class LineWatch:
-    """The cameras of each line, and the workers. Thread-safe."""
+    """The reports of all cameras and inference workers. Thread-safe."""
 
     def __init__(self, silence_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._silence_seconds = silence_seconds
@@ -70,7 +71,7 @@ class LineWatch:
         self._cameras: dict[tuple[str, str], ReportSender] = {}
         self._workers: dict[str, ReportSender] = {}
 
-    def hear(self, messages: Sequence[Message]) -> None:
+    def note_reports(self, messages: Sequence[Message]) -> None:
         """Note reports that have just arrived."""
         now = self._clock()
         with self._lock:
@@ -80,21 +81,23 @@ class LineWatch:
                         running = message.state is CameraState.RUNNING
                         reason = "" if running else f"{message.state.value} {message.reason}".strip()
                         camera = self._cameras.setdefault((message.line, message.camera), ReportSender(now))
-                        camera.hear(now, reason)
-                    case WorkerReported(service=service) if service == INSPECTING:
-                        self._workers.setdefault(message.worker, ReportSender(now)).hear(now, message.reason)
+                        camera.note_report(now, reason)
+                    case WorkerReported(service=service) if service == INSPECTING_SERVICE:
+                        self._workers.setdefault(message.worker, ReportSender(now)).note_report(now, message.reason)
 
     def trouble(self, line: str) -> tuple[Trouble, str]:
         """Return what is wrong with a line, and the reason."""
         now, silence = self._clock(), self._silence_seconds
         with self._lock:
-            cameras = {camera: sender for (of, camera), sender in self._cameras.items() if of == line}
+            cameras = {camera: sender for (camera_line, camera), sender in self._cameras.items() if camera_line == line}
             for camera, sender in cameras.items():
                 if reason := sender.trouble(now, silence):
                     return Trouble.CAMERA, f"camera {camera}: {reason}"
             if not cameras:
                 return Trouble.NO_CAMERA, "no camera has reported"
-            for worker in [name for name, known in self._workers.items() if now - known.heard_at > FORGOTTEN_SECONDS]:
+            for worker in [
+                name for name, sender in self._workers.items() if now - sender.reported_at > FORGOTTEN_SECONDS
+            ]:
                 del self._workers[worker]
             reasons = [sender.trouble(now, silence) for sender in self._workers.values()]
             if not reasons:
@@ -104,8 +107,8 @@ class LineWatch:
         return Trouble.NONE, ""
 
 
-class Statuses:
-    """The status of each line, and its way to the outputs and the dashboard."""
+class LineStatuses:
+    """Computes the status of each line, shows it at the outputs and reports it to the dashboard."""
 
     def __init__(
         self,
@@ -122,13 +125,13 @@ class Statuses:
         self._journal = journal
         self._show = show
         self._clock = clock
-        self._well_since: dict[str, float | None] = dict.fromkeys(lines)
+        self._healthy_since: dict[str, float | None] = dict.fromkeys(lines)
 
     def run(self, stop: threading.Event, health: Health) -> None:
         """Show the status of each line until ``stop`` is set."""
-        while not stop.wait(EVERY_SECONDS):
+        while not stop.wait(STATUS_SECONDS):
             health.beat()
-            for line in self._well_since:
+            for line in self._healthy_since:
                 self._show(line, self.status(line))
 
     def report(
@@ -141,10 +144,10 @@ class Statuses:
         stop: threading.Event,
         health: Health,
     ) -> None:
-        """Publish a report of each line until ``stop`` is set. A report that is lost is followed by another."""
+        """Publish a report of each line until ``stop`` is set, without waiting for confirms."""
         while not stop.wait(every_seconds):
             health.beat()
-            for line in self._well_since:
+            for line in self._healthy_since:
                 status = self.status(line)
                 report = GatewayReported(
                     gateway=gateway,
@@ -162,13 +165,13 @@ class Statuses:
         trouble, reason = self._watch.trouble(line)
         if stuck := self._gateway.trouble:
             trouble, reason = Trouble.GATEWAY, stuck
-        since = self._well_since.get(line)
+        since = self._healthy_since.get(line)
         if trouble is not Trouble.NONE:
             since = None
         elif since is None:
             since = now
-        self._well_since[line] = since
+        self._healthy_since[line] = since
         if trouble is Trouble.NONE and since is not None and now - since < STEADY_SECONDS:
-            trouble, reason = Trouble.GATEWAY, "the line has been well for a moment only"
+            trouble, reason = Trouble.GATEWAY, "the line has only just become healthy"
         parts = self._journal.totals(line)
         return LineStatus(trouble, reason, *(parts.get(verdict.value, 0) for verdict in PartVerdict))

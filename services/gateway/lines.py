@@ -1,4 +1,4 @@
-"""The file that says what a part is on each line, where the recipe does not, and which outputs the line has."""
+"""The file of the lines: the outputs of each line, and how frames become parts, if the recipe is not to say it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from shared.messages import Name
 from shared.recipe import Parts
 
 LONGEST: Final = 256 * 1024
-"""Characters of the file, at most."""
+"""Most characters of the file."""
 
 _log = structlog.stdlib.get_logger("gateway")
 
 
 class LineSettings(BaseModel):
-    """What the gateway does on one line."""
+    """The settings of one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +30,7 @@ class LineSettings(BaseModel):
 
 
 class LinesFile(BaseModel):
-    """The lines by their names."""
+    """The content of the file: the settings of lines by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,20 +38,20 @@ class LinesFile(BaseModel):
 
     @property
     def parts(self) -> dict[str, Parts]:
-        """Return the parts of the lines that do not take them from the recipe."""
+        """The rules of parts that replace those of the recipe, by line."""
         return {name: line.parts for name, line in self.lines.items() if line.parts}
 
     @property
     def outputs(self) -> dict[str, dict[str, AnyOutput]]:
-        """Return the settings of the outputs by line and name."""
+        """The settings of the outputs by line and name."""
         return {name: line.outputs for name, line in self.lines.items()}
 
 
 def read_lines(path: Path | None) -> LinesFile:
-    """Read the file of the lines; without one, no line has settings of its own.
+    """Read the file of the lines; without a file, no line has settings.
 
     Raises:
-        CannotStart: it can't be read, or has a wrong value; the message names the place.
+        CannotStart: the file can't be read, or has a wrong value; the message names the value's place in the file.
     """
     if path is None:
         return LinesFile()

@@ -22,17 +22,19 @@ from shared.messaging.loop import Loop, Outcome, Received
 from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused, Subscription
 
 LONGEST_WAIT: Final = 0.5
-"""Seconds between two turns of a loop with nothing to do."""
+"""Most seconds that an idle loop waits."""
 FORGET_SECONDS: Final = 3_600.0
+"""Seconds between two deletions of old decisions."""
 BATCH: Final = 200
-"""Decisions that are published at once."""
+"""Most messages or decisions at once."""
 CONFIRM_SECONDS: Final = 10.0
+"""Seconds that a loop waits for the broker's confirms."""
 
 _log = structlog.stdlib.get_logger("gateway")
 
 
 def decide_at_deadlines(gateway: Gateway, journal: Journal, stop: threading.Event, health: Health) -> None:
-    """Decide about parts at their deadlines until ``stop`` is set, and forget old decisions each hour."""
+    """Decide about parts at their deadlines until ``stop`` is set, and delete old decisions each hour."""
     forget_at = time.monotonic()
     while not stop.is_set():
         health.beat()
@@ -48,10 +50,10 @@ def decide_at_deadlines(gateway: Gateway, journal: Journal, stop: threading.Even
 def read_reports(
     gateway: Gateway, watch: LineWatch, reports: Subscription, stop: threading.Event, health: Health
 ) -> None:
-    """Read reports until ``stop`` is set: they say which frames were captured, and whether their senders are well."""
+    """Read reports until ``stop`` is set, for the frames that were captured and for the health of the senders."""
 
     def read(batch: Sequence[Received]) -> Outcome:
-        watch.hear([received.message for received in batch])
+        watch.note_reports([received.message for received in batch])
         newest = {
             report.session: report for received in batch if isinstance(report := received.message, CameraReported)
         }
@@ -63,23 +65,23 @@ def read_reports(
 
 
 def take_tests(outbox: SignalOutbox, commands: Subscription, stop: threading.Event, health: Health) -> None:
-    """Take the requests to test outputs until ``stop`` is set."""
+    """Store a test signal for each request to test an output until ``stop`` is set."""
 
     def take(batch: Sequence[Received]) -> Outcome:
-        unknown = {}
+        rejected = {}
         for place, received in enumerate(batch):
             request = received.message
             if isinstance(request, OutputTestRequested) and not outbox.add_test(
                 signal_of_test(request), request.output
             ):
-                unknown[place] = f"line {request.line} has no output {request.output}"
-        return Outcome(rejected=unknown)
+                rejected[place] = f"line {request.line} has no output {request.output}"
+        return Outcome(rejected=rejected)
 
     Loop(commands, None, take, stop, health).run(BATCH, LONGEST_WAIT)
 
 
 def publish_decisions(journal: Journal, publisher: Publisher, stop: threading.Event, health: Health) -> None:
-    """Publish the decisions of the journal until ``stop`` is set; those of an outage follow after it."""
+    """Publish decisions of the journal until ``stop`` is set; while the broker is away, they wait in the journal."""
     outage = ""
     while not stop.is_set():
         health.beat()

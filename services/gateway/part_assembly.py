@@ -1,8 +1,8 @@
 """Assemble frames into parts, and decide about each part once: when it is complete, or at its deadline.
 
-Nothing here reads a clock, a file or the network. The deadline of a part is counted from the capture of its first
-frame, by the wall clock of the moment at which the first verdict on it came; from then on only the steady clock counts,
-so that a wall clock that jumps changes no part that has begun.
+This module reads no clock, file or network. The deadline of a part is the capture of its first frame plus
+``deadline_ms``. It is computed once, when the first verdict on the part arrives, and is stored in seconds of the steady
+clock, so a later jump of the wall clock does not move it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from services.gateway.rule import Plan, rule
 from shared.messages import FrameIdentity, FrameInspected, PartDecided, frame_id
 
 GAP_LIMIT: Final = 1_000
-"""Frames that are missing in a row, at most, for each of which a part is expected."""
+"""Most missing frames in a row that are expected; frames before them are ignored."""
 MOST_SESSIONS: Final = 1_000
-"""Sessions of cameras whose last frames are remembered."""
+"""Most camera sessions whose last frame is remembered; the session that was seen longest ago is forgotten first."""
 
 
 @dataclass(frozen=True)
 class Now:
-    """A moment by both clocks."""
+    """A moment, as the steady clock and the wall clock show it."""
 
     steady: float
     """Seconds of a clock that never jumps."""
@@ -37,16 +37,17 @@ class Part:
     name: str
     plan: Plan
     deadline: float
-    """By the steady clock."""
+    """In seconds of the steady clock."""
     frames: dict[str, FrameInspected] = field(default_factory=dict)
-    """Inspected in time, by their ids."""
+    """The verdicts that arrived before the deadline, by the id of their frame."""
     expected: dict[str, FrameIdentity] = field(default_factory=dict)
-    """Frames that were captured, by the numbers of their neighbours, and have no verdict so far."""
+    """Frames without a verdict so far, by id. A gap in the sequence, or a camera's report, shows that they exist."""
     late: dict[str, FrameInspected] = field(default_factory=dict)
+    """The verdicts that arrived after the deadline, by the id of their frame."""
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all frames of the part were inspected."""
+        """Whether all frames of the part were inspected."""
         parts = self.plan.parts
         if parts.cameras:
             seen = [frame.frame.camera for frame in self.frames.values()]
@@ -55,8 +56,8 @@ class Part:
 
     def decide(self, now: Now) -> PartDecided:
         """Return the decision about the part."""
-        known = [*self.frames.values(), *self.late.values()]
-        identities = [verdict.frame for verdict in known] + list(self.expected.values())
+        verdicts = [*self.frames.values(), *self.late.values()]
+        identities = [verdict.frame for verdict in verdicts] + list(self.expected.values())
         first = min(identities, key=lambda frame: (frame.captured_at, frame.frame_id))
         ruling = rule(self.plan, list(self.frames.values()), self._missing)
         return PartDecided(
@@ -71,13 +72,14 @@ class Part:
             late=tuple(sorted(self.late)),
             missing=self._missing,
             recipe=self.plan.recipe.name,
-            model_versions=tuple(dict.fromkeys(verdict.model_version for verdict in known)),
+            model_versions=tuple(dict.fromkeys(verdict.model_version for verdict in verdicts)),
             latency_ms=max(0.0, (now.wall - first.captured_at).total_seconds() * 1000),
             at=now.wall,
         )
 
     @property
     def _missing(self) -> int:
+        """The number of frames without a verdict before the deadline."""
         parts = self.plan.parts
         if parts.size is None:
             return len(self.late)
@@ -89,22 +91,28 @@ class Part:
 
 @dataclass
 class Changes:
-    """What a message or a moment changed; the journal stores it."""
+    """The changes of parts by one message, or by the passing of deadlines; the journal stores them."""
 
     accepted: list[tuple[str, Plan, FrameInspected]] = field(default_factory=list)
-    """Verdicts in time, each with the key and the plan of its part."""
+    """Verdicts before the deadline, each with the key and the plan of its part."""
     expected: list[tuple[str, Plan, FrameIdentity]] = field(default_factory=list)
     decided: list[tuple[str, PartDecided]] = field(default_factory=list)
     late: list[tuple[str, FrameIdentity]] = field(default_factory=list)
-    """Frames whose part was decided before, each with the key of the part."""
+    """Frames whose part was decided before their verdict came, each with the key of the part."""
     repeated: int = 0
+    """The number of verdicts that arrived a second time."""
 
 
 class Assembly:
     """The parts of all lines that are not decided yet."""
 
     def __init__(self, frames_of: Callable[[str], frozenset[str] | None]) -> None:
-        """``frames_of`` returns the frames of a decided part by its key, late ones included; None: not decided."""
+        """Start without parts.
+
+        Args:
+            frames_of: returns the ids of all frames of a decided part, late frames included, by the key of the part;
+                None for a part that is not decided.
+        """
         self._frames_of = frames_of
         self._parts: dict[str, Part] = {}
         self._sessions: dict[str, tuple[FrameIdentity, Plan]] = {}
@@ -112,16 +120,16 @@ class Assembly:
 
     @property
     def pending(self) -> int:
-        """Return the number of parts that are not decided yet."""
+        """The number of parts that are not decided yet."""
         return len(self._parts)
 
     @property
     def next_deadline(self) -> float | None:
-        """Return the earliest deadline by the steady clock; None without a part."""
+        """The earliest deadline of all parts in seconds of the steady clock; None if there is no part."""
         return min((part.deadline for part in self._parts.values()), default=None)
 
     def add(self, verdict: FrameInspected, plan: Plan, now: Now, changes: Changes) -> None:
-        """Add a verdict to its part, and decide about the part if that completes it."""
+        """Add a verdict to its part; decide about the part if it is complete, or if its deadline has passed."""
         frame = verdict.frame
         for missing in self._advance(frame, plan):
             self._expect(missing, plan, now, changes)
@@ -146,10 +154,11 @@ class Assembly:
             self._decide(key, now, changes)
 
     def captured(self, last: FrameIdentity, now: Now, changes: Changes) -> None:
-        """Expect the frames up to ``last``, the last one that a camera reports as captured."""
-        if (known := self._sessions.get(last.session)) is None or last.sequence <= known[0].sequence:
+        """Expect all frames of a session up to ``last``, the newest frame that its camera reports as captured."""
+        newest = self._sessions.get(last.session)
+        if newest is None or last.sequence <= newest[0].sequence:
             return
-        plan = known[1]
+        plan = newest[1]
         for frame in (*self._advance(last, plan), last):
             self._expect(frame, plan, now, changes)
 
@@ -159,7 +168,7 @@ class Assembly:
             self._decide(key, now, changes)
 
     def restore(self, key: str, plan: Plan, found: FrameInspected | FrameIdentity, now: Now) -> None:
-        """Put back a frame of a part that was not decided before a restart."""
+        """Restore a frame (or the verdict on it) of a part that was not decided before a restart."""
         frame = found.frame if isinstance(found, FrameInspected) else found
         part = self._part(key, frame, plan, now)
         if isinstance(found, FrameInspected):
@@ -169,16 +178,16 @@ class Assembly:
             part.expected[frame.frame_id] = found
 
     def resume(self, last: FrameIdentity, plan: Plan) -> None:
-        """Put back the last frame of a session that was seen before a restart."""
+        """Restore the newest frame of a camera session from before a restart."""
         self._sessions[last.session] = last, plan
 
     def last_of(self, session: str) -> FrameIdentity | None:
-        """Return the frame with the highest number of a session; None if none was seen."""
-        known = self._sessions.get(session)
-        return known[0] if known else None
+        """Return the frame of a session with the highest sequence; None if no frame of the session was seen."""
+        newest = self._sessions.get(session)
+        return newest[0] if newest else None
 
     def _part(self, key: str, frame: FrameIdentity, plan: Plan, now: Now) -> Part:
-        """Return the part of a frame; a frame that was captured before the others moves the deadline forward."""
+        """Return the part of a frame; if the frame was captured before the others, the deadline becomes earlier."""
         age = max(0.0, (now.wall - frame.captured_at).total_seconds())
         deadline = now.steady + plan.parts.deadline_ms / 1000 - age
         part = self._parts.setdefault(key, Part(key.partition("/")[2], plan, deadline))
@@ -189,15 +198,15 @@ class Assembly:
         changes.decided.append((key, self._parts.pop(key).decide(now)))
 
     def _advance(self, frame: FrameIdentity, plan: Plan) -> list[FrameIdentity]:
-        """Note the newest frame of a session, and return those that are missing before it: numbers have no gaps."""
-        known = self._sessions.pop(frame.session, None)
-        if known and frame.sequence <= known[0].sequence:
-            self._sessions[frame.session] = known[0], plan
+        """Note the newest frame of a session, and return the frames between it and the newest frame before."""
+        newest = self._sessions.pop(frame.session, None)
+        if newest and frame.sequence <= newest[0].sequence:
+            self._sessions[frame.session] = newest[0], plan
             return []
         self._sessions[frame.session] = frame, plan
         while len(self._sessions) > MOST_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)))
-        return list(_between(known[0], frame)) if known and plan.parts.of != "identity" else []
+        return list(_between(newest[0], frame)) if newest and plan.parts.of != "identity" else []
 
     def _expect(self, frame: FrameIdentity, plan: Plan, now: Now, changes: Changes) -> None:
         key = key_of(frame, plan)
@@ -218,12 +227,12 @@ def key_of(frame: FrameIdentity, plan: Plan) -> str:
 
 
 def _between(before: FrameIdentity, after: FrameIdentity) -> Iterator[FrameIdentity]:
-    """Yield the frames between two of a session, as if they had been captured at even intervals.
+    """Yield the frames between two frames of a session, at most `GAP_LIMIT`, with evenly spaced capture times.
 
-    What both have in common holds for them too; what a trigger says of one of the two is not known of them.
+    Fields that a trigger sets (such as ``batch``) are None in these frames if the two given frames differ in them.
     """
-    of_triggers = ("batch", "part", "order", "operator", "recipe")
-    unknown = {name: None for name in of_triggers if getattr(before, name) != getattr(after, name)}
+    trigger_fields = ("batch", "part", "order", "operator", "recipe")
+    unknown = {name: None for name in trigger_fields if getattr(before, name) != getattr(after, name)}
     steps = after.sequence - before.sequence
     interval = (after.captured_at - before.captured_at) / steps
     for sequence in range(max(before.sequence + 1, after.sequence - GAP_LIMIT), after.sequence):

@@ -1,4 +1,4 @@
-"""Find the plan of a verdict: the recipe of its model version, and how the line makes parts."""
+"""Find the plan of a verdict: the recipe of its model version, and how frames of its line become parts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from shared.recipe import Parts, Recipe, RecipeError, parse_recipe
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, StorageError
 
 MOST_BYTES: Final = 256 * 1024
-"""Bytes of a recipe, at most."""
+"""Most bytes of a recipe."""
 
 
 class Recipes:
-    """Read the recipe of each model version once, and store it in the journal: it never changes."""
+    """Reads the recipe of each model version once from object storage, and then from the journal."""
 
     def __init__(self, store: ObjectStore, journal: Journal, parts_of_lines: Mapping[str, Parts]) -> None:
-        """``parts_of_lines`` are used for these lines instead of the section ``parts`` of the recipe."""
+        """Use object storage and a journal.
+
+        Args:
+            store: object storage.
+            journal: stores the recipes that were read.
+            parts_of_lines: by line, what replaces the section ``parts`` of the recipe.
+        """
         self._store = store
         self._journal = journal
         self._parts_of_lines = parts_of_lines
 
     def plan(self, verdict: FrameInspected) -> Plan | None:
-        """Return how the line of a verdict makes parts; None: it makes none.
+        """Return how the frames of a verdict's line become parts; None if they do not.
 
         Raises:
             RetryLater: object storage is unavailable.
@@ -43,7 +49,9 @@ class Recipes:
         try:
             recipe = parse_recipe(self._store.get(f"{folder_of(name, version)}/{RECIPE}", MOST_BYTES).decode())
         except (ObjectNotFound, InvalidKey, RecipeError, UnicodeDecodeError) as error:
-            raise Reject(f"the recipe {name} of model {version}, which inspected it, can't be used: {error}") from error
+            raise Reject(
+                f"the recipe {name} of model {version}, which inspected the frame, can't be used: {error}"
+            ) from error
         except StorageError as error:
             raise RetryLater(str(error)) from error
         self._journal.store_recipe(version, recipe)

@@ -14,17 +14,17 @@ from shared.verdict import judge
 
 @dataclass(frozen=True)
 class Plan:
-    """How the frames of a line become parts, and the recipe that inspected them."""
+    """How the frames of a line become parts, and the recipe by which they were inspected."""
 
     parts: Parts
     recipe: Recipe
     version: str
-    """The model version that the recipe is of."""
+    """The model version that has the recipe."""
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """What follows from the frames of a part."""
+    """The verdict on a part, the action of the line, and the reason."""
 
     verdict: PartVerdict
     action: PartAction
@@ -36,11 +36,11 @@ class Ruling:
 def rule(plan: Plan, frames: Sequence[FrameInspected], missing: int) -> Ruling:
     """Decide about a part.
 
-    Frames that are NG by the rule make the part NG, also when others are missing.
+    If the inspected frames make the part NG by the rule, it is NG, also when other frames are missing.
 
     Args:
         plan: the rule, and the labels with their roles and thresholds.
-        frames: inspected in time, in any order.
+        frames: the verdicts that arrived before the deadline, in any order.
         missing: the number of frames of the part that were not inspected in time.
     """
     conclusive = sorted((frame for frame in frames if frame.verdict is not Verdict.ERROR), key=_place)
@@ -61,12 +61,12 @@ def _place(frame: FrameInspected) -> tuple[str, str]:
 
 
 def _scores(plan: Plan, frames: Sequence[FrameInspected]) -> dict[str, float]:
-    """Return one score per label: the mean of the frames with the rule ``mean``, else that of the worst frame."""
+    """Return one score per label: the mean over the frames if the rule is ``mean``, else the worst frame's score."""
     scores: dict[str, float] = {}
     for label in plan.recipe.labels:
-        found = [frame.findings[label.name].score for frame in frames if label.name in frame.findings]
-        if found:
-            scores[label.name] = fmean(found) if plan.parts.rule == "mean" else _worst(label, found)
+        of_frames = [frame.findings[label.name].score for frame in frames if label.name in frame.findings]
+        if of_frames:
+            scores[label.name] = fmean(of_frames) if plan.parts.rule == "mean" else _worst(label, of_frames)
     return scores
 
 
@@ -77,7 +77,7 @@ def _worst(label: Label, scores: Sequence[float]) -> float:
 def _faults(
     plan: Plan, frames: Sequence[FrameInspected], scores: Mapping[str, float]
 ) -> tuple[tuple[str, ...] | None, str]:
-    """Return the labels that make the part NG, and why; None where the frames do not make it NG."""
+    """Return the labels that make the part NG, and the reason; None and no reason if the frames do not make it NG."""
     ng = [frame for frame in frames if frame.verdict is Verdict.NG]
     named = tuple(
         label
@@ -102,12 +102,12 @@ def _faults(
                 else (None, "")
             )
         case _:
-            many = len(ng) >= (plan.parts.at_least or 1)
-            return (named, f"{len(ng)} of {len(frames)} frames are NG{because}") if many else (None, "")
+            is_ng = len(ng) >= (plan.parts.at_least or 1)
+            return (named, f"{len(ng)} of {len(frames)} frames are NG{because}") if is_ng else (None, "")
 
 
 def _longest_row(frames: Sequence[FrameInspected]) -> int:
-    """Return the number of NG frames in the longest row of one camera, in the order of their capture."""
+    """Return the length of the longest row of NG frames of one camera, in the order of their capture."""
     longest, rows = 0, defaultdict[str, int](int)
     for frame in frames:
         rows[frame.frame.camera] = rows[frame.frame.camera] + 1 if frame.verdict is Verdict.NG else 0

@@ -1,4 +1,4 @@
-"""The signals that outputs have to send, in the journal: decisions = sent + missed + filtered + waiting, per output."""
+"""The signals that outputs have to send, in the journal. Per output: decisions = sent + missed + filtered + waiting."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ Outputs = Mapping[str, Mapping[str, AnyOutput]]
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingSignal:
     """A signal that is not sent yet."""
 
     number: int
     signal: Signal
     due: float
-    """By the steady clock, as ``expires``."""
+    """In seconds of the steady clock, as ``expires``."""
     expires: float
+    """Infinite without a deadline."""
 
 
 @dataclass(frozen=True)
-class Books:
-    """What became of the decisions of an output. Test signals are not in it."""
+class SignalCounts:
+    """How many decisions an output got, and what became of them. Test signals are not counted."""
 
     decisions: int = 0
     filtered: int = 0
-    """The settings of the output do not want them."""
+    """Excluded by the settings of the output."""
     sent: int = 0
     missed: int = 0
     """Not sent, because the deadline had passed or the receiver refused them."""
@@ -46,7 +47,7 @@ class Books:
 
     @property
     def balanced(self) -> bool:
-        """Return whether every decision is accounted for."""
+        """Whether each decision was sent, missed or filtered, or is waiting."""
         return self.decisions == self.filtered + self.sent + self.missed + self.waiting
 
 
@@ -58,12 +59,12 @@ class SignalOutbox:
         self._outputs = outputs
         self._clock = clock
         self._steady: dict[int, tuple[float, float]] = {}
-        """When signals are due and when they expire by the steady clock: a jump of the wall clock moves neither."""
-        self._read: dict[str, dict[int, Waiting]] = {}
-        """The signals that were read last, by output and number: what still waits is not read again."""
+        """When each signal is due and when it expires, by its number, in seconds of the steady clock."""
+        self._read: dict[str, dict[int, WaitingSignal]] = {}
+        """The signals that `waiting` returned last, by output and number, so that they are not read again."""
 
     def add(self, decision: PartDecided, moment: Now) -> None:
-        """Add the signals of a decision; in the transaction that stores it."""
+        """Add the signals of a decision. Call it in the transaction that stores the decision."""
         for name, settings in self._outputs.get(decision.frame.line, {}).items():
             output = f"{decision.frame.line}/{name}"
             wanted = settings.wants(decision)
@@ -82,8 +83,8 @@ class SignalOutbox:
             self._insert(f"{signal.line}/{name}", signal, settings, self._clock())
         return True
 
-    def waiting(self, output: str, most: int) -> Sequence[Waiting]:
-        """Return the signals of an output that are not sent, the one that is due first before the others."""
+    def waiting(self, output: str, most: int) -> Sequence[WaitingSignal]:
+        """Return the signals of an output that are not sent, in the order in which they are due; ``most`` at most."""
         moment, before = self._clock(), self._read.get(output, {})
         with self._journal.read() as database:
             numbers = database.execute(
@@ -95,7 +96,7 @@ class SignalOutbox:
                 if number[0] not in before
             ]
         new = {
-            number: Waiting(
+            number: WaitingSignal(
                 number,
                 Signal.model_validate_json(body),
                 *self._steady.setdefault(number, _steady(due, expires, moment)),
@@ -105,15 +106,15 @@ class SignalOutbox:
         self._read[output] = {number: before.get(number) or new[number] for (number,) in numbers}
         return list(self._read[output].values())
 
-    def sent(self, output: str, signals: Sequence[Waiting]) -> None:
-        """Note that the receiver has signals."""
+    def sent(self, output: str, signals: Sequence[WaitingSignal]) -> None:
+        """Note that the receiver has these signals, and delete them."""
         with self._journal.mark():
             self._delete(signals)
             self._count(output, sent=sum(not each.signal.test for each in signals))
         metrics.SIGNALS.labels(*output.split("/", 1), "sent").inc(len(signals))
 
-    def missed(self, output: str, signals: Sequence[Waiting], reason: str) -> None:
-        """Note that signals are not sent, and why."""
+    def missed(self, output: str, signals: Sequence[WaitingSignal], reason: str) -> None:
+        """Note that these signals will not be sent, with the reason, and delete them."""
         at = self._clock().wall.timestamp()
         with self._journal.mark() as database:
             self._delete(signals)
@@ -129,27 +130,27 @@ class SignalOutbox:
         line, name = output.split("/", 1)
         return self._outputs[line][name].type
 
-    def books(self, output: str) -> Books:
-        """Return what became of the decisions of an output."""
+    def counts(self, output: str) -> SignalCounts:
+        """Return the counts of the decisions of an output."""
         with self._journal.read() as database:
             row = database.execute(
-                "SELECT decisions, filtered, sent, missed FROM books WHERE output = ?", (output,)
+                "SELECT decisions, filtered, sent, missed FROM signal_counts WHERE output = ?", (output,)
             ).fetchone() or (0, 0, 0, 0)
             (waiting,) = database.execute(
                 "SELECT count(*) FROM signals WHERE output = ? AND test = 0", (output,)
             ).fetchone()
         decisions, filtered, sent, missed = row
-        return Books(decisions, filtered, sent, missed, waiting)
+        return SignalCounts(decisions, filtered, sent, missed, waiting)
 
     def reasons(self, output: str) -> list[tuple[str, str]]:
-        """Return the signals of an output that were missed, oldest first, each with its reason."""
+        """Return the ids of the missed signals of an output, oldest first, each with its reason."""
         with self._journal.read() as database:
             return database.execute(
                 "SELECT id, reason FROM missed WHERE output = ? ORDER BY number", (output,)
             ).fetchall()
 
     def _insert(self, output: str, signal: Signal, settings: AnyOutput, moment: Now) -> None:
-        captured = min(signal.captured_at, moment.wall).timestamp()  # a clock that is ahead delays no signal
+        captured = min(signal.captured_at, moment.wall).timestamp()  # a camera whose clock is ahead delays no signal
         due = captured + (0 if signal.test else settings.delay_ms / 1000)
         deadline_ms = TEST_MS if signal.test else settings.deadline_ms
         expires = None if deadline_ms is None else captured + deadline_ms / 1000
@@ -160,19 +161,19 @@ class SignalOutbox:
         if cursor.rowcount and cursor.lastrowid:
             self._steady[cursor.lastrowid] = _steady(due, expires, moment)
 
-    def _delete(self, signals: Sequence[Waiting]) -> None:
+    def _delete(self, signals: Sequence[WaitingSignal]) -> None:
         self._journal.database.executemany("DELETE FROM signals WHERE number = ?", [(each.number,) for each in signals])
         for each in signals:
             self._steady.pop(each.number, None)
 
     def _count(self, output: str, **more: int) -> None:
         database = self._journal.database
-        database.execute("INSERT OR IGNORE INTO books (output) VALUES (?)", (output,))
+        database.execute("INSERT OR IGNORE INTO signal_counts (output) VALUES (?)", (output,))
         for column, amount in more.items():
-            database.execute(f"UPDATE books SET {column} = {column} + ? WHERE output = ?", (amount, output))  # noqa: S608
+            database.execute(f"UPDATE signal_counts SET {column} = {column} + ? WHERE output = ?", (amount, output))  # noqa: S608
 
 
 def _steady(due: float, expires: float | None, moment: Now) -> tuple[float, float]:
-    """Return two moments of the wall clock by the steady clock."""
-    ahead = moment.steady - moment.wall.timestamp()
-    return due + ahead, math.inf if expires is None else expires + ahead
+    """Convert two times from Unix time to seconds of the steady clock; no expiry becomes infinity."""
+    offset = moment.steady - moment.wall.timestamp()
+    return due + offset, math.inf if expires is None else expires + offset

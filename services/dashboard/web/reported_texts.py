@@ -51,7 +51,7 @@ OF_GATEWAYS: Final = (
     marked("silent for %(seconds)s s"),
     marked("camera %(camera)s: %(reason)s"),
     marked("inference: %(reason)s"),
-    marked("the line has been well for a moment only"),
+    marked("the line has only just become healthy"),
     marked("decided too late"),
 )
 OF_EXPLAINERS: Final = (

@@ -1,1 +1,1 @@
-"""The outputs of a line: the port, and an adapter for each protocol of the factory."""
+"""The outputs of a line: a port, and an adapter for each protocol."""

@@ -1,4 +1,4 @@
-"""Write signals into files of a folder that an MES watches. A file is there whole, or not at all."""
+"""Write signals into files of a folder that an MES watches. Each file appears complete, by a rename."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-class Files:
-    """A folder of CSV or JSON-lines files."""
+class FileOutput:
+    """Writes CSV or JSON-lines files into a folder."""
 
     group: Final = 1_000
     longest_pause: Final = 10.0
@@ -32,9 +32,9 @@ class Files:
         self._format = settings.format
 
     def send(self, signals: Sequence[Signal]) -> int:
-        """See the port. The name of a file follows from its first signal: writing it again replaces it."""
-        for batch, some in groupby(signals, key=lambda signal: signal.batch):
-            of_batch = list(some)
+        """See the port. A file is named by its first signal, so sending the same signals again replaces the file."""
+        for batch, group in groupby(signals, key=lambda signal: signal.batch):
+            of_batch = list(group)
             first = of_batch[0]
             name = f"{first.line}.{batch or 'no-batch'}.{first.decided_at:%Y%m%dT%H%M%S%f}.{self._format}"
             self._write(name, _csv(of_batch) if self._format == "csv" else _lines(of_batch))
@@ -74,7 +74,7 @@ def _sync(folder: Path) -> None:
 
 
 def spaced(names: Sequence[str]) -> str:
-    """Return names with a space between two; a name with a space in it is in quotes."""
+    """Return names separated by spaces; a name that contains a space is in quotes."""
     cell = StringIO()
     csv.writer(cell, delimiter=" ", lineterminator="").writerow(names)
     return cell.getvalue()

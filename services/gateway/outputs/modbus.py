@@ -17,11 +17,11 @@ from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable
 
 
 class ModbusServer:
-    """A server whose registers a PLC reads. A signal is sent when the PLC has acknowledged it."""
+    """A Modbus server whose registers a PLC reads. A signal counts as sent when the PLC has acknowledged it."""
 
     collect_seconds: Final = 0.0
     longest_pause: Final = 0.2
-    """The PLC calls; a result that it might take is shown without a long pause."""
+    """Short, so that a result is shown soon after the PLC is back."""
 
     def __init__(self, settings: ModbusSettings) -> None:
         self.group = settings.buffer
@@ -40,7 +40,7 @@ class ModbusServer:
         return self._registers.seconds_needed
 
     def send(self, signals: Sequence[Signal]) -> int:
-        """See the port. A PLC that acknowledges results works, also when it is slower than the parts."""
+        """See the port. A PLC that acknowledges some of the results counts as available, even if it is too slow."""
         self.check()
         moment = datetime.now(UTC)
         seconds = [
@@ -48,8 +48,8 @@ class ModbusServer:
         ]
         sent = self._registers.deliver(signals, seconds)
         if not sent and self._registers.seconds_unacknowledged >= self._ack_seconds:
-            wanted = "did not acknowledge a result in time" if self._registers.wanted else "has set offline"
-            raise OutputUnavailable(f"the PLC {wanted}")
+            reason = "did not acknowledge a result in time" if self._registers.wanted else "has set offline"
+            raise OutputUnavailable(f"the PLC {reason}")
         return sent
 
     def show(self, status: LineStatus) -> None:
@@ -76,7 +76,7 @@ class ModbusServer:
         registers: list[int],
         written: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
-        """Take what the PLC writes, or show it the registers of this moment."""
+        """Apply what the PLC writes; or, if it reads, update ``registers`` to their present values."""
         if written is None:
             registers[:SIZE] = self._registers.read()
         elif not self._registers.write(address, [int(value) for value in written]):

@@ -1,8 +1,8 @@
 """The registers that a PLC reads and writes, and the handshake of results. docs/factory.md lists them.
 
-A result stays until the PLC acknowledges it: the PLC sees *results valid*, reads the result, sets *results ack*, sees
-*results valid* fall, and clears *results ack*; then the next result is shown. Or it writes the number of the result
-that it has taken, and the next one is shown at once.
+A result stays in the registers until the PLC acknowledges it, in one of two ways. The PLC sees *results valid*, reads
+the result, sets *results ack*, sees *results valid* fall, and clears *results ack*; then the next result is shown. Or
+the PLC writes the number of the result into the register `TAKEN`; then the next result is shown at once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from shared.messages import PartAction, PartVerdict
 from shared.modbus_server import text_registers, words
 
 SIZE: Final = 256
-"""Registers of the map."""
+"""Number of registers."""
 CONTROL: Final = 0
 TAKEN: Final = 1
-"""The number of the result that the PLC has taken: an acknowledgement in one request."""
+"""The PLC writes the number of a result here to acknowledge it with one request."""
 STATUS: Final = 16
 HEARTBEAT: Final = 17
 ERROR: Final = 18
@@ -39,25 +39,26 @@ ACTION: Final = 66
 LABELS: Final = 67
 MISSING: Final = 68
 SCORES: Final = 70
-"""One per label, 0 to 10,000."""
+"""The first register of the scores: one per label, 0 to 10,000."""
 SCORE_COUNT: Final = 16
 CAPTURED: Final = 88
 """Unix time of the capture in milliseconds: 64 bits, the high word first."""
 NAME: Final = 92
 NAME_LENGTH: Final = 32
-"""Registers of the name of the part: two ASCII characters in each, ended by zeros. One request reads the whole map."""
+"""Registers of the part's name, with two ASCII characters in each and zeros after the name."""
 
 VERDICTS: Final = {PartVerdict.OK: 1, PartVerdict.NG: 2, PartVerdict.NOT_INSPECTED: 3}
 ACTIONS: Final = {PartAction.PASS: 1, PartAction.REJECT: 2, PartAction.STOP: 3}
 HEARTBEAT_SECONDS: Final = 1.0
-SHOWN_SECONDS: Final = 1.0
-"""A status that was not shown again for this time is that of a gateway that hangs."""
+"""Seconds after which the heartbeat bit changes."""
+STATUS_SECONDS: Final = 1.0
+"""If `show` was not called for this time, the gateway is stalled, and the line is not online."""
 LONGEST_NEED: Final = 0.1
-"""Seconds before its deadline, at most, from which on a result is not shown any more."""
+"""Most seconds that `seconds_needed` can be."""
 LEARNING: Final = 0.1
 """Weight of the last result in the mean time to an acknowledgement."""
 REMEMBERED: Final = 1_000
-"""Results whose numbers are remembered, so that one that is shown again has the number it had."""
+"""Most results whose numbers are remembered, so that a result that is shown again has the same number."""
 
 
 class Control(IntFlag):
@@ -65,9 +66,9 @@ class Control(IntFlag):
 
     RESULTS_ACK = 1
     OFFLINE = 2
-    """The PLC wants no results."""
+    """The PLC asks for no results."""
     CLEAR = 4
-    """Clear the overrun."""
+    """Clears the bit `Status.OVERRUN`."""
 
 
 class Status(IntFlag):
@@ -76,15 +77,15 @@ class Status(IntFlag):
     ONLINE = 1
     RESULTS_VALID = 2
     OVERRUN = 4
-    """A result was withdrawn, because it was not acknowledged in time."""
+    """A result was withdrawn because the PLC did not acknowledge it in time."""
     OFFLINE = 8
     """The PLC has set *offline*, and gets no results."""
     TEST = 16
-    """The result is a test, and belongs to no part."""
+    """The result is a test and belongs to no part."""
 
 
 class Registers:
-    """The state of the map. Thread-safe."""
+    """The registers and the state of the handshake. Thread-safe."""
 
     def __init__(self, settings: ModbusSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._bits = settings.bits
@@ -96,7 +97,7 @@ class Registers:
         self._changed = threading.Condition()
         self._control = Control(0)
         self._queue: deque[tuple[Signal, float]] = deque()
-        """The results that wait, each with its deadline by the clock."""
+        """The results that wait, each with its deadline in seconds of the clock."""
         self._valid = False
         """Whether the first result of the queue is shown."""
         self._result = [0] * (SIZE - RESULT)
@@ -105,7 +106,7 @@ class Registers:
         self._acknowledged_at = -math.inf
         self._result_shown_at = -math.inf
         self._mean_seconds = 0.0
-        """From showing a result to its acknowledgement."""
+        """Mean seconds from showing a result to its acknowledgement."""
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._number = 0
         self._overrun = False
@@ -114,12 +115,12 @@ class Registers:
         self._shown_at = clock()
 
     def show(self, status: LineStatus) -> None:
-        """Show how the line is."""
+        """Set the status of the line."""
         with self._changed:
             self._status, self._shown_at = status, self._clock()
 
     def write(self, address: int, values: Sequence[int]) -> bool:
-        """Take what the PLC writes; False: it may write the control word or the number of a result only."""
+        """Apply what the PLC writes; return False if it is not the register `CONTROL` or `TAKEN` alone."""
         if address not in (CONTROL, TAKEN) or len(values) != 1:
             return False
         with self._changed:
@@ -141,8 +142,8 @@ class Registers:
         """Return all registers."""
         now = self._clock()
         with self._changed:
-            alive = now - self._shown_at < SHOWN_SECONDS
-            online = alive and self._status.online
+            is_fresh = now - self._shown_at < STATUS_SECONDS
+            online = is_fresh and self._status.online
             status = Status(0)
             for bit, is_set in (
                 (Status.ONLINE, online),
@@ -155,8 +156,8 @@ class Registers:
             registers = [0] * RESULT
             registers[CONTROL] = int(self._control)
             registers[STATUS] = int(status)
-            registers[HEARTBEAT] = int((now if alive else self._shown_at) // HEARTBEAT_SECONDS) % 2
-            registers[ERROR] = int(self._status.trouble if alive else Trouble.GATEWAY)
+            registers[HEARTBEAT] = int((now if is_fresh else self._shown_at) // HEARTBEAT_SECONDS) % 2
+            registers[ERROR] = int(self._status.trouble if is_fresh else Trouble.GATEWAY)
             registers[WAITING] = len(self._queue)
             registers[OVERRUNS : OVERRUNS + 2] = words(self._overruns, 2)
             for place, count in enumerate((self._status.ok, self._status.ng, self._status.not_inspected)):
@@ -166,13 +167,13 @@ class Registers:
     def deliver(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
         """Show signals one after the other, and return how many the PLC has acknowledged, from the first on.
 
-        The first one that is not acknowledged in time is withdrawn, with those behind it. One that can't be
-        acknowledged in time, by the time that the PLC needs, is not shown: else a PLC that is slower than the parts
-        would see each result a moment before its deadline, and be in time with none.
+        The first signal that is not acknowledged in time is withdrawn, and the signals after it are not shown. A signal
+        is not shown either if less than `seconds_needed` is left to its deadline. Otherwise a PLC that is slower than
+        the parts would see each result just before its deadline, and acknowledge none in time.
 
         Args:
             signals: the results.
-            seconds: to the deadline of each; infinite without one.
+            seconds: the seconds to the deadline of each signal; infinite without a deadline.
         """
         if self._hold_seconds:
             return self._show_in_turn(signals, seconds)
@@ -181,11 +182,11 @@ class Registers:
             self._acknowledged = 0
             self._queue.extend((signal, begun + left) for signal, left in zip(signals, seconds, strict=True))
             self._advance()
-            before = 0
+            acknowledged_before = 0
             while (done := self._acknowledged) < len(signals):
                 now = self._clock()
-                if done > before:
-                    before, since = done, now
+                if done > acknowledged_before:
+                    acknowledged_before, since = done, now
                 needed = 0 if self._valid else self.seconds_needed
                 if (left := min(begun + seconds[done] - needed, since + self._ack_seconds) - now) <= 0:
                     break
@@ -200,7 +201,7 @@ class Registers:
             return done
 
     def _show_in_turn(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
-        """Show each signal for a while, without an acknowledgement, and return how many were shown in time."""
+        """Show each signal for ``hold_ms`` without an acknowledgement, and return how many were shown in time."""
         begun = self._clock()
         for place, signal in enumerate(signals):
             if not self.wanted or self._clock() - begun > seconds[place]:
@@ -212,17 +213,17 @@ class Registers:
 
     @property
     def wanted(self) -> bool:
-        """Return whether the PLC wants results."""
+        """Whether the PLC asks for results: it has not set *offline*."""
         return Control.OFFLINE not in self._control
 
     @property
     def seconds_needed(self) -> float:
-        """Return the time before its deadline from which on a result is too late for the PLC."""
+        """The seconds that the PLC needs to acknowledge a result: twice the mean, at most `LONGEST_NEED`."""
         return min(2 * self._mean_seconds, self._longest_need)
 
     @property
     def seconds_unacknowledged(self) -> float:
-        """Return the time since the PLC has acknowledged a result; infinite if it never has."""
+        """The seconds since the PLC last acknowledged a result; infinite if it never has."""
         return self._clock() - self._acknowledged_at
 
     def _acknowledge(self) -> None:
@@ -236,7 +237,7 @@ class Registers:
         self._mean_seconds += (LEARNING if self._mean_seconds else 1) * (seconds - self._mean_seconds)
 
     def _advance(self) -> None:
-        """Show the next result in time for it, if the PLC has cleared its acknowledgement and wants results."""
+        """Show the next result if the PLC asks for results and has cleared *results ack*, and enough time is left."""
         if self._queue and not self._valid and self.wanted and Control.RESULTS_ACK not in self._control:
             (signal, deadline), now = self._queue[0], self._clock()
             if deadline - now > self.seconds_needed:

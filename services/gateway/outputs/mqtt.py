@@ -1,4 +1,4 @@
-"""Publish signals to an MQTT broker, with a retained state of the line and a last will."""
+"""Publish signals to an MQTT broker, and the state of the line as a retained message with a last will."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from services.gateway.outputs.settings import MqttSettings
 
 QOS: Final = 1
 KEEP_ALIVE: Final = 5
-"""Seconds; the broker publishes the last will when it hears nothing for one and a half times as long."""
+"""Seconds. The broker publishes the last will after one and a half times as long without a packet."""
 STARTING: Final = LineStatus(Trouble.GATEWAY, "the gateway starts")
-GONE: Final = LineStatus(Trouble.GATEWAY, "the gateway is gone")
+ENDED: Final = LineStatus(Trouble.GATEWAY, "the gateway is gone")
 
 
-class Mqtt:
-    """A connection to an MQTT broker.
+class MqttOutput:
+    """Publishes signals to an MQTT broker.
 
-    A signal that the broker did not confirm in time is dropped with its connection: the client would otherwise publish
-    it after the next connect, when its deadline may have passed.
+    If the broker does not confirm a signal in time, the connection is closed and its client discarded. The client would
+    otherwise publish the signal after the next connect, when its deadline may have passed.
     """
 
     group: Final = 100
@@ -40,7 +40,7 @@ class Mqtt:
         self._state = f"{settings.topic}/{line}/state"
         self._connected = threading.Event()
         self._answered = threading.Event()
-        """Set when the broker has accepted or refused the connection."""
+        """Set after the broker has accepted or refused the connection."""
         self._reason = "not connected yet"
         self._client: paho.Client | None = None
         self._status = STARTING
@@ -79,7 +79,7 @@ class Mqtt:
         if client is None:
             return
         if self._connected.is_set():
-            client.publish(self._state, _state(GONE), QOS, retain=True).wait_for_publish(1)
+            client.publish(self._state, _state(ENDED), QOS, retain=True).wait_for_publish(1)
         client.disconnect()
         client.loop_stop()
         self._connected.clear()
@@ -97,7 +97,7 @@ class Mqtt:
     def _start(self) -> paho.Client:
         settings = self._settings
         client = paho.Client(CallbackAPIVersion.VERSION2)
-        client.will_set(self._state, _state(GONE), QOS, retain=True)
+        client.will_set(self._state, _state(ENDED), QOS, retain=True)
         if settings.user:
             password = read_secret(settings.password_file)
             client.username_pw_set(settings.user, password.decode() if password else None)

@@ -7,21 +7,21 @@ from services.gateway.outputs.settings import AnyOutput, FileSettings, ModbusSet
 
 
 def open_output(settings: AnyOutput, line: str) -> Output:
-    """Return the output of a line; it connects when it is first used."""
+    """Return an output of a line. It connects when it is first used."""
     match settings:
         case WebhookSettings():
-            from services.gateway.outputs.webhook import Webhook  # noqa: PLC0415
+            from services.gateway.outputs.webhook import WebhookOutput  # noqa: PLC0415
 
-            return Webhook(settings)
+            return WebhookOutput(settings)
         case MqttSettings():
-            from services.gateway.outputs.mqtt import Mqtt  # noqa: PLC0415
+            from services.gateway.outputs.mqtt import MqttOutput  # noqa: PLC0415
 
-            return Mqtt(settings, line)
+            return MqttOutput(settings, line)
         case ModbusSettings():
             from services.gateway.outputs.modbus import ModbusServer  # noqa: PLC0415
 
             return ModbusServer(settings)
         case FileSettings():
-            from services.gateway.outputs.file import Files  # noqa: PLC0415
+            from services.gateway.outputs.file import FileOutput  # noqa: PLC0415
 
-            return Files(settings)
+            return FileOutput(settings)

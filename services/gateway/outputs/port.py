@@ -1,4 +1,4 @@
-"""The port of outputs: a signal is what an output sends of one decision."""
+"""The port of outputs, and the signal: what an output sends of one decision."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from shared.messages import FrameId, Name, OutputTestRequested, PartAction, Part
 
 
 class OutputUnavailable(Exception):
-    """The receiver can't be reached, or failed; a later try may succeed."""
+    """The receiver can't be reached or failed; a later attempt may succeed."""
 
 
 class OutputRefused(Exception):
-    """The receiver refuses this signal; no later try would succeed."""
+    """The receiver refuses this signal; no later attempt would succeed."""
 
 
 class Trouble(IntEnum):
-    """What is wrong with a line, as the error code of a PLC."""
+    """Why a line does not inspect parts, as an error code for PLCs."""
 
     NONE = 0
     NO_CAMERA = 1
@@ -35,14 +35,14 @@ class Trouble(IntEnum):
     NO_WORKER = 3
     """No inference worker has reported."""
     WORKER = 4
-    """Every inference worker is silent, or hindered."""
+    """All inference workers are silent, or report why they do not work."""
     GATEWAY = 5
     """The gateway can't decide about parts."""
 
 
 @dataclass(frozen=True)
 class LineStatus:
-    """Whether a line is well, and the numbers of its parts."""
+    """Whether a line inspects parts, the reason if it does not, and the numbers of its parts by verdict."""
 
     trouble: Trouble
     reason: str = ""
@@ -52,7 +52,7 @@ class LineStatus:
 
     @property
     def online(self) -> bool:
-        """Return whether the line inspects parts."""
+        """Whether the line inspects parts."""
         return self.trouble is Trouble.NONE
 
 
@@ -115,7 +115,7 @@ class Signal(BaseModel):
 
 
 def signal_of_test(request: OutputTestRequested) -> Signal:
-    """Return the signal of a test: that of an NG part, which it marks as a test."""
+    """Return the signal of a test: a signal of an NG part that is marked as a test."""
     return Signal(
         id=f"test/{request.test_id}",
         test=True,
@@ -138,46 +138,46 @@ def signal_of_test(request: OutputTestRequested) -> Signal:
 
 
 class Output(Protocol):
-    """Sends signals to one receiver. One thread uses it."""
+    """Sends signals to one receiver. Only one thread uses it, except for `show`."""
 
     @property
     def group(self) -> int:
-        """Return how many signals `send` takes at once, at most."""
+        """The most signals that `send` takes at once."""
         ...
 
     @property
     def collect_seconds(self) -> float:
-        """Return how long signals of one batch are collected before they are sent together."""
+        """The seconds for which signals of one batch are collected before they are sent together."""
         ...
 
     @property
     def longest_pause(self) -> float:
-        """Return the longest pause after a failure, in seconds."""
+        """The longest pause after a failure, in seconds."""
         ...
 
     @property
     def seconds_needed(self) -> float:
-        """Return the time that the receiver needs for a signal: one whose deadline is nearer is missed."""
+        """The seconds that the receiver needs for a signal. A signal is missed if its deadline is nearer."""
         ...
 
     def send(self, signals: Sequence[Signal]) -> int:
-        """Send signals, and return how many of them, from the first on, the receiver has: the others are sent again.
+        """Send signals. Return how many of them the receiver has, from the first on; the other signals are sent again.
 
         Raises:
-            OutputUnavailable: it has none of them, as far as the output knows.
-            OutputRefused: the receiver refuses them.
+            OutputUnavailable: as far as the output knows, the receiver has none of the signals.
+            OutputRefused: the receiver refuses the signals.
         """
         ...
 
     def show(self, status: LineStatus) -> None:
-        """Show the receiver how the line is, if the protocol can; another thread may call it. It never raises."""
+        """Show the receiver the status of the line, if the protocol can. Any thread may call it; it never raises."""
         ...
 
     def check(self) -> None:
         """Connect without sending a signal.
 
         Raises:
-            OutputUnavailable: that fails; the message says why.
+            OutputUnavailable: the receiver can't be reached; the message says why.
         """
         ...
 
@@ -187,5 +187,5 @@ class Output(Protocol):
 
 
 def read_secret(file: Path | None) -> bytes | None:
-    """Return the content of a file of a secret, without the end of the line; None without a file."""
+    """Return the secret in a file, without a line break at its end; None without a file."""
     return file.read_bytes().rstrip(b"\r\n") if file else None

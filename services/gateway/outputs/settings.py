@@ -1,4 +1,4 @@
-"""The settings of outputs, as the file of the lines has them."""
+"""The settings of outputs in the file of the lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class OutputSettings(BaseModel):
-    """What every output has: which decisions it gets, and when."""
+    """The settings that all outputs have: which decisions an output gets, and when."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,7 +88,7 @@ class MqttSettings(OutputSettings):
 
 
 class FileSettings(OutputSettings):
-    """Files in a folder that an MES watches: one or more per batch, each written whole."""
+    """Files in a folder that an MES watches: one or more per batch. Each file appears complete."""
 
     type: Literal["file"]
     folder: Path

@@ -14,13 +14,14 @@ import httpx
 from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal, read_secret
 from services.gateway.outputs.settings import WebhookSettings
 
-PASSING: Final = frozenset({401, 403, 404, 408, 409, 423, 425, 429})
-"""Client errors that a receiver may stop to answer, so that the same request is sent again."""
+RETRIED: Final = frozenset({401, 403, 404, 408, 409, 423, 425, 429})
+"""Client errors after which the same request is sent again, because the receiver may accept it later."""
 ANSWER_LENGTH: Final = 200
+"""Most bytes of an answer that are reported."""
 
 
-class Webhook:
-    """An HTTP receiver."""
+class WebhookOutput:
+    """Sends signals to an HTTP receiver."""
 
     group: Final = 1
     collect_seconds: Final = 0.0
@@ -48,7 +49,7 @@ class Webhook:
             if httpx.codes.is_success(status):
                 continue
             reason = f"the receiver answered {status}: {' '.join(text.split())}"
-            if httpx.codes.is_server_error(status) or status in PASSING:
+            if httpx.codes.is_server_error(status) or status in RETRIED:
                 raise OutputUnavailable(reason)
             raise OutputRefused(reason)
         return len(signals)
@@ -57,7 +58,7 @@ class Webhook:
         """See the port."""
 
     def check(self) -> None:
-        """See the port. Every answer shows that the receiver is there."""
+        """See the port. Any answer, also an error, shows that the receiver can be reached."""
         self._request("OPTIONS")
 
     def close(self) -> None:
@@ -67,7 +68,7 @@ class Webhook:
     def _request(
         self, method: str, content: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, str]:
-        """Return the status and the beginning of the answer, whose end is not awaited for longer than the timeout."""
+        """Return the status and the beginning of the answer's text; reading the answer ends after the timeout."""
         until, text = time.monotonic() + self._timeout, b""
         try:
             with self._client.stream(method, self._url, content=content, headers=headers) as answer:

@@ -58,14 +58,14 @@ class Sending:
         """Take turns until something has happened."""
         until = now().steady + seconds
         while not enough():
-            assert now().steady < until, f"{self.outbox.books(NAME)} {self.dispatcher.state}"
+            assert now().steady < until, f"{self.outbox.counts(NAME)} {self.dispatcher.state}"
             version = self.journal.version
             if (pause := self.dispatcher.turn()) > 0 and not enough():
                 self.journal.wait(version, min(pause, 0.1))
 
     @property
     def waiting(self) -> int:
-        return self.outbox.books(NAME).waiting
+        return self.outbox.counts(NAME).waiting
 
 
 @pytest.fixture

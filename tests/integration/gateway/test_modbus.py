@@ -81,8 +81,8 @@ def test_the_plc_gets_each_part_once_and_what_it_does_not_acknowledge_is_missed(
         wait_until(lambda: len(plc.results) == 21, 120, "the last result")
         assert [each["part"] for each in plc.results] == [part.part for part in [*parts, after]]
         assert [each["labels"] for each in plc.results[:6]] == [1, 0, 0, 0, 0, 1]
-    books = out.outbox.books(NAME)
-    assert (books.sent, books.missed) == (21, 1)
+    counts = out.outbox.counts(NAME)
+    assert (counts.sent, counts.missed) == (21, 1)
     assert "did not acknowledge" in out.outbox.reasons(NAME)[0][1]
 
 

@@ -36,9 +36,9 @@ def test_an_output_gets_the_parts_that_it_asks_for(sending: Open, receiver: Rece
     out.decide(product.part(), product.part("break"), product.part("error"), product.part("break"))
     out.until(lambda: out.waiting == 0)
     assert [each.document["faults"] for each in receiver.accepted] == [["break"], ["break"]]
-    books = out.outbox.books(NAME)
-    assert (books.decisions, books.filtered, books.sent, books.missed) == (4, 2, 2, 0)
-    assert books.balanced
+    counts = out.outbox.counts(NAME)
+    assert (counts.decisions, counts.filtered, counts.sent, counts.missed) == (4, 2, 2, 0)
+    assert counts.balanced
 
 
 def test_a_signal_is_delayed_from_the_capture(sending: Open, receiver: Receiver, product: Product) -> None:
@@ -68,7 +68,7 @@ def test_a_signal_after_its_deadline_is_missed_with_the_reason_and_never_sent(
         "its deadline had passed: decided too late",
         "its deadline had passed: the receiver answered 503: so",
     ]
-    assert out.outbox.books(NAME).balanced
+    assert out.outbox.counts(NAME).balanced
 
 
 def test_a_test_signal_is_marked_and_in_no_books(sending: Open, receiver: Receiver) -> None:
@@ -78,7 +78,7 @@ def test_a_test_signal_is_marked_and_in_no_books(sending: Open, receiver: Receiv
     out.until(lambda: bool(receiver.accepted))
     assert receiver.accepted[0].document["test"] is True
     assert receiver.accepted[0].headers["X-Seamline-Test"] == "true"
-    assert out.outbox.books(NAME).decisions == out.outbox.books(NAME).sent == 0
+    assert out.outbox.counts(NAME).decisions == out.outbox.counts(NAME).sent == 0
 
 
 # ── webhook ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +119,7 @@ def test_nothing_is_lost_while_a_receiver_fails_hangs_and_is_away(
         out.until(lambda: out.waiting == 0)
         assert not out.dispatcher.state.failing
     assert [document["part"] for document in receiver.effective()] == [part.part for part in parts]
-    assert out.outbox.books(NAME).sent == 20
+    assert out.outbox.counts(NAME).sent == 20
 
 
 def test_a_signal_that_is_refused_blocks_no_other_one(sending: Open, receiver: Receiver, product: Product) -> None:
@@ -131,7 +131,7 @@ def test_a_signal_that_is_refused_blocks_no_other_one(sending: Open, receiver: R
     out.decide(product.part())
     out.until(lambda: out.waiting == 0)
     assert [reason for _, reason in out.outbox.reasons(NAME)] == ["the receiver answered 422: so"]
-    assert out.outbox.books(NAME).sent == len(receiver.accepted) == 1
+    assert out.outbox.counts(NAME).sent == len(receiver.accepted) == 1
 
 
 def test_what_is_not_sent_is_sent_after_a_restart(
@@ -219,7 +219,7 @@ def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(
         plant.until(lambda received: len(received) >= 1)
     assert [missed for missed, _ in out.outbox.reasons(NAME)] == [f"line-1/{old.part}/out"]
     assert {document["part"] for _, document in plant.messages} <= {before.part, gone.part}
-    assert out.outbox.books(NAME).sent == 2
+    assert out.outbox.counts(NAME).sent == 2
 
 
 def test_a_wrong_password_is_reported(sending: Open, mosquitto: Mosquitto, product: Product, tmp_path: Path) -> None:

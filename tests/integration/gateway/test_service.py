@@ -50,7 +50,7 @@ def acting(line: Line, folder: Path, **settings: str) -> Iterator[ChildServer]:
     logs = set(line.folder.glob("gateway-*.log"))
     with line.running("gateway", FOLDER=str(folder), **settings) as gateway:
         (log,) = set(line.folder.glob("gateway-*.log")) - logs
-        wait_until(lambda: "this gateway acts" in log.read_text(), 120, "the gateway to act")
+        wait_until(lambda: "this gateway is active" in log.read_text(), 120, "the gateway to act")
         yield gateway
 
 
@@ -175,7 +175,7 @@ def test_of_two_gateways_one_acts_and_the_other_takes_its_place(
             acting.kill()
             line.send(*[now(number) for number in range(30, 33)])
             decisions.until(lambda received: len(parts(received)) == 11, 120)
-            assert log.read_text().index("stands by") < log.read_text().index("this gateway acts")
+            assert log.read_text().index("stands by") < log.read_text().index("this gateway is active")
 
 
 @embedded

@@ -89,8 +89,8 @@ def test_a_receiver_that_is_slower_than_the_parts_gets_what_it_takes_and_the_res
         "its deadline had passed: the receiver was too slow",
         "its deadline had passed: decided too late",
     ]
-    books = sending.outbox.books(NAME)
-    assert (books.decisions, books.sent, books.missed, books.waiting) == (6, 4, 2, 0)
+    counts = sending.outbox.counts(NAME)
+    assert (counts.decisions, counts.sent, counts.missed, counts.waiting) == (6, 4, 2, 0)
 
 
 def test_a_receiver_that_is_away_is_tried_again_after_a_pause_that_its_protocol_bounds(sending: Sending) -> None:
@@ -103,7 +103,7 @@ def test_a_receiver_that_is_away_is_tried_again_after_a_pause_that_its_protocol_
         sending.seconds += sending.receiver.longest_pause
     sending.receiver.takes = 1
     sending.dispatcher.turn()
-    assert sending.outbox.books(NAME).sent == 1
+    assert sending.outbox.counts(NAME).sent == 1
     assert not sending.dispatcher.state.failing
 
 

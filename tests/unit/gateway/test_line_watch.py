@@ -40,7 +40,7 @@ class Hall:
         until = self.now + seconds
         while self.now < until:
             self.now += every
-            self.watch.hear(some)
+            self.watch.note_reports(some)
 
     def trouble(self) -> Trouble:
         return self.watch.trouble("line-1")[0]
@@ -53,11 +53,11 @@ def hall() -> Hall:
 
 def test_a_line_needs_a_camera_and_a_worker(hall: Hall) -> None:
     assert hall.trouble() is Trouble.NO_CAMERA
-    hall.watch.hear([camera()])
+    hall.watch.note_reports([camera()])
     assert hall.trouble() is Trouble.NO_WORKER
-    hall.watch.hear([worker(service="explainer")])
+    hall.watch.note_reports([worker(service="explainer")])
     assert hall.trouble() is Trouble.NO_WORKER
-    hall.watch.hear([worker()])
+    hall.watch.note_reports([worker()])
     assert hall.trouble() is Trouble.NONE
     assert hall.watch.trouble("line-2")[0] is Trouble.NO_CAMERA
 
@@ -80,7 +80,7 @@ def test_who_reports_rarely_may_be_silent_for_longer(hall: Hall) -> None:
 
 
 def test_a_camera_that_reports_that_it_does_not_run_is_noticed_at_once(hall: Hall) -> None:
-    hall.watch.hear(
+    hall.watch.note_reports(
         [camera("camera-1"), camera("camera-2", state=CameraState.RECONNECTING, reason="unplugged"), worker()]
     )
     assert hall.watch.trouble("line-1") == (Trouble.CAMERA, "camera camera-2: reconnecting unplugged")

@@ -1,4 +1,4 @@
-"""Of several gateways one acts: the one that holds the claim in object storage. The others stand by."""
+"""The claim in object storage that makes one of several gateways the active one; the others stand by."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from shared.storage.port import ObjectStore, StorageUnavailable
 
 FOLDER: Final = "gateways"
 CLAIM: Final = "active"
-LOOK_SECONDS: Final = 1.0
-"""Between two looks of a gateway that stands by."""
+POLL_SECONDS: Final = 1.0
+"""Seconds between two attempts of a gateway that stands by to take the claim."""
 
 _log = structlog.stdlib.get_logger("gateway")
 
 
-class Tenure:
-    """The claim of the gateway that acts.
+class ActiveClaim:
+    """The claim of the active gateway.
 
-    While object storage is away no other gateway can take the claim, so the one that acts continues. Should another
-    one take it nevertheless, the queue of verdicts still has one reader at a time.
+    While object storage is unavailable, no other gateway can take the claim, so the active gateway continues. Even if
+    two gateways believe to be active, the queue of verdicts has one reader at a time.
     """
 
     def __init__(self, store: ObjectStore, holder: str, lease_seconds: float) -> None:
@@ -31,31 +31,31 @@ class Tenure:
         self._lease_seconds = lease_seconds
         self._claim: Claim | None = None
 
-    def begin(self, stop: threading.Event, health: Health) -> bool:
-        """Wait until this gateway may act; False: ``stop`` was set before."""
+    def take(self, stop: threading.Event, health: Health) -> bool:
+        """Wait until this gateway has the claim, and return True; return False if ``stop`` is set before."""
         reason = ""
         while not stop.is_set():
             health.beat()
-            before, reason = reason, "another gateway acts"
+            before, reason = reason, "another gateway is active"
             try:
                 self._claim = self._claims.take(CLAIM)
             except StorageUnavailable as error:
                 reason = str(error)
             if self._claim:
-                _log.info("this gateway acts")
+                _log.info("this gateway is active")
                 return True
             if reason != before:
                 _log.info("this gateway stands by", reason=reason)
-            stop.wait(min(LOOK_SECONDS, self._lease_seconds / 3))
+            stop.wait(min(POLL_SECONDS, self._lease_seconds / 3))
         return False
 
-    def keep(self, stop: threading.Event, health: Health) -> None:
-        """Renew the claim until ``stop`` is set, then give it back; set ``stop`` when another gateway has taken it."""
+    def renew(self, stop: threading.Event, health: Health) -> None:
+        """Renew the claim until ``stop`` is set, then release it; set ``stop`` if another gateway has taken it."""
         while self._claim and not stop.wait(self._lease_seconds / 3):
             health.beat()
             try:
                 if not self._claims.renew(CLAIM, self._claim):
-                    _log.error("another gateway has taken over, because this one was silent: it ends")
+                    _log.error("another gateway has taken the claim, which was not renewed in time: this gateway ends")
                     stop.set()
                     return
             except StorageUnavailable as error:
@@ -63,4 +63,4 @@ class Tenure:
         try:
             self._claims.release(CLAIM)
         except StorageUnavailable as error:
-            _log.warning("the claim can't be given back: it lapses", reason=str(error))
+            _log.warning("the claim can't be released: it expires after its lease", reason=str(error))
