@@ -1,6 +1,6 @@
-"""Publishes the frames of a line.
+"""The camera: captures frames from one source and publishes them.
 
-OpenCV's own limit of an image is raised here, because a region of interest may be cut from a larger one.
+This module raises OpenCV's limit on the size of an image, because a region of interest may be cut from a larger image.
 """
 
 import os
@@ -9,6 +9,6 @@ from typing import Final
 import shared
 
 REGION_PIXEL_LIMIT: Final = 8 * shared.PIXEL_LIMIT
-"""Pixels of the largest image from which a region of interest is cut."""
+"""Most pixels of an image from which a region of interest is cut."""
 
 os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(REGION_PIXEL_LIMIT)

@@ -31,14 +31,14 @@ from shared.messaging import open_broker
 from shared.service import run_service
 from shared.storage.opening import open_store
 
-FAREWELL_SECONDS = 10.0
-"""Time for the last report and for closing, after ``drain_seconds``."""
+CLOSING_SECONDS = 10.0
+"""Seconds for the last report and for closing, after ``drain_seconds``."""
 
 
 def main(stop: Stop) -> None:
-    """Capture until the source ends or ``stop`` is set."""
+    """Capture frames until the source ends or ``stop`` is set."""
     settings = read_settings(CameraSettings)
-    stop.allow(settings.drain_seconds + FAREWELL_SECONDS)
+    stop.allow(settings.drain_seconds + CLOSING_SECONDS)
     configure_logging("camera", settings)
     health = Health()
     serve_health(health, settings)

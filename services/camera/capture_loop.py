@@ -1,4 +1,4 @@
-"""Capture frames from the source into the outbox, until the source ends, the limit is reached or a signal comes."""
+"""Capture frames from the source into the outbox, until the source ends, the limit is reached or the service stops."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from services.camera.triggers.triggers import Triggers
 from shared.messages import CameraSight, CameraState
 
 TRIGGER_SECONDS: Final = 0.5
-"""Longest wait for a trigger before the loop beats again."""
+"""Most seconds that the loop waits for a trigger between two heartbeats."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class CaptureLoop:
-    """A camera that is ready to capture."""
+    """The loop that captures, and the objects that it uses."""
 
     source: Source
     frames: FrameMaker
@@ -39,14 +39,14 @@ class CaptureLoop:
     triggers: Triggers
 
     def run(self, heartbeat: Heartbeat) -> None:
-        """Store each image of the source as a frame, and send the frames and the last report."""
+        """Store each image as a frame until the source ends; then send the waiting frames and the last report."""
         self.sender.start()
         drain_seconds = self.settings.drain_seconds
         try:
             try:
                 self._capture(heartbeat)
             finally:
-                self.triggers.close()  # before the last report, so that it has all triggers
+                self.triggers.close()  # before the last report, so that the report counts all triggers
         except Exception as error:
             reason = f"{type(error).__name__}: see the camera's log"
             self.sender.finish(heartbeat, drain_seconds, CameraState.FAILED, reason)
@@ -69,10 +69,10 @@ class CaptureLoop:
                 self.frames.count_unreadable(image)
                 continue
             pixels = image.pixels if self.source.is_live else None
-            if pixels is not None and self.sight.look(pixels) is CameraSight.FROZEN:
+            if pixels is not None and self.sight.check(pixels) is CameraSight.FROZEN:
                 self.frames.count_unreadable(Unreadable("the camera is frozen: it sends the same image again"))
                 continue
-            # a source that can wait is never more than a window ahead of the line
+            # a source that can wait has at most `window` frames in the outbox
             while can_wait and not self.outbox.wait_for_room(self.settings.window, 0.5):
                 self.sender.check()
                 if not heartbeat.beat():
@@ -84,7 +84,7 @@ class CaptureLoop:
                 return
 
     def _images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
-        """Yield the images of the source. A file of a triggered camera is read when a trigger has come."""
+        """Yield the images of the source. If a triggered camera plays a file, read one image for each trigger."""
         self.triggers.set_state(CameraState.RUNNING)
         images = self.source.images(heartbeat)
         if not self.settings.is_triggered or self.source.is_live:
@@ -98,12 +98,12 @@ class CaptureLoop:
                 yield image
 
     def _add(self, image: CapturedImage) -> bool:
-        """Make a frame of an image, and return whether it became one: a triggered camera needs a trigger for it."""
+        """Make a frame of an image; return False if the camera is triggered and the image belongs to no trigger."""
         if not self.settings.is_triggered:
             self.frames.add(image)
             return True
         if image.pixels is None and image.file is None:
-            return False  # the camera is faster than this machine
+            return False  # this machine is too slow, and dropped the image
         pending = self.triggers.take(image.read_at if self.source.is_live else math.inf)
         if pending is None:
             return False

@@ -1,4 +1,4 @@
-"""What the people who run a camera can put right."""
+"""The error of a camera that can't start, which the people who run the camera can correct."""
 
 from shared.errors import CannotStart
 

@@ -13,11 +13,11 @@ from shared.messages import SEQUENCE_LIMIT, FrameIdentity, frame_id
 
 
 class SessionFull(Exception):
-    """A session has no frame numbers left, after a year at 30 frames per second; a restart begins a new session."""
+    """A session has no sequence numbers left; a restart begins a new session."""
 
 
 class Session:
-    """Number the frames of one run without gaps."""
+    """Numbers the frames of one run of a camera, without gaps."""
 
     def __init__(
         self, line: str, camera: str, *, batch: str | None = None, part: str | None = None, frames_per_part: int = 0
@@ -26,17 +26,17 @@ class Session:
         self.id = str(ulid)
         self.line = line
         self.camera = camera
-        self.named = 0
-        """Count of the frames that were named."""
+        self.frame_count = 0
+        """The number of frames that have an identity."""
         self._batch = batch
         self._part = part
         self._frames_per_part = frames_per_part
-        # each session counts parts from one: its start time makes their names unique
+        # each session counts parts from 1, so their names contain the start of the session
         self._part_prefix = f"{part or 'part'}-{ulid.datetime:%Y%m%dT%H%M%S}"
 
     @classmethod
     def of(cls, settings: CameraSettings) -> Self:
-        """Begin the session that the settings describe."""
+        """Begin a session of the camera in the settings."""
         return cls(
             settings.line,
             settings.name,
@@ -46,15 +46,15 @@ class Session:
         )
 
     def next_identity(self, captured_at: datetime, trigger: Trigger | None = None) -> FrameIdentity:
-        """Return the identity of the next frame; what its trigger says of the part comes before the settings.
+        """Return the identity of the next frame. Fields of the trigger replace those of the settings.
 
         Raises:
-            SessionFull: no number is left.
+            SessionFull: no sequence number is left.
         """
-        sequence = self.named
+        sequence = self.frame_count
         if sequence > SEQUENCE_LIMIT:
             raise SessionFull(f"session {self.id} has {sequence} frames: start the camera again")
-        self.named += 1
+        self.frame_count += 1
         part = self._part
         if self._frames_per_part:
             part = f"{self._part_prefix}-{sequence // self._frames_per_part + 1:06d}"

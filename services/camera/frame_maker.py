@@ -1,4 +1,4 @@
-"""Make a frame of an image: crop it, encode it, name it, and add it to the outbox."""
+"""Make a frame of an image: crop the image, encode it, give it an identity, and add the frame to the outbox."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from services.camera.triggers.trigger import Trigger
 from shared.imaging.codec import UnreadableImage, encode, size_of
 from shared.messages import FrameCaptured, FrameIdentity
 
-CAPTURED = Counter("seamline_camera_captured", "Frames captured, with those dropped", ["line", "camera"])
-DROPPED = Counter("seamline_camera_dropped", "Frames that neither broker nor outbox took", ["line", "camera"])
+CAPTURED = Counter("seamline_camera_captured", "Frames captured, including dropped frames", ["line", "camera"])
+DROPPED = Counter(
+    "seamline_camera_dropped", "Frames captured and then dropped, because they could not be stored", ["line", "camera"]
+)
 UNREADABLE = Counter("seamline_camera_unreadable", "Images of the source that became no frames", ["line", "camera"])
 SECONDS_BETWEEN_LOGS: Final = 10.0
 """Pause between two log lines about unreadable images."""
@@ -28,11 +30,11 @@ log = structlog.get_logger(__name__)
 
 
 class UnusableImage(Exception):
-    """No message can carry an image; the error says why."""
+    """An image that can't become a frame; the message says why."""
 
 
 class FrameMaker:
-    """Make a numbered frame of each image, and add it to the outbox or count it as dropped."""
+    """Makes a numbered frame of each image, and adds the frame to the outbox or counts it as dropped."""
 
     def __init__(self, settings: CameraSettings, session: Session, outbox: Outbox, recorder: Recorder) -> None:
         self._settings = settings
@@ -45,7 +47,7 @@ class FrameMaker:
         self._quiet_until = 0.0
 
     def count_unreadable(self, image: Unreadable) -> None:
-        """Count an image that becomes no frame; log the first one, and one every few seconds."""
+        """Count an image that becomes no frame; log it, but at most once in `SECONDS_BETWEEN_LOGS`."""
         self._outbox.count_unreadable()
         self._unreadable.inc()
         if (now := time.monotonic()) >= self._quiet_until:
@@ -68,7 +70,7 @@ class FrameMaker:
         return identity if added else None
 
     def _frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
-        """Crop, record and encode a decoded image; a file in the right encoding is sent as it is."""
+        """Crop, record and encode a decoded image; an uncropped file in the right encoding is sent unchanged."""
         pixels = image.pixels
         assert pixels is not None  # noqa: S101  the caller has checked
         if region := self._settings.roi:
@@ -90,7 +92,7 @@ class FrameMaker:
         return FrameCaptured(frame=identity, encoding=encoding, width=width, height=height, image=content)
 
     def _undecoded_frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
-        """Make a frame of a file that can't be decoded: it gets the verdict *error*, and no count misses it."""
+        """Make a frame of a file that can't be decoded. A worker gives it the verdict *error*, so it is counted."""
         if image.file is None:
             raise UnusableImage(image.problem)
         log.warning("an image can't be decoded; sending it as it is", frame_id=identity.frame_id, reason=image.problem)

@@ -1,4 +1,4 @@
-"""Keep the service healthy while the capture loop waits, and end a wait when the service is to stop."""
+"""Report that the capture loop is alive, also while it waits, and end each wait when the service is to stop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from shared.health import Health
 
 LONGEST_WAIT: Final = 1.0
-"""Seconds between two beats of a long wait."""
+"""Most seconds between two beats during a long wait."""
 
 
 class Heartbeat:
-    """Report that the capture loop is alive, and say whether it is to go on."""
+    """Reports that the capture loop is alive, and says whether the loop is to continue."""
 
     def __init__(self, stop: threading.Event, health: Health, check: Callable[[], None] = lambda: None) -> None:
-        """Call ``check`` at each beat; it raises the error of a thread that the loop depends on."""
+        """Call ``check`` at each beat; ``check`` raises the error of a failed thread on which the loop depends."""
         self._stop = stop
         self._health = health
         self._check = check
@@ -28,13 +28,13 @@ class Heartbeat:
         return self._stop.is_set()
 
     def beat(self) -> bool:
-        """Report one turn of the loop, and return whether the loop is to go on."""
+        """Report one turn of the loop, and return whether the loop is to continue."""
         self._check()
         self._health.beat()
         return not self.stopped
 
     def wait(self, seconds: float) -> bool:
-        """Wait, unless the service is to stop, and return whether the loop is to go on."""
+        """Wait, unless the service is to stop, and return whether the loop is to continue."""
         until = time.monotonic() + seconds
         while self.beat() and (left := until - time.monotonic()) > 0:
             self._stop.wait(min(left, LONGEST_WAIT))

@@ -47,16 +47,16 @@ ON CONFLICT (session) DO UPDATE SET
     triggers = excluded.triggers, missed_triggers = excluded.missed_triggers
 """
 SHRINK_BYTES: Final = 64 * 1024**2
-"""Size from which the file of an empty outbox is made small again."""
+"""Bytes from which on the file of an empty outbox is shrunk."""
 SLACK: Final = 64 * 1024
-"""Bytes that a frame takes in the database in addition to its own."""
+"""Bytes that the database needs for a frame in addition to its message."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class OutboxFrame:
-    """A frame in the outbox: an encoded `FrameCaptured` that carries its image, whatever the size of the image."""
+    """A frame in the outbox: an encoded `FrameCaptured`, which contains its image, also if the image is large."""
 
     position: int
     session: str
@@ -65,15 +65,15 @@ class OutboxFrame:
 
     @property
     def is_intact(self) -> bool:
-        """Return whether the disk gave back the bytes that were written."""
+        """Whether the message that was read has the checksum of the message that was written."""
         return zlib.crc32(self.message.body) == self.checksum
 
 
 @dataclass(frozen=True)
 class SessionCounts:
-    """The frames of a session: captured = confirmed + waiting + dropped. Unreadable images are no frames.
+    """The frames of a session: captured = confirmed + waiting + dropped. Unreadable images become no frames.
 
-    Of a camera that captures for triggers: triggers = captured + missed triggers.
+    If the camera is triggered: triggers = captured + missed triggers.
     """
 
     captured: int
@@ -85,12 +85,12 @@ class SessionCounts:
 
 
 class Outbox:
-    """Hold frames in the order of their capture, and the counts of each session. Thread-safe."""
+    """Stores frames in the order of their capture, and the counts of each session. Thread-safe."""
 
     def __init__(
         self, path: Path, session: str, *, frames_limit: int, bytes_limit: int, is_triggered: bool = False
     ) -> None:
-        """Open the outbox; ``is_triggered``: each captured frame has a trigger, and is counted as one."""
+        """Open the outbox. If ``is_triggered``, each captured frame also counts as a trigger."""
         self._path = path
         self._session = session
         self._frames_limit = frames_limit
@@ -98,9 +98,10 @@ class Outbox:
         self._changed = threading.Condition()
         self._confirmed: set[int] = set()
         """Positions of frames that the broker has confirmed and that could not be deleted yet."""
-        self._aside: set[int] = set()
+        self._damaged: set[int] = set()
+        """Positions of frames that `set_aside` has marked as damaged."""
         self._out_of_room = False
-        """Whether the disk refused a frame, and frames from before that still wait."""
+        """Whether the disk was full for the last frame."""
         self._drop_reason = ""
         self._captured = 0
         self._dropped = 0
@@ -119,7 +120,7 @@ class Outbox:
 
     @classmethod
     def of(cls, settings: CameraSettings, session: str) -> Self:
-        """Open the outbox that the settings name: one for each camera of each line."""
+        """Open the outbox of the camera and line in the settings."""
         path = settings.outbox_folder / f"{settings.line}.{settings.name}.sqlite"
         return cls(
             path,
@@ -142,9 +143,9 @@ class Outbox:
     # ── for the capture loop ──────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, frame: FrameCaptured) -> bool:
-        """Write a frame to the disk, and return whether it is there: from then on only the disk can lose it.
+        """Write a frame to the disk, and return whether it is stored.
 
-        A frame beyond the limits, or one that the disk does not take, is dropped and counted.
+        If the outbox has reached its limits, or the disk does not take the frame, the frame is dropped and counted.
         """
         message = EncodedMessage.of(frame)
         size = len(message.body)
@@ -191,9 +192,9 @@ class Outbox:
             self._write_counts()
 
     def wait_for_room(self, frames: int, seconds: float) -> bool:
-        """Wait until fewer than ``frames`` wait and bytes are free, and return whether that happened in time.
+        """Wait, ``seconds`` at most, until the outbox has fewer than ``frames`` and free bytes; return whether it has.
 
-        On a full disk there is room once no frame waits.
+        If the disk was full, wait until the outbox is empty.
         """
 
         def has_room() -> bool:
@@ -206,7 +207,7 @@ class Outbox:
     # ── for the sender ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def after(self, position: int) -> OutboxFrame | None:
-        """Return the oldest frame after ``position`` (0: of all frames); None if there is none."""
+        """Return the oldest frame with a position above ``position``; None if there is none."""
         with self._changed:
             row = self._database.execute(
                 "SELECT position, session, checksum, exchange, routing_key, body FROM frames WHERE position = ?",
@@ -218,14 +219,15 @@ class Outbox:
         return OutboxFrame(position, session, EncodedMessage(*message), checksum)
 
     def wait_for_frames(self, position: int, seconds: float) -> bool:
-        """Wait for a frame after ``position``, and return whether there is one."""
+        """Wait for a frame with a position above ``position``; return whether there is one within ``seconds``."""
         with self._changed:
             return self._changed.wait_for(lambda: self._following(position) is not None, seconds)
 
     def confirm(self, frames: Sequence[OutboxFrame]) -> None:
         """Delete frames that the broker has confirmed.
 
-        On a full disk even deleting may fail: then they are deleted with the next ones, or sent again after a restart.
+        On a full disk even deleting may fail. The frames are then deleted with the next ones, or sent again after a
+        restart.
         """
         with self._changed:
             self._confirmed |= {frame.position for frame in frames}
@@ -237,10 +239,10 @@ class Outbox:
                 self._shrink()
 
     def set_aside(self, frame: OutboxFrame, reason: str) -> None:
-        """Keep a damaged frame on the disk, but stop trying to send it; it counts as dropped."""
+        """Mark a frame as damaged: it stays on the disk, is not sent, and counts as dropped."""
         log.error("a frame of the outbox is damaged; it stays there", position=frame.position, reason=reason)
         with self._changed:
-            self._aside.add(frame.position)
+            self._damaged.add(frame.position)
             self._write_if_possible("UPDATE frames SET broken = ? WHERE position = ?", [(reason, frame.position)])
             self._write_if_possible("UPDATE sessions SET dropped = dropped + 1 WHERE session = ?", [(frame.session,)])
             self._dropped += frame.session == self._session
@@ -250,13 +252,13 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Return the number of frames, of all sessions, that the broker has not confirmed yet."""
+        """The number of frames of all sessions that the broker has not confirmed yet."""
         with self._changed:
             return self._waiting.total()
 
     @property
     def fullness(self) -> float:
-        """Return the share of the limit that is used, in frames or in bytes, whichever is more: 0 to 1."""
+        """The used share of the limit of frames or of the limit of bytes, whichever is larger: 0 to 1."""
         with self._changed:
             return float(max(self._waiting.total() / self._frames_limit, self._bytes / self._bytes_limit))
 
@@ -267,7 +269,7 @@ class Outbox:
             return SessionCounts(captured, dropped, self._waiting[self._session], *others)
 
     def ended_sessions(self) -> dict[str, SessionCounts]:
-        """Return the earlier sessions whose frames have all been sent since, and whose end was not reported yet."""
+        """Return the counts of earlier sessions whose frames have all been sent, and whose end is not reported yet."""
         with self._changed:
             rows = self._database.execute(
                 "SELECT session, captured, dropped, unreadable, triggers, missed_triggers FROM sessions "
@@ -280,7 +282,7 @@ class Outbox:
             }
 
     def forget(self, session: str) -> None:
-        """Delete the counts of a session whose end was reported; one that can't be deleted is reported again."""
+        """Delete the counts of a session whose end was reported; if that fails, the end is reported again later."""
         with self._changed:
             self._write_if_possible("DELETE FROM sessions WHERE session = ?", [(session,)])
 
@@ -312,11 +314,11 @@ class Outbox:
         return self._session, captured, self._dropped, self._unreadable, triggers, self._missed_triggers
 
     def _following(self, position: int) -> int | None:
-        """Return the position of the oldest unconfirmed frame after another; None if there is none."""
+        """Return the lowest position above ``position`` of an unconfirmed, undamaged frame; None if there is none."""
         rows = self._database.execute(
             "SELECT position FROM frames WHERE position > ? AND broken IS NULL ORDER BY position", (position,)
         )
-        return next((found for (found,) in rows if found not in self._confirmed and found not in self._aside), None)
+        return next((later for (later,) in rows if later not in self._confirmed and later not in self._damaged), None)
 
     def _release(self, frames: Sequence[OutboxFrame]) -> None:
         for frame in frames:
@@ -325,7 +327,7 @@ class Outbox:
         self._changed.notify_all()
 
     def _write_if_possible(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
-        """Write what frees space, or little; on a full disk use the reserve. Return whether it was written."""
+        """Write a small change; on a full disk use the reserve. Return whether the change was written."""
         try:
             self._write(statement, rows)
         except sqlite3.OperationalError:
@@ -340,7 +342,7 @@ class Outbox:
         return True
 
     def _shrink(self) -> None:
-        """Shrink the file of an empty outbox, and take the reserve again."""
+        """Shrink the file of an empty outbox, and allocate the reserve again."""
         if self._waiting.total() or (self._reserve.held and free_bytes(self._database) < SHRINK_BYTES):
             return
         with suppress(sqlite3.OperationalError):  # the disk is still full: try again after one of the next frames
@@ -370,9 +372,9 @@ def _lock(path: Path) -> FileLock:
 
 
 def _open_with(reserve: Reserve, path: Path) -> sqlite3.Connection:
-    """Open the database; on a full disk use the reserve, and if that fails do without the shared-memory file.
+    """Open the database. On a full disk release the reserve; if that is not enough, open it for this process alone.
 
-    That file serves other processes, and creating it takes space.
+    A database that one process uses alone needs no shared-memory file, whose creation takes space.
     """
     with suppress(sqlite3.OperationalError):
         return _open(path)

@@ -1,4 +1,4 @@
-"""Record videos of the frames."""
+"""Record the frames of a camera as videos."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from services.camera.sources.opening import Source
 from shared.imaging.codec import Image
 
 RETRY_SECONDS: Final = 30.0
-"""Pause between two attempts to begin a video after one failed."""
+"""Seconds between two attempts to begin a video."""
 LEAST_FREE: Final = 1024**3
-"""Bytes that a recording leaves free on its disk: the outbox may need them."""
+"""Bytes that a recording leaves free on its disk, because the outbox may need them."""
 
 log = structlog.get_logger(__name__)
 
 
 class Recorder(Protocol):
-    """Record frames, or ignore them."""
+    """Records frames, or ignores them."""
 
     def write(self, image: Image) -> None:
         """Add a frame."""
@@ -37,7 +37,7 @@ class Recorder(Protocol):
 
 
 class NoRecorder:
-    """Record nothing."""
+    """Records nothing."""
 
     def write(self, image: Image) -> None:
         """Ignore the frame."""
@@ -47,7 +47,7 @@ class NoRecorder:
 
 
 class VideoRecorder:
-    """Write the frames to MPEG-4 files, a new one every few minutes: a file that was not ended can't be read."""
+    """Writes frames into MPEG-4 files, a new one every few minutes, because an unfinished file can't be read."""
 
     def __init__(self, folder: Path, name: str, frames_per_second: float, minutes: float) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class VideoRecorder:
             raise CameraError(f"CAMERA_RECORD: {folder} can't be created: {error.strerror}") from error
 
     def write(self, image: Image) -> None:
-        """Add a frame. An image of another size begins a new video; an odd size loses a row or a column."""
+        """Add a frame. An image of another size begins a new video; an image of odd size loses a row or a column."""
         size = (image.shape[1], image.shape[0])
         if self._writer is None:
             if time.monotonic() >= self._next_try:
@@ -100,14 +100,14 @@ class VideoRecorder:
         if writer.isOpened():
             self._writer = writer
         else:
-            log.error("a video can't be written; inspection goes on without it", path=str(path))
+            log.error("a video can't be written; inspection continues without it", path=str(path))
 
 
 def open_recorder(settings: CameraSettings, source: Source) -> Recorder:
-    """Open the recorder that the settings name.
+    """Return the recorder of the settings.
 
     Raises:
-        CameraError: its folder can't be created.
+        CameraError: the folder of the videos can't be created.
     """
     if settings.record is None:
         return NoRecorder()

@@ -1,4 +1,4 @@
-"""Report the state and the counts of the camera."""
+"""Make the reports of a camera: its state and its counts."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SIGHT: Final = Enum(
     states=[sight.value for sight in CameraSight],
 )
 SHORTEST_MEASURE: Final = 1.0
-"""Shortest time in seconds over which the rate is measured."""
+"""Least seconds over which the frame rate is measured."""
 
 log = structlog.get_logger(__name__)
 
 
 class CameraReporter:
-    """Hold the camera's state and the time of its next report. Thread-safe."""
+    """Holds the camera's state and the time of its next report, and makes the report. Thread-safe."""
 
     def __init__(
         self, session: Session, outbox: Outbox, every_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -54,7 +54,7 @@ class CameraReporter:
         self._rate = 0.0
 
     def set_state(self, state: CameraState, reason: str = "") -> None:
-        """Set the state; a change is reported at once."""
+        """Set the state; if it changes, a report is due at once."""
         with self._lock:
             if (state, reason) == (self._state, self._reason):
                 return
@@ -63,7 +63,7 @@ class CameraReporter:
         log.info("camera is " + state, reason=reason)
 
     def set_sight(self, sight: CameraSight, reason: str) -> None:
-        """Set what the images show of the camera; a change is reported at once."""
+        """Set whether the camera's images can be inspected; a report is due at once."""
         with self._lock:
             self._sight, self._sight_reason = sight, reason
             self._due = self._clock()
@@ -75,7 +75,7 @@ class CameraReporter:
             return self._clock() >= self._due
 
     def report(self) -> CameraReported:
-        """Return a report of the camera now, and schedule the next one."""
+        """Return a report of the present state, and set the time of the next report."""
         counts = self._outbox.counts()
         names = self._session.line, self._session.camera
         WAITING.labels(*names).set(self._outbox.waiting)
@@ -95,7 +95,7 @@ class CameraReporter:
             return report.model_copy(update={"sight": self._sight})
 
     def report_end_of(self, session: str, counts: SessionCounts) -> CameraReported:
-        """Return the last report of an earlier run, which was killed or stopped while the broker was unavailable."""
+        """Return the last report of an earlier run that could not send it, with the counts of that run."""
         return self._message(session, counts, CameraState.FINISHED, "its last frames were sent by a later run", 0)
 
     def _message(

@@ -1,4 +1,4 @@
-"""Send frames from the outbox to the broker: the oldest first, with many frames in flight."""
+"""Send frames from the outbox to the broker, the oldest first, with many unconfirmed frames at a time."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ from shared.retry import retrying
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin
 
 POLL_SECONDS: Final = 0.2
-"""Longest wait for an event before the sender checks the time."""
+"""Most seconds that the sender waits before it checks whether a report is due or it is to stop."""
 LONGEST_PAUSE: Final = 2.0
-"""Seconds between two attempts while the broker or its queue does not take a frame."""
+"""Most seconds between two attempts while the broker or its queue does not take a frame."""
 CONFIRM_SECONDS: Final = 30.0
-"""Longest wait for a confirm; after it, a new connection may help."""
+"""Most seconds to wait for a confirm before the sender connects again."""
 WINDOW_BYTES: Final = 16 * 1024**2
+"""Bytes of unconfirmed frames from which on no further frame is sent."""
 LAST_REPORT_SECONDS: Final = 3.0
-"""Longest wait for the confirm of the last report."""
+"""Most seconds to wait for the confirm of the last report."""
 
 RETRIED: Final = (MessagingError, StorageError)
 """Errors of the broker or of object storage, during which frames wait in the outbox."""
 TEMPORARY: Final = (PublishRefused, BrokerUnavailable, StorageError)
-"""Errors from which the same publisher recovers."""
+"""Errors after which the same publisher is used again."""
 
 Result = TypeVar("Result")
 
@@ -52,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 class Abandoned(Exception):
-    """The time for sending is over; the remaining frames wait on the disk for the next start."""
+    """The time for sending is over; the remaining frames stay in the outbox until the next start."""
 
 
 class ConfirmMissing(MessagingError):
@@ -61,17 +62,18 @@ class ConfirmMissing(MessagingError):
 
 @dataclass(frozen=True, eq=False)
 class InFlight:
-    """A frame that was given to the broker."""
+    """A frame that was sent to the broker and is not confirmed yet."""
 
     frame: OutboxFrame
     confirmed: Future[None]
     since: float
+    """When the frame was sent, in seconds of the steady clock."""
 
     def wait_briefly(self) -> bool:
-        """Wait a moment for the confirm, and return whether it, or a failure, has come.
+        """Wait `POLL_SECONDS` at most, and return whether the broker has confirmed or refused the frame.
 
         Raises:
-            ConfirmMissing: it did not come in time.
+            ConfirmMissing: neither has happened within `CONFIRM_SECONDS`.
         """
         settled = bool(wait([self.confirmed], POLL_SECONDS).done)
         if not settled and time.monotonic() - self.since > CONFIRM_SECONDS:
@@ -80,10 +82,10 @@ class InFlight:
 
 
 class Sender:
-    """Send in a thread of its own, so that an unavailable broker does not stop the capture loop.
+    """Sends frames in a thread, so that an unavailable broker does not stop the capture loop.
 
-    After a failure it sends the oldest frame alone until the broker takes it. Then the window opens again and doubles
-    with each confirm, so that a full queue is not flooded with frames that it will refuse.
+    After a failure, the sender sends only the oldest frame until the broker confirms it. Then the number of frames that
+    may be unconfirmed grows by one with each confirm, up to ``window``, so that a full queue gets few frames.
     """
 
     def __init__(
@@ -108,10 +110,10 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     def start(self) -> None:
-        """Begin to send; wait for a broker that is unavailable.
+        """Start the thread; if the broker is unavailable, frames wait in the outbox.
 
         Raises:
-            MessagingError: the broker answers and can't be used.
+            MessagingError: the broker answers but can't be used.
         """
         try:
             self._open_publisher()
@@ -126,7 +128,7 @@ class Sender:
             raise self._failure
 
     def troubles(self, silence_seconds: float) -> Sequence[str]:
-        """Return what keeps frames from being sent; an unavailable broker and a full queue do not count."""
+        """Return why frames are not sent, other than an unavailable broker or a full queue."""
         silence = time.monotonic() - self._last_answer
         stalled = silence > silence_seconds and self._outbox.waiting
         return [
@@ -136,7 +138,7 @@ class Sender:
         ]
 
     def send_remaining(self, heartbeat: Heartbeat, seconds: float, reason: str) -> None:
-        """Send the frames of an earlier run for a while, when the source can't be opened."""
+        """Send the frames of an earlier run for ``seconds`` at most, because the source can't be opened."""
         if self._outbox.waiting:
             with suppress(MessagingError):
                 self.start()
@@ -145,7 +147,7 @@ class Sender:
     def finish(self, heartbeat: Heartbeat, drain_seconds: float, state: CameraState, reason: str = "") -> None:
         """Send the waiting frames, then the last report.
 
-        Wait as long as needed; once the service is to stop, or after a failure, at most ``drain_seconds``.
+        Wait as long as needed; but if the service is to stop, or after a failure, ``drain_seconds`` at most.
         """
         self._last_state = (state, reason)
         self._finishing.set()
@@ -182,7 +184,7 @@ class Sender:
                 self._broker.close()
 
     def _send_some(self) -> None:
-        """Fill the window, then wait a moment for a confirm or a frame; after an error, start again."""
+        """Send as many frames as may be unconfirmed, then wait briefly for a confirm or a new frame."""
         if not self._outbox.waiting:
             self._note_answer()
         try:
@@ -212,11 +214,11 @@ class Sender:
         """Delete the confirmed frames from the outbox.
 
         Raises:
-            MessagingError: the broker did not take another frame.
+            MessagingError: the broker refused a frame.
         """
         done: list[InFlight] = []
         unsettled: deque[InFlight] = deque()
-        for sent in self._in_flight:  # each is asked once: the broker's thread may settle it at any moment
+        for sent in self._in_flight:  # `done` is called once per frame, because its result may change at any moment
             (done if sent.confirmed.done() else unsettled).append(sent)
         if not done:
             return
@@ -230,12 +232,12 @@ class Sender:
             raise failure
 
     def _note_answer(self, error: BaseException | None = None) -> None:
-        """Remember when the broker last answered or could not be reached. A missing confirm is neither."""
+        """Note that the broker has answered or could not be reached. A missing confirm is neither."""
         if not isinstance(error, ConfirmMissing):
             self._last_answer = time.monotonic()
 
     def _start_again(self, error: Exception) -> None:
-        """Wait for the outcome of all frames in flight, then send the oldest frame until the broker takes it."""
+        """Wait for the outcome of all unconfirmed frames, then send the oldest frame until the broker confirms it."""
         if not self._is_behind:
             log.warning("frames wait in the outbox", reason=str(error))
             self._is_behind = True
@@ -244,8 +246,8 @@ class Sender:
             try:
                 self._in_flight[0].wait_briefly()
                 self._collect_confirms()
-            except MessagingError as another:
-                error = another
+            except MessagingError as later_error:
+                error = later_error
         self._in_flight.clear()
         if not isinstance(error, TEMPORARY):
             self._drop_publisher()
@@ -280,13 +282,13 @@ class Sender:
         return self._publisher
 
     def _drop_publisher(self) -> None:
-        """Close a publisher that gave up, for example after a refused login: the next one may succeed."""
+        """Close the publisher, for example after a refused login; a new publisher may succeed."""
         if self._publisher:
             self._publisher.close()
         self._publisher = None
 
     def _message(self, frame: OutboxFrame) -> EncodedMessage | FrameCaptured | None:
-        """Return the message to send: as it was stored, or, for a large image, with the image in object storage."""
+        """Return the message to send, with a large image moved to object storage; None for a damaged frame."""
         if not frame.is_intact:
             self._outbox.set_aside(frame, "its checksum does not match")
             return None
@@ -309,7 +311,7 @@ class Sender:
         def before_pause(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             self._note_answer(error)
-            # a refused login does not pass by itself: a person has to correct it
+            # a person has to correct a refused login
             if state.attempt_number == 1 and isinstance(error, BrokerRefusedLogin | StorageRefusedLogin):
                 log.error("frames wait until the login is corrected", reason=str(error))
 
@@ -322,7 +324,7 @@ class Sender:
     # ── reports ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _report_if_due(self, publisher: Publisher) -> None:
-        """Publish a report without waiting for its confirm: another report follows a lost one."""
+        """Publish a report if one is due, without waiting for its confirm."""
         if self._reporter.due():
             self._report_ended_sessions(publisher)
             publisher.publish(self._reporter.report())

@@ -16,7 +16,7 @@ MQTT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
 class RegionOfInterest(NamedTuple):
-    """A part of the image, in pixels from its upper left corner."""
+    """A rectangle of the image, in pixels from the image's upper left corner."""
 
     x: int
     y: int
@@ -32,14 +32,14 @@ class Resolution(NamedTuple):
 
 
 class ListenAddress(NamedTuple):
-    """Where a server listens."""
+    """The host and port on which a server listens."""
 
     host: str
     port: int
 
 
 class MqttBroker(NamedTuple):
-    """Where an MQTT broker is, and whether its connections are encrypted."""
+    """The address of an MQTT broker, and whether connections to it are encrypted."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ def parse_address(value: Any) -> Any:
         return value
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError("where to listen is HOST:PORT, such as 127.0.0.1:8090")
+        raise ValueError("an address to listen on is HOST:PORT, such as 127.0.0.1:8090")
     return ListenAddress(host.strip("[]"), int(port))
 
 
@@ -60,7 +60,7 @@ def parse_mqtt(value: Any) -> Any:
         return value
     parts = split_address("CAMERA_TRIGGER_MQTT", value)
     if parts.scheme not in MQTT_PORTS or not parts.hostname:
-        raise ValueError("an MQTT broker is mqtt://HOST[:PORT], or mqtts:// where it is encrypted")
+        raise ValueError("an MQTT broker is mqtt://HOST[:PORT], or mqtts:// if it is encrypted")
     return MqttBroker(parts.hostname, parts.port or MQTT_PORTS[parts.scheme], parts.scheme == "mqtts")
 
 
@@ -83,7 +83,7 @@ def parse_resolution(value: Any) -> Any:
 
 
 def unquoted(value: Any) -> Any:
-    """Return a text without the quotation marks that `docker run --env-file` passes on, and without space around it."""
+    """Return a text without the quotation marks that `docker run --env-file` leaves, and without spaces around it."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -252,7 +252,7 @@ class CameraSettings(ServiceSettings):
 
     @property
     def is_triggered(self) -> bool:
-        """Return whether an image becomes a frame only for a trigger."""
+        """Whether the camera is triggered: each frame needs a trigger."""
         return bool(self.trigger_http or self.trigger_mqtt or self.trigger_modbus)
 
     @model_validator(mode="after")

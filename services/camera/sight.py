@@ -1,4 +1,4 @@
-"""Notice a live camera that sends images in which nothing can be inspected."""
+"""Detect that a live camera sends images that can't be inspected: frozen, dark, overexposed, covered or blurred."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from services.camera.settings import CameraSettings
 from shared.imaging.codec import Image, UnreadableImage, decode, encode
 from shared.messages import CameraSight
 
-SECONDS_BETWEEN_LOOKS: Final = 0.5
-"""Brightness, contrast and sharpness are measured this often; whether an image is the one before, each time."""
+SECONDS_BETWEEN_MEASUREMENTS: Final = 0.5
+"""Seconds between two measurements of brightness, contrast and sharpness."""
 SAMPLED: Final = 8
-"""Distance of the rows and columns that are compared first: most images differ there."""
+"""Two images are first compared in each eighth row and column, where most images differ."""
 SATURATED: Final = 250
 """Grey value from which on a pixel is overexposed."""
 MOST_SATURATED: Final = 0.5
-"""Share of overexposed pixels above that of the reference."""
+"""Most by which the share of overexposed pixels may exceed that of the reference image."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """The measures of one image, in grey values of 0 to 255."""
+class ImageMeasures:
+    """Measures of one image; grey values are 0 to 255."""
 
     dark: float
-    """One of a hundred pixels is darker."""
+    """The grey value that 1 % of the pixels do not exceed."""
     bright: float
-    """One of a hundred pixels is brighter."""
+    """The grey value that 99 % of the pixels do not exceed."""
     saturated: float
-    """Share of overexposed pixels."""
+    """Share of overexposed pixels, 0 to 1."""
     sharpness: float
-    """Variance of the Laplacian, by the variance of the image: light and contrast do not change it."""
+    """Variance of the Laplacian divided by the variance of the image, so independent of brightness and contrast."""
 
     @classmethod
     def of(cls, pixels: Image) -> Self:
@@ -51,12 +51,12 @@ class Look:
 
     @property
     def contrast(self) -> float:
-        """Return the range of grey values."""
+        """The difference of `bright` and `dark`."""
         return self.bright - self.dark
 
 
 class SightWatch:
-    """Compare the images of a camera with each other, with limits, and with a reference image of the scene."""
+    """Compares each image with the one before, with limits, and with a reference image of the scene."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class SightWatch:
         """Read the reference image.
 
         Raises:
-            CameraError: it can't be read.
+            CameraError: the reference image can't be read.
         """
         self._settings = settings
         self._on_sight = on_sight
@@ -75,13 +75,13 @@ class SightWatch:
         self._reference = _read_reference(settings.reference) if settings.reference else None
         self._previous: Image | None = None
         self._unchanged_since = clock()
-        self._next_look = 0.0
-        self._found = CameraSight.CLEAR
-        self._found_since = clock()
+        self._next_measurement = 0.0
+        self._measured = CameraSight.CLEAR
+        self._measured_since = clock()
         self._reported = CameraSight.CLEAR
 
-    def look(self, pixels: Image) -> CameraSight:
-        """Take the next image, and return what it shows of the camera."""
+    def check(self, pixels: Image) -> CameraSight:
+        """Return whether the camera's images can be inspected, after its next image."""
         if region := self._settings.roi:
             x, y, width, height = region
             pixels = pixels[y : y + height, x : x + width]
@@ -101,47 +101,47 @@ class SightWatch:
             return CameraSight.FROZEN
         if self._reported is CameraSight.FROZEN:
             self._report(CameraSight.CLEAR, "")
-        if now >= self._next_look and pixels.size:
-            self._next_look = now + SECONDS_BETWEEN_LOOKS
-            self._judge(Look.of(pixels), pixels, now)
+        if now >= self._next_measurement and pixels.size:
+            self._next_measurement = now + SECONDS_BETWEEN_MEASUREMENTS
+            self._update(ImageMeasures.of(pixels), pixels, now)
         return self._reported
 
-    def _judge(self, look: Look, pixels: Image, now: float) -> None:
+    def _update(self, measures: ImageMeasures, pixels: Image, now: float) -> None:
         path = self._settings.reference
         if self._reference is None and path:
-            self._reference = look
+            self._reference = measures
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encode(pixels, "png"))
             except OSError as error:
                 raise CameraError(f"CAMERA_REFERENCE: {path} can't be written: {error.strerror}") from error
-        found, reason = self._finding(look)
-        if found is not self._found:
-            self._found, self._found_since = found, now
-        if found is CameraSight.CLEAR or now - self._found_since >= self._settings.blind_seconds:
-            self._report(found, reason)
+        sight, reason = self._sight_of(measures)
+        if sight is not self._measured:
+            self._measured, self._measured_since = sight, now
+        if sight is CameraSight.CLEAR or now - self._measured_since >= self._settings.blind_seconds:
+            self._report(sight, reason)
 
-    def _finding(self, look: Look) -> tuple[CameraSight, str]:
-        """Return what is wrong with an image, and how that was measured."""
+    def _sight_of(self, measures: ImageMeasures) -> tuple[CameraSight, str]:
+        """Return whether an image can be inspected, and if not, the measure and what to check."""
         settings, reference, ratio = self._settings, self._reference, self._settings.sight_ratio
-        if look.bright < max(settings.dark, ratio * reference.bright if reference else 0):
-            return CameraSight.DARK, f"99 of 100 pixels are darker than {look.bright:.0f} of 255: check the light"
+        if measures.bright < max(settings.dark, ratio * reference.bright if reference else 0):
+            return CameraSight.DARK, f"99 of 100 pixels are darker than {measures.bright:.0f} of 255: check the light"
         usual_saturated = reference.saturated if reference else 1.0
-        if look.dark > settings.overexposed or look.saturated > usual_saturated + MOST_SATURATED:
+        if measures.dark > settings.overexposed or measures.saturated > usual_saturated + MOST_SATURATED:
             return (
                 CameraSight.OVEREXPOSED,
-                f"{look.saturated:.0%} of the pixels are overexposed: check the exposure and the light",
+                f"{measures.saturated:.0%} of the pixels are overexposed: check the exposure and the light",
             )
         covered = (
             CameraSight.COVERED,
-            f"its pixels differ by {look.contrast:.0f} of 255 only: check what is in front of the lens",
+            f"its pixels differ by {measures.contrast:.0f} of 255 only: check what is in front of the lens",
         )
-        if look.contrast < settings.covered:
+        if measures.contrast < settings.covered:
             return covered
-        if reference and look.sharpness < ratio * reference.sharpness:
-            share = look.sharpness / reference.sharpness
+        if reference and measures.sharpness < ratio * reference.sharpness:
+            share = measures.sharpness / reference.sharpness
             return CameraSight.BLURRED, f"it has {share:.0%} of the sharpness of its reference: check focus and lens"
-        if reference and look.contrast < ratio * reference.contrast:
+        if reference and measures.contrast < ratio * reference.contrast:
             return covered
         return CameraSight.CLEAR, ""
 
@@ -151,10 +151,10 @@ class SightWatch:
             self._on_sight(sight, reason)
 
 
-def _read_reference(path: Path) -> Look | None:
-    """Return the measures of the reference image; None if it is still to be taken."""
+def _read_reference(path: Path) -> ImageMeasures | None:
+    """Return the measures of the reference image; None if there is no such image yet."""
     try:
-        return Look.of(decode(path.read_bytes()))
+        return ImageMeasures.of(decode(path.read_bytes()))
     except FileNotFoundError:
         return None
     except (OSError, UnreadableImage) as error:

@@ -1,1 +1,1 @@
-"""Read images from videos, folders, and cameras."""
+"""The sources of images: videos, folders of images, and live cameras."""

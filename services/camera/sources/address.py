@@ -1,4 +1,4 @@
-"""Read the address of a network camera, and show it without its secrets."""
+"""Parse the address of a network camera, and redact its secrets for logs and errors."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from services.camera.errors import CameraError
 
 WEB_SCHEMES: Final = ("http", "https")
 SCHEMES: Final = (*WEB_SCHEMES, "rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp")
-"""The other schemes of FFmpeg are not allowed: some of them read files of this machine."""
+"""Schemes of network cameras. FFmpeg's other schemes are refused, because some of them read files of this machine."""
 ADDRESS_STARTS: Final = ", ".join(f"{scheme}://" for scheme in SCHEMES)
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=:|$)")
-"""A scheme has two characters at least: one letter and a colon begin a path of Windows."""
+"""A scheme has at least two characters, because a path on Windows begins with one letter and a colon."""
 ENCODE_HINT: Final = (
     "in its user and password, write # as %23, / as %2F, ? as %3F, @ as %40, : as %3A, [ as %5B, ] as %5D and % as %25"
 )
 
 
 def is_address(source: str) -> bool:
-    """Return whether a source is reached over the network."""
+    """Return whether a source is a network address."""
     return "://" in source
 
 
 def redacted(source: str) -> str:
-    """Return a source that may be shown: the user information, the path and the query of an address may hold passwords.
+    """Return a source without user information, path and query, which may contain passwords.
 
-    The text is cut before it is parsed: a password may hold ``/``, ``?``, ``#``, ``[`` or ``@``. Where an ``@`` stands
-    behind one of the first three, nothing tells whether a password or the path goes on there, and no host is shown.
+    The text is cut without a parser, because a password may contain ``/``, ``?``, ``#``, ``[`` or ``@``. If an ``@``
+    follows one of the first three, it can belong to a password or to the path, so the host is not shown either.
     """
     scheme, separator, rest = source.partition("://")
     if separator:
@@ -47,15 +47,17 @@ def redacted(source: str) -> str:
 
 
 def read_address(source: str) -> str:
-    """Return an address as FFmpeg reads it: with its scheme in lower case.
+    """Check an address, and return it with its scheme in lower case, as FFmpeg requires.
 
     Raises:
-        CameraError: it can't be an address, or has a scheme that cameras do not have.
+        CameraError: the text is not an address, or its scheme is not one of `SCHEMES`.
     """
     scheme, _, rest = source.partition("://")
     address = f"{scheme.lower()}://{rest}"
     if scheme.lower() not in SCHEMES:
-        raise CameraError(f"{redacted(source)} is no address of a camera: such an address starts with {ADDRESS_STARTS}")
+        raise CameraError(
+            f"{redacted(source)} is not the address of a camera: such an address starts with {ADDRESS_STARTS}"
+        )
     try:
         parts = urlsplit(address)
         has_host = bool(parts.port or parts.hostname)
@@ -67,7 +69,7 @@ def read_address(source: str) -> str:
 
 
 def hint(source: str) -> str:
-    """Return what else may be wrong with an address that does not answer; empty if nothing can be said."""
+    """Return advice for an address that does not answer and whose password may need escapes; else an empty text."""
     rest = source.partition("://")[2]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     return f"; {ENCODE_HINT}" if "@" in rest and "@" not in authority else ""

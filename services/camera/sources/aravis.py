@@ -1,7 +1,6 @@
-"""Call Aravis, the C library of the system's packages that speaks GigE Vision and USB3 Vision.
+"""Call Aravis, the C library for GigE Vision and USB3 Vision cameras, by `ctypes`.
 
-It is called by `ctypes`, because its Python binding exists for the system's own Python alone
-(docs/adr/0023-genicam.md).
+Its Python binding exists for the system's own Python only (docs/adr/0023-genicam.md).
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ STATUSES: Final = {
     5: "is larger than announced",
     6: "is incomplete",
     7: "was ended before it was complete",
-    8: "is no plain image",
+    8: "is not a plain image",
 }
-"""What ArvBufferStatus means for an image, other than success."""
+"""The values of ArvBufferStatus other than success, as the end of a sentence about an image."""
 
 
 class AravisError(Exception):
@@ -70,7 +69,7 @@ _WITHOUT_ERROR: Final[dict[str, tuple[Any, ...]]] = {
     "g_error_free": (None, c_void_p),
     "g_free": (None, c_void_p),
 }
-"""Result and arguments of functions that do not fail."""
+"""The types of the result and the arguments of functions that can't fail, by name."""
 _WITH_ERROR: Final[dict[str, tuple[Any, ...]]] = {
     "arv_camera_new": (c_void_p, c_char_p),
     "arv_camera_create_stream": (c_void_p, c_void_p, c_void_p, c_void_p),
@@ -108,11 +107,11 @@ _WITH_ERROR: Final[dict[str, tuple[Any, ...]]] = {
     "arv_gv_device_take_control": (c_int, c_void_p),
     "arv_device_set_features_from_string": (c_int, c_void_p, c_char_p),
 }
-"""Result and arguments of functions that fail with a GError, which is their last argument."""
+"""The types of the result and the arguments of functions that can fail, by name; a GError is their last argument."""
 
 
 class Aravis:
-    """The functions of Aravis by name, each raising `AravisError` if it fails."""
+    """The functions of Aravis as methods; a method raises `AravisError` if its function fails."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -121,7 +120,7 @@ class Aravis:
         for name, (result, *arguments) in _WITH_ERROR.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, [*arguments, POINTER(POINTER(_GError))]
-        library.arv_debug_enable(b"all:0")  # it would write into the log of the service
+        library.arv_debug_enable(b"all:0")  # Aravis would write to the standard error of the service
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._library, name)
@@ -132,12 +131,12 @@ class Aravis:
         count = c_uint()
         listed = getattr(self, function)(camera, byref(count))
         names = ctypes.cast(listed, POINTER(c_char_p))
-        found = [(names[index] or b"").decode() for index in range(count.value)]
+        texts = [(names[index] or b"").decode() for index in range(count.value)]
         self._library.g_free(listed)
-        return found
+        return texts
 
     def bounds(self, function: str, camera: int) -> tuple[float, float]:
-        """Return what one of the ``arv_camera_get_…_bounds`` functions answers."""
+        """Return the least and the largest value that one of the ``arv_camera_get_…_bounds`` functions returns."""
         least, most = c_double(), c_double()
         getattr(self, function)(camera, byref(least), byref(most))
         return least.value, most.value
@@ -161,7 +160,7 @@ class Aravis:
 
 
 class _Fallible:
-    """A function of Aravis that says by a GError that it failed."""
+    """A function of Aravis that reports a failure by a GError."""
 
     def __init__(self, function: Any, library: ctypes.CDLL) -> None:
         self._function = function
@@ -182,7 +181,7 @@ def aravis() -> Aravis:
     """Load the library.
 
     Raises:
-        CameraError: it is not installed.
+        CameraError: Aravis is not installed.
     """
     try:
         library = ctypes.CDLL(LIBRARY)

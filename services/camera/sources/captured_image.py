@@ -1,4 +1,4 @@
-"""Describe one image as a source gives it."""
+"""One image of a source, with the time of its capture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.imaging.codec import Image
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2099, 12, 31, tzinfo=UTC)
-"""The times that a message may carry. A machine without a battery for its clock starts in 1970."""
+"""The earliest and the latest time in messages. The clock of a machine without a clock battery starts in 1970."""
 
 
 def clock() -> datetime:
@@ -20,14 +20,14 @@ def clock() -> datetime:
 
 
 MOST_SKEW: Final = timedelta(seconds=30)
-"""A camera's own time is used if it differs from this machine's time by less."""
+"""A camera's own time is used if it differs from this machine's time by less than this."""
 
 
 def time_of_image(seconds: float) -> datetime:
-    """Return the time of an image that a camera names, or now where the camera's clock is wrong.
+    """Return the capture time that a camera sent with an image, or the present time if the camera's clock is wrong.
 
     Args:
-        seconds: Unix time by the camera's clock; 0 if the camera does not name one.
+        seconds: Unix time by the camera's clock; 0 if the camera sends no time.
     """
     now = clock()
     if not abs(seconds - now.timestamp()) < MOST_SKEW.total_seconds():
@@ -45,9 +45,9 @@ class EncodedImage:
 
 @dataclass(frozen=True)
 class CapturedImage:
-    """The pixels of an image, the file that holds it, both, or the reason why the image is dropped.
+    """An image: its pixels, its file, or both; without either, the reason why the image is dropped.
 
-    A file without pixels could not be decoded: it is sent as it is, and gets a verdict like any other.
+    A file without pixels could not be decoded. It is sent unchanged and gets a verdict like any other image.
     """
 
     captured_at: datetime
@@ -55,11 +55,11 @@ class CapturedImage:
     file: EncodedImage | None = None
     problem: str = ""
     read_at: float = field(default_factory=time.monotonic, compare=False)
-    """When it was read, by the steady clock."""
+    """When the image was read, in seconds of the steady clock."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image of the source that becomes no frame: it is damaged, or a frozen camera sends it again."""
+    """An image of the source that becomes no frame, for example because it is damaged or the camera is frozen."""
 
     reason: str

@@ -1,4 +1,4 @@
-"""Open GigE Vision and USB3 Vision cameras, and give them their settings."""
+"""Open a GigE Vision or USB3 Vision camera, and apply the settings to it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.camera.sources.aravis import CONTINUOUS, OFF, PACKET_SIZE_AS_SET, 
 
 SCHEME: Final = "genicam:"
 CONTROL_SECONDS: Final = 20.0
-"""Time to get the control of a camera: it stays with a program that was killed for 3 s."""
+"""Most seconds to wait for the control of a camera, which a killed program holds for 3 s."""
 SECONDS_BETWEEN_TRIES: Final = 0.5
 SOFTWARE: Final = "Software"
-"""The trigger source of a camera that its program triggers."""
+"""The trigger source of a camera that this service triggers."""
 
 
 def is_genicam(source: str) -> bool:
@@ -25,7 +25,7 @@ def is_genicam(source: str) -> bool:
 
 
 def name_of(source: str) -> str:
-    """Return how errors and reports name a camera."""
+    """Return the name of a camera in errors and reports."""
     return f"GenICam camera {source[len(SCHEME) :].strip()}".strip()
 
 
@@ -33,7 +33,7 @@ class GenicamCamera:
     """An open camera that this process controls."""
 
     def __init__(self, settings: CameraSettings) -> None:
-        """Open the camera that the settings name, and give it the settings; raises `CameraError`."""
+        """Open the camera in the settings, and apply the settings to it; raises `CameraError`."""
         self.name = name_of(settings.source)
         self.aravis = aravis()
         self.handle = self._opened(settings.source[len(SCHEME) :].strip())
@@ -41,7 +41,7 @@ class GenicamCamera:
         self.is_gige = bool(self.aravis.arv_camera_is_gv_device(self.handle))
         try:
             self._take_control()
-            with suppress(AravisError):  # a program that was killed let it send on, to where nothing listens any more
+            with suppress(AravisError):  # the camera may still send to a program that was killed
                 self.aravis.arv_camera_stop_acquisition(self.handle)
             self._apply(settings)
             self.trigger = self._trigger_source()
@@ -52,37 +52,37 @@ class GenicamCamera:
             self.close()
             raise
 
-    def _opened(self, wanted: str) -> int:
-        """Return the camera of a name; without a name, the only one."""
-        if not wanted:
-            found = self.aravis.cameras()
-            if len(found) != 1:
-                raise CameraError(f"CAMERA_SOURCE={SCHEME} names no camera, and {_answering(found)}")
-            wanted = found[0]
-            self.name = name_of(f"{SCHEME}{wanted}")
+    def _opened(self, camera: str) -> int:
+        """Return the handle of the camera with this name; without a name, of the only camera that answers."""
+        if not camera:
+            answering = self.aravis.cameras()
+            if len(answering) != 1:
+                raise CameraError(f"CAMERA_SOURCE={SCHEME} names no camera, and {_answering(answering)}")
+            camera = answering[0]
+            self.name = name_of(f"{SCHEME}{camera}")
         try:
-            return int(self.aravis.arv_camera_new(wanted.encode()))
+            return int(self.aravis.arv_camera_new(camera.encode()))
         except AravisError as error:
             raise CameraError(f"{self.name} does not answer ({error}); {_answering(self.aravis.cameras())}") from None
 
     @property
     def waits_for_line(self) -> bool:
-        """Return whether a signal of the line triggers the camera, which may take long."""
+        """Whether a signal at an input of the camera triggers it, so that any time may pass between two images."""
         return self.trigger not in ("", SOFTWARE)
 
     @property
     def is_controlled(self) -> bool:
-        """Return whether the camera still obeys this process."""
+        """Whether this process still controls the camera."""
         return not self.is_gige or bool(self.aravis.arv_gv_device_is_controller(self._device))
 
     def frames_per_second(self) -> float | None:
-        """Return the rate of a camera that runs freely; None if it does not know it."""
+        """Return the frame rate of a camera that runs freely; None if it is triggered or does not tell its rate."""
         if self.trigger or not self.aravis.arv_camera_is_frame_rate_available(self.handle):
             return None
         return float(self.aravis.arv_camera_get_frame_rate(self.handle)) or None
 
     def close(self) -> None:
-        """Leave the control of the camera."""
+        """Give up the control of the camera."""
         if self.handle:
             self.aravis.g_object_unref(self.handle)
         self.handle = 0
@@ -97,12 +97,12 @@ class GenicamCamera:
                 self.aravis.arv_gv_device_take_control(self._device)
 
     def _apply(self, settings: CameraSettings) -> None:
-        """Set what the settings name; everything else stays as the camera is set up."""
+        """Apply the settings; features without a setting are not changed."""
         library, camera = self.aravis, self.handle
         for feature in (settings.features or "").split():
             setting = f"CAMERA_FEATURES={feature}"
             self._set(setting, library.arv_device_set_features_from_string, self._device, feature.encode())
-        with suppress(AravisError):  # data that would stand behind the pixels
+        with suppress(AravisError):  # chunk data would follow the pixels
             library.arv_camera_set_chunk_mode(camera, False)
         if settings.pixel_format:
             self._choose("PIXEL_FORMAT", settings.pixel_format, "pixel_formats_as_strings")
@@ -138,7 +138,7 @@ class GenicamCamera:
             raise CameraError(f"{self.name} refuses {setting}: {error}") from None
 
     def _choose(self, setting: str, value: str, kind: str) -> None:
-        """Check that the camera has a value among those that it lists."""
+        """Check that a value is among those that the camera lists."""
         names = self.aravis.names(f"arv_camera_dup_available_{kind}", self.handle)
         if value not in names:
             raise CameraError(f"CAMERA_{setting}: {self.name} has no {value}: choose one of {', '.join(names)}")
@@ -150,7 +150,7 @@ class GenicamCamera:
             raise CameraError(f"CAMERA_{setting}: {self.name} takes {least:.10g} to {most:.10g}, not {value:.10g}")
 
     def _trigger_source(self) -> str:
-        """Return what triggers the camera; empty if it runs freely."""
+        """Return the trigger source of the camera; empty if it runs freely."""
         if not self.aravis.arv_camera_is_feature_available(self.handle, b"TriggerMode"):
             return ""
         is_on = self.aravis.arv_camera_get_string(self.handle, b"TriggerMode") == b"On"
@@ -158,7 +158,7 @@ class GenicamCamera:
 
 
 def _answering(cameras: list[str]) -> str:
-    """Return which cameras answer, and what to do."""
+    """Return the end of an error: which cameras answer, and what to do."""
     if cameras:
         return f"these answer: {', '.join(cameras)}; give one of them, as CAMERA_SOURCE={SCHEME}{cameras[0]}"
     return (

@@ -1,4 +1,4 @@
-"""Receive the images of GigE Vision and USB3 Vision cameras: whole ones, with the time at which they were taken."""
+"""Receive the complete images of a GigE Vision or USB3 Vision camera, each with the time of its capture."""
 
 from __future__ import annotations
 
@@ -20,44 +20,46 @@ from services.camera.sources.stream import Disconnected, Read
 
 NETWORK_HINT: Final = "check the cable, the load of the network and CAMERA_PACKET_SIZE"
 BUFFERS: Final = 8
+"""Most images that Aravis receives while this process decodes one."""
 BUFFER_BYTES: Final = 256 * 1024**2
-"""Images that Aravis receives while this process decodes one, and the bytes of those images together."""
+"""Most bytes of these images together."""
 POLL_SECONDS: Final = 0.5
 TRIGGER_SECONDS: Final = 1.0
-"""Time after a software trigger after which the camera is triggered again, if no image came."""
+"""Seconds after which the camera is triggered again if a software trigger led to no image."""
 MOST_MISSING: Final = 1_000
-"""Images that are missing between two numbers of images, at most; after a larger step the camera counts anew."""
+"""Most images that can be missing between two images; after a larger step of the numbers, the camera began anew."""
 HIGHEST_SHORT_NUMBER: Final = 65_535
 """GigE Vision 1 numbers images from 1 to this number, then from 1 again."""
 
 
 class CameraClock:
-    """Turn the time stamps of a camera into times of this machine.
+    """Converts time stamps of a camera into times of this machine.
 
-    A camera counts from a moment of its own. Each image arrives a little later than it was taken, sometimes much later;
-    the shortest delay of the last minute says how far the two clocks are apart.
+    A camera's clock starts at an arbitrary moment. Each image arrives some time after its capture; the smallest
+    difference between arrival and time stamp in the last minute is taken as the offset of the two clocks.
     """
 
     SECONDS: Final = 60.0
+    """Seconds over which the smallest difference is searched."""
     LONGEST_STEP: Final = 1.0
-    """Difference of the clocks that is no delay: one of them was set."""
+    """If the difference changes by more seconds than this, one of the clocks was set."""
 
     def __init__(self) -> None:
         self._differences: deque[tuple[float, float]] = deque()
 
     def time_of(self, stamp: float, received: float) -> datetime:
-        """Return when an image was taken.
+        """Return when an image was captured.
 
         Args:
             stamp: seconds by the camera's clock; 0 if the camera has none.
-            received: Unix time of this machine at which its first packet came.
+            received: Unix time of this machine at which the first packet of the image arrived.
         """
         if not stamp or abs(stamp - received) < MOST_SKEW.total_seconds():
             return time_of_image(stamp or received)  # a camera whose clock is synchronised (PTP)
         difference = received - stamp
         if self._differences and abs(difference - self._differences[0][1]) > self.LONGEST_STEP:
             self._differences.clear()
-        # the smallest one first; those behind it become the smallest when it is too old
+        # differences rise from the first to the last: when the first is too old, the next is the smallest
         while self._differences and self._differences[-1][1] >= difference:
             self._differences.pop()
         self._differences.append((received, difference))
@@ -67,13 +69,13 @@ class CameraClock:
 
 
 class ImageNumbers:
-    """Count the images that never came, by the numbers that a camera gives its images."""
+    """Counts lost images by gaps in the numbers that a camera gives its images."""
 
     def __init__(self) -> None:
         self._last: int | None = None
 
     def missing_before(self, number: int) -> int:
-        """Return how many images are missing between the last one and this one."""
+        """Return how many images are missing between the last image and the image with this number."""
         last, self._last = self._last, number
         step = 1 if last is None else number - last
         if step < 0 and last is not None and last <= HIGHEST_SHORT_NUMBER:
@@ -142,7 +144,7 @@ class GenicamStream:
             if self._camera.waits_for_line:
                 self._ask(self._aravis.arv_camera_get_payload)
                 if not self._camera.is_controlled:
-                    raise Disconnected(f"{self._name} was started again, or another program took it")
+                    raise Disconnected(f"{self._name} was restarted, or another program controls it")
             elif now - last_image >= self._silence_seconds:
                 raise Disconnected(
                     f"{self._name} has sent no image for {self._silence_seconds:.3g} s: check its cable, the firewall "
@@ -152,14 +154,14 @@ class GenicamStream:
 
     def close(self) -> None:
         if self._handle:
-            with suppress(AravisError):  # it may be gone
+            with suppress(AravisError):  # the camera may be disconnected
                 self._aravis.arv_camera_stop_acquisition(self._camera.handle)
             self._aravis.g_object_unref(self._handle)
         self._handle = 0
         self._camera.close()
 
     def _images_of(self, buffer: int) -> Iterator[Read | Unreadable]:
-        """Yield the image of a buffer, and before it the images that are missing."""
+        """Yield an `Unreadable` for each missing image, and then the image of a buffer."""
         for _ in range(self._numbers.missing_before(self._aravis.arv_buffer_get_frame_id(buffer))):
             yield Unreadable(f"an image of {self._name} was lost on its way: {NETWORK_HINT}")
         status = self._aravis.arv_buffer_get_status(buffer)
@@ -173,7 +175,7 @@ class GenicamStream:
     def _read(self, buffer: int) -> CapturedImage | Unreadable:
         library = self._aravis
         received = library.arv_buffer_get_system_timestamp(buffer) / 1e9
-        read_at = time.monotonic() - max(0.0, time.time() - received)  # it may have waited for this thread
+        read_at = time.monotonic() - max(0.0, time.time() - received)  # the buffer may have waited for this thread
         captured_at = self._clock.time_of(library.arv_buffer_get_timestamp(buffer) / 1e9, received)
         width, height = library.arv_buffer_get_image_width(buffer), library.arv_buffer_get_image_height(buffer)
         try:

@@ -1,4 +1,4 @@
-"""Read cameras over HTTP: motion JPEG, and addresses of a still image that are polled."""
+"""Read network cameras over HTTP: motion JPEG, and still images that are requested again and again."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, dec
 
 CONNECT_SECONDS: Final = 5.0
 SNIFFED: Final = 512
-"""First bytes of an answer that say what it is, where its headers do not."""
+"""Bytes at the beginning of an answer that show its kind if its headers do not."""
 PLAYLISTS: Final = ("mpegurl", "dash+xml")
 """Parts of the content types of playlists."""
 MOST_PLAYLIST: Final = 64 * 1024
-"""Bytes of a playlist that are read to find out whether it has an end."""
+"""Most bytes of a playlist that are read to find out whether it has an end."""
 
-# both log addresses, which may hold passwords
+# both libraries log addresses, which may contain passwords
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 HttpKind = Literal["video", "live", "playlist", "mjpeg", "image"]
-"""A file with an end, a stream, a playlist of segments that a camera goes on writing, motion JPEG, or a still image."""
+"""A file with an end, a stream without an end, a playlist that grows, motion JPEG, or a still image."""
 
 
 class CameraLogin(httpx.Auth):
-    """Log in as the camera asks: by Digest or Basic."""
+    """Logs in by the scheme that the camera requests: Digest or Basic."""
 
     def __init__(self, user: str, password: str) -> None:
         self._digest = httpx.DigestAuth(user, password)
@@ -87,7 +87,7 @@ class HttpAddress:
         """Return the answer of the server, with its body unread.
 
         Raises:
-            CameraError: there is none, or it is an error.
+            CameraError: the server does not answer, or answers with an error.
         """
         try:
             answer = client.send(client.build_request("GET", self.url), stream=True)
@@ -102,7 +102,7 @@ class HttpAddress:
         raise CameraError(f"{self.name} {_refusal(answer.status_code)}")
 
     def kind(self) -> HttpKind:
-        """Ask the server what is at the address; raises as `open`."""
+        """Request the address, and return the kind of the answer; raises the errors of `open`."""
         with self.client() as client:
             answer = self.open(client)
             try:
@@ -146,7 +146,7 @@ def _refusal(status: int) -> str:
 
 
 class MjpegStream:
-    """Motion JPEG over HTTP: an answer without end, of one JPEG file after another."""
+    """Motion JPEG over HTTP: an endless answer of JPEG files."""
 
     frames_per_second: float | None = None
     size: tuple[int, int] | None = None

@@ -16,11 +16,11 @@ from shared.imaging.formats import is_other_image, is_readable
 from shared.imaging.video import natural_order
 
 FILE_LIMIT: Final = 256 * 1024**2
-"""Bytes of the largest image file that is read."""
+"""Most bytes of an image file that is read."""
 SIZE_ATTEMPTS: Final = 10
-"""Files that are tried to find the size of the images."""
+"""Most files that are read to find the size of the images."""
 SHOWN: Final = 5
-"""Folders that an error names."""
+"""Most folders that an error names."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class ImageFolder:
 
 
 def read_file(path: Path, pixel_limit: int = PIXEL_LIMIT) -> CapturedImage | Unreadable:
-    """Read an image file; without pixels if it can't be decoded."""
+    """Read an image file; if it can't be decoded, the image has no pixels."""
     captured_at = clock()
     content, pixels, problem = b"", None, ""
     try:

@@ -1,4 +1,4 @@
-"""Split motion JPEG into its images: ``multipart/x-mixed-replace``, as cameras send it and not as RFC 2046 asks."""
+"""Split motion JPEG (``multipart/x-mixed-replace``) into images, also where cameras violate RFC 2046."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 HEADER: Final = re.compile(rb"([A-Za-z0-9-]{1,64})[ \t]*:[ \t]*([^\r\n]*)")
 LONGEST_LINE: Final = 8 * 1024
-"""Bytes of a line between two images, at most."""
+"""Most bytes of a line between two images."""
 LONGEST_BOUNDARY: Final = 100
-"""Bytes of a boundary, at most; RFC 2046 allows 70."""
+"""Most bytes of a boundary; RFC 2046 allows 70."""
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,24 @@ class MultipartImage:
     """One image as a camera sent it."""
 
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """The headers by their names in lower case."""
     content: bytes
 
 
 def _pattern(boundary: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a boundary between two parts; of any boundary if its name is not known."""
+    """Return the pattern of a boundary between two parts; for an empty text, the pattern of any boundary."""
     return re.compile(rb"\r?\n(?P<dashes>--)-*" + re.escape(boundary[:LONGEST_BOUNDARY]))
 
 
 class _Ended(Exception):
-    """The camera sent no more."""
+    """The chunks have ended."""
 
 
 class MultipartReader:
-    """Read parts from chunks of bytes.
+    """Reads the parts of an answer from chunks of bytes.
 
-    Cameras leave out the first boundary or the length of a part, quote the boundary, or name it with two dashes too
-    many; a part may be empty, or no image at all.
+    Cameras omit the first boundary or the length of a part, quote the boundary, or announce it with two extra dashes. A
+    part may be empty, or may not be an image.
     """
 
     def __init__(self, chunks: Iterator[bytes], content_type: str, size_limit: int) -> None:
@@ -66,7 +66,7 @@ class MultipartReader:
             if header := HEADER.fullmatch(line):
                 headers[header[1].decode().lower()] = header[2].decode(errors="replace").strip()
             elif line.startswith(b"--"):
-                self._boundary = _pattern(line.strip(b"-"))  # what the camera sends, whatever it had announced
+                self._boundary = _pattern(line.strip(b"-"))  # the boundary that is sent replaces the announced one
                 headers.clear()
             elif line:
                 headers.clear()
@@ -74,7 +74,7 @@ class MultipartReader:
                 return headers
 
     def _line(self) -> bytes:
-        """Return the next line without its end; of a longer one, only a part."""
+        """Return the next line without its line break; of a line longer than `LONGEST_LINE`, only the end."""
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > LONGEST_LINE:
                 self._buffer.clear()

@@ -14,7 +14,7 @@ from services.camera.sources.address import hint, is_address, redacted
 from shared.imaging.video import TIMEOUT_MILLISECONDS, UnreadableMedia, open_video, silence_opencv
 
 RTSP_OPTIONS: Final = "rtsp_flags;prefer_tcp|allowed_media_types;video"
-"""Options of FFmpeg for network cameras, unless OPENCV_FFMPEG_CAPTURE_OPTIONS names others: no sound is received."""
+"""Options of FFmpeg for RTSP, unless OPENCV_FFMPEG_CAPTURE_OPTIONS is set: use TCP first, and receive no sound."""
 
 
 Device = int | Path
@@ -27,7 +27,7 @@ def open_capture(
     """Open a file, a network address or a USB camera.
 
     Raises:
-        CameraError: it can't be opened.
+        CameraError: the source can't be opened.
     """
     if isinstance(source, Device):
         silence_opencv()

@@ -15,7 +15,7 @@ from services.camera.sources.stream import Disconnected, Read
 from shared.imaging.video import Grabber, frame_rate_of
 
 LONGEST_DAMAGE: Final = 100
-"""Packets in a row that can't be decoded, at most; after more, a camera is opened again."""
+"""Most packets in a row that can't be decoded before the camera is opened again."""
 
 
 class OpenCvStream:
@@ -54,7 +54,7 @@ class OpenCvStream:
         self._capture.release()
 
     def _read(self) -> CapturedImage | Unreadable:
-        # of a network camera: the time of the first image by the camera's clock (RTCP), and the time since then
+        # for a network camera, the time of its first image by its own clock (RTCP), and the time since then
         opened = float(self._capture.get(cv2.CAP_PROP_STREAM_OPEN_TIME_USEC)) / 1e6
         captured_at = (
             time_of_image(opened + float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3) if opened else clock()

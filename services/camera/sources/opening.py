@@ -1,4 +1,4 @@
-"""Open the source that the settings name."""
+"""Open the source in the settings."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ from shared.imaging.formats import is_readable
 from shared.messages import CameraState
 
 SEGMENT_SECONDS: Final = 30.0
-"""Time without an image after which a camera that writes a playlist is opened again: its images come in segments."""
+"""Least seconds without an image before a camera with a playlist is opened again, because it sends whole segments."""
 
 
 GENICAM_SETTINGS: Final = ("exposure_microseconds", "gain", "trigger", "pixel_format", "packet_size", "features")
-"""Settings that no other camera takes."""
+"""Settings that only GenICam cameras have."""
 
 
 class Source(Protocol):
-    """A video that is played, or a live camera."""
+    """A video, a folder of images, or a live camera."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of its images in pixels; None when the first images can't be read."""
+        """Width and height of the images in pixels; None if the first images can't be read."""
         ...
 
     @property
     def frames_per_second(self) -> float:
-        """Return the rate after sampling."""
+        """The rate of the images that remain after sampling."""
         ...
 
     @property
     def can_wait(self) -> bool:
-        """Return whether it waits for a slower line. Frames of a source that can't wait may have to be dropped."""
+        """Whether the source waits for a slower line. If it can't wait, frames may be dropped."""
         ...
 
     @property
     def is_live(self) -> bool:
-        """Return whether it is a camera, and no file."""
+        """Whether the source is a live camera, not a file."""
         ...
 
     def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
-        """Yield the sampled images, and those that can't be read, until the source ends or the service is to stop."""
+        """Yield the sampled images, and all unreadable images, until the source ends or the service is to stop."""
         ...
 
     def close(self) -> None:
@@ -69,14 +69,14 @@ class Source(Protocol):
 
 
 def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str], None]) -> Source:
-    """Open the source that the settings name, and read its first image.
+    """Open the source in the settings, and read its first image.
 
     Args:
-        settings: of the camera.
-        on_state: called, from any thread, when a camera disconnects and when it is back.
+        settings: the settings of the camera.
+        on_state: called with the new state and its reason, from any thread, when a live camera disconnects or is back.
 
     Raises:
-        CameraError: the source does not exist, can't be read, or is smaller than the region of interest.
+        CameraError: the source does not exist or can't be read, or its images are smaller than the region of interest.
     """
     check_for_other_cameras(settings)
     sampling = Sampling(settings.every_nth, settings.most_per_second)
@@ -98,10 +98,10 @@ def open_source(settings: CameraSettings, on_state: Callable[[CameraState, str],
 
 
 def live_camera(settings: CameraSettings) -> tuple[str, Callable[[], Stream]] | None:
-    """Return the name of a USB or network camera and how to connect to it; None if the source is a video.
+    """Return the name of a USB or network camera, and the function that connects to it; None if the source is a video.
 
     Raises:
-        CameraError: the source is an address that can't be read, or a web server that does not answer.
+        CameraError: the source is not a valid address, or its web server does not answer.
     """
     silence_seconds = settings.silence_seconds
     if device := device_of(settings.source, settings.kind):
@@ -115,14 +115,14 @@ def live_camera(settings: CameraSettings) -> tuple[str, Callable[[], Stream]] | 
     name = redacted(address)
     if address.startswith(WEB_SCHEMES):
         web = HttpAddress(address, silence_seconds)
-        found = "image" if settings.kind == "image" else web.kind()
-        if found == "video" and settings.kind == "auto":
+        kind = "image" if settings.kind == "image" else web.kind()
+        if kind == "video" and settings.kind == "auto":
             return None
-        if found == "image":
+        if kind == "image":
             return name, partial(PolledImage, web, settings.frames_per_second)
-        if found == "mjpeg":
+        if kind == "mjpeg":
             return name, partial(MjpegStream, web)
-        if found == "playlist":
+        if kind == "playlist":
             silence_seconds = max(silence_seconds, SEGMENT_SECONDS)
     return name, partial(
         OpenCvStream, address, name, silence_seconds=silence_seconds, accept_repaired=settings.accept_repaired
@@ -130,7 +130,7 @@ def live_camera(settings: CameraSettings) -> tuple[str, Callable[[], Stream]] | 
 
 
 def device_of(source: str, kind: str = "auto") -> tuple[Device] | None:
-    """Return the USB camera that a source names by its number or its device; None if it names something else."""
+    """Return the USB camera of a source in a tuple; None if the source is not the number or path of a device."""
     path = Path(source)
     try:
         if stat.S_ISCHR(path.stat().st_mode):
@@ -147,7 +147,7 @@ def open_video(settings: CameraSettings) -> Video:
     """Open a video file, a video on a web server, an image file, or a folder of images.
 
     Raises:
-        CameraError: it does not exist, or can't be read.
+        CameraError: the source does not exist, or can't be read.
     """
     source, default_rate = settings.source, settings.frames_per_second
     if is_address(source):
@@ -168,24 +168,24 @@ def open_video(settings: CameraSettings) -> Video:
 
 
 def check_for_other_cameras(settings: CameraSettings) -> None:
-    """Check that no setting is meant for another kind of camera.
+    """Check that no setting is for another kind of camera.
 
     Raises:
-        CameraError: one is.
+        CameraError: a setting is for GenICam cameras, and the source is another one.
     """
     useless = [name for name in GENICAM_SETTINGS if getattr(settings, name) is not None]
     if useless and not is_genicam(settings.source):
         raise CameraError(
-            f"CAMERA_{useless[0].upper()} is for GigE Vision and USB3 Vision cameras alone (CAMERA_SOURCE={SCHEME}…): "
+            f"CAMERA_{useless[0].upper()} is for GigE Vision and USB3 Vision cameras only (CAMERA_SOURCE={SCHEME}…): "
             "remove it"
         )
 
 
 def check_region(region: RegionOfInterest, size: tuple[int, int]) -> None:
-    """Check that a region lies within images of a size.
+    """Check that a region lies within images of this width and height.
 
     Raises:
-        CameraError: it does not.
+        CameraError: the region reaches beyond them.
     """
     width, height = size
     if region.x + region.width > width or region.y + region.height > height:

@@ -1,4 +1,4 @@
-"""Make BGR images of the pixel formats of GenICam cameras."""
+"""Convert images from the pixel formats of GenICam cameras to BGR."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLOURS: Final = {
     "BayerGB": cv2.COLOR_BayerGBRG2BGR,
     "BayerBG": cv2.COLOR_BayerBGGR2BGR,
 }
-"""Formats with one number for each pixel."""
+"""OpenCV's conversions of formats with one number per pixel, by the beginning of their name."""
 _WHOLE: Final = {
     "RGB8": (3, cv2.COLOR_RGB2BGR),
     "RGB8Packed": (3, cv2.COLOR_RGB2BGR),
@@ -37,51 +37,51 @@ _WHOLE: Final = {
     "YUV422_8_UYVY": (2, cv2.COLOR_YUV2BGR_UYVY),
     "YUV422Packed": (2, cv2.COLOR_YUV2BGR_UYVY),
 }
-"""Formats with whole bytes: their number for each pixel, and OpenCV's conversion."""
+"""Formats of whole bytes: the bytes per pixel, and OpenCV's conversion."""
 _ONE_NUMBER: Final = re.compile(rf"({'|'.join(_COLOURS)})(8|10|12|14|16)(p|Packed)?")
 _BIT_STREAMS: Final = {(10, "p"): (5, 4), (12, "p"): (3, 2), (10, "Packed"): (3, 2), (12, "Packed"): (3, 2)}
-"""Bytes, and the pixels that they hold, of formats whose pixels share bytes."""
-READ: Final = (
+"""Formats whose pixels share bytes, by bits per pixel and packing: a number of bytes, and the pixels in them."""
+SUPPORTED: Final = (
     "Mono8 to Mono16, BayerRG8 to BayerRG16 and the other Bayer patterns, also packed, RGB8, BGR8, RGBa8, BGRa8 and "
     "YUV422_8"
 )
 
 
 class WrongSize(ValueError):
-    """The data of an image is not as long as its size and its pixel format say."""
+    """The data of an image has another length than its size and its pixel format require."""
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """How the pixels of a format lie in the data of an image."""
+    """A pixel format: its bits per pixel, and how to decode it."""
 
     bits: float
-    """Of one pixel."""
+    """Bits per pixel."""
     decode: Callable[[Bytes, int, int], Image]
-    """From rows of bytes, width and height."""
+    """Returns the image of data without padding, width and height."""
 
     def image(self, content: bytes, width: int, height: int) -> Image:
-        """Return the image that a camera sent.
+        """Return the BGR image of the data that a camera sent. Its rows may be padded, all to the same length.
 
         Raises:
-            WrongSize: its data has another length. Rows may be padded, to one length.
+            WrongSize: the data has the wrong length.
         """
         data = np.frombuffer(content, np.uint8)
         expected = math.ceil(width * height * self.bits / 8)
         if len(data) == expected:
             return self.decode(data, width, height)
-        row, part_of_byte = divmod(width * self.bits, 8)
+        row, partial_byte = divmod(width * self.bits, 8)
         stride, rest = divmod(len(data), max(height, 1))
-        if rest or stride < row or part_of_byte:
+        if rest or stride < row or partial_byte:
             raise WrongSize(f"it has {len(data)} bytes instead of {expected}")
         return self.decode(data.reshape(height, stride)[:, : int(row)].ravel(), width, height)
 
 
 def pixel_format(name: str) -> PixelFormat:
-    """Return a format by the name that cameras give it.
+    """Return the format with this name.
 
     Raises:
-        CameraError: it can't be read.
+        CameraError: the format is not supported.
     """
     if name in _WHOLE:
         size, conversion = _WHOLE[name]
@@ -93,7 +93,7 @@ def pixel_format(name: str) -> PixelFormat:
         return PixelFormat(8 * size, whole)
     match = _ONE_NUMBER.fullmatch(name)
     if match is None:
-        raise CameraError(f"the pixel format {name} can't be read: set CAMERA_PIXEL_FORMAT to one of {READ}")
+        raise CameraError(f"the pixel format {name} can't be read: set CAMERA_PIXEL_FORMAT to one of {SUPPORTED}")
     depth, packing = int(match[2]), match[3] or ""
     if packing and (depth, packing) not in _BIT_STREAMS:
         raise CameraError(f"the pixel format {name} can't be read: set CAMERA_PIXEL_FORMAT to {match[1]}{depth} or 8")
@@ -109,16 +109,17 @@ def pixel_format(name: str) -> PixelFormat:
         return np.asarray(cv2.cvtColor(pixels.reshape(height, width), colour), np.uint8)
 
     if packing:
-        size, pixels_in_them = _BIT_STREAMS[depth, packing]
-        return PixelFormat(8 * size / pixels_in_them, one_number)
+        size, pixel_count = _BIT_STREAMS[depth, packing]
+        return PixelFormat(8 * size / pixel_count, one_number)
     return PixelFormat(8 if depth == 8 else 16, one_number)
 
 
 def _highest_bits(data: Bytes, depth: int, packing: str) -> Bytes:
-    """Return the eight highest bits of each pixel, of pixels that share bytes.
+    """Return the eight highest bits of each pixel of a format whose pixels share bytes.
 
-    A format of the PFNC (``p``) is a stream of bits, the lowest first. Formats of GigE Vision (``Packed``) have two
-    pixels in three bytes: the highest bits of each in its own byte, and the lowest of both in the second byte.
+    Formats of the PFNC (``p``) are a stream of bits, the lowest bit first. Formats of GigE Vision (``Packed``) have two
+    pixels in three bytes: the first and the third byte have the highest bits of one pixel each, the second byte has the
+    lowest bits of both pixels.
     """
     size, _ = _BIT_STREAMS[depth, packing]
     whole = np.concatenate([data, np.zeros(-len(data) % size, np.uint8)]).reshape(-1, size)

@@ -1,4 +1,4 @@
-"""Read live cameras, which send images whether or not they are read, and reconnect after a failure."""
+"""Read a live camera at its own rate, and connect to it again after a failure."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ from shared.messages import CameraState
 from shared.retry import retrying
 
 BUFFER_BYTES: Final = 128 * 1024**2
+"""Most bytes of images that wait between the camera and the outbox."""
 MOST_BUFFERED: Final = 64
-"""Images between the camera and the disk, for slow moments. An image that finds no room is dropped and counted."""
+"""Most images that wait between the camera and the outbox. Further images are dropped and counted."""
 SHORTEST_PAUSE_SECONDS: Final = 0.5
-"""Shortest pause before a camera that disconnected is opened again."""
+"""Seconds before a disconnected camera is opened again."""
 LONGEST_PAUSE_SECONDS: Final = 15.0
-"""Longest pause between two attempts to open it."""
+"""Most seconds between two attempts to open it."""
 CLOSING_SECONDS: Final = 10.0
+"""Most seconds that `close` waits for the thread."""
 HANG_SECONDS: Final = 60.0
-"""A driver that returns neither an image nor an error for this long counts as hung. A working one answers earlier,
+"""A driver that returns neither an image nor an error for this long counts as hung. A working driver answers earlier,
 because opening and reading have time limits."""
 MOST_UNREADABLE_AT_OPEN: Final = 250
 """A camera that sends this many unreadable images after it was opened counts as failed."""
 
 
 class DriverHung(Exception):
-    """The thread that reads the camera has stalled; only a new process helps."""
+    """The driver does not return from a call; only a restart of the process helps."""
 
 
 class LiveCamera:
-    """Read a camera in a thread of its own at the camera's rate, and open it again whenever it disconnects."""
+    """Reads a camera in a thread, and opens the camera again after it disconnects."""
 
     can_wait = False
     is_live = True
@@ -54,7 +56,7 @@ class LiveCamera:
         *,
         default_rate: float = 25,
     ) -> None:
-        """``connect`` opens the camera, and raises `CameraError` if it can't."""
+        """Open the camera. ``connect`` opens it, and raises `CameraError` if that fails."""
         self._name = name
         self._connect = connect
         self._sampling = sampling
@@ -75,7 +77,7 @@ class LiveCamera:
         self._thread = threading.Thread(target=self._run, args=(stream, images, first), name="live camera", daemon=True)
 
     def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
-        """Yield the sampled images as they come, until the service is to stop."""
+        """Yield the sampled and the unreadable images as they arrive, until the service is to stop."""
         self._last_answer = time.monotonic()
         self._thread.start()
         while heartbeat.beat():
@@ -120,7 +122,7 @@ class LiveCamera:
                 self._images.put(error)
 
     def _read(self, images: Iterator[Read | Unreadable | None]) -> str:
-        """Read images until the camera stops sending, and return why it did."""
+        """Read images until the camera stops sending, and return the reason."""
         try:
             for image in images:
                 self._last_answer = time.monotonic()
@@ -145,7 +147,7 @@ class LiveCamera:
         return f"{self._name} stopped sending"
 
     def _open(self) -> tuple[Stream, Iterator[Read | Unreadable | None], CapturedImage | None]:
-        """Return an open camera, its next images, and the first one that can be read, unless it waits for a trigger."""
+        """Return an open camera, its next images, and its first readable image (None if it waits for triggers)."""
         self._last_answer = time.monotonic()
         stream = self._connect()
         images = stream.images()
@@ -172,5 +174,5 @@ class LiveCamera:
 
 
 def _read_at(arrived: float, image: CapturedImage | Unreadable) -> CapturedImage | Unreadable:
-    """Note when an image arrived, by the steady clock: to decode it takes time, in which a trigger may come."""
+    """Set when an image arrived, in seconds of the steady clock: a trigger may come while the image is decoded."""
     return replace(image, read_at=min(arrived, image.read_at)) if isinstance(image, CapturedImage) else image

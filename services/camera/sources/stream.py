@@ -1,4 +1,4 @@
-"""The port of live cameras: one connection, and its images as they come."""
+"""The port of live cameras: one connection to a camera, and the images that it receives."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 
 Read = Callable[[], CapturedImage | Unreadable]
-"""Decodes the current image; an image that sampling skips is never decoded."""
+"""Decodes and returns the current image. It is not called for images that sampling skips."""
 
 
 class Disconnected(Exception):
-    """A camera sends no more; the message says why."""
+    """The camera has stopped sending; the message says why."""
 
 
 class Stream(Protocol):
     """One connection to a live camera."""
 
     frames_per_second: float | None
-    """None if the camera does not name its rate."""
+    """None if the camera does not tell its rate."""
     size: tuple[int, int] | None
-    """Width and height of the images of a camera that waits for a trigger; None of a camera that sends by itself."""
+    """Width and height of the images in pixels if the camera waits for triggers; None if it sends by itself."""
 
     def images(self) -> Iterator[Read | Unreadable | None]:
-        """Yield how to read each image while it is the current one, or why it can't be read; None while none comes.
+        """Yield a function that reads the current image, or why it is unreadable; yield None while no image comes.
 
         Raises:
             Disconnected: the camera stopped sending.

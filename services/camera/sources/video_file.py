@@ -1,4 +1,4 @@
-"""Play videos: sources that have a beginning and an end, and that can wait."""
+"""Play a video or a folder of images as a source, which has an end and can wait."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from services.camera.sources.stream import Read
 from shared.imaging.video import Grabber, frame_rate_of
 
 RETRY_SECONDS: Final = 5.0
+"""Seconds between two attempts to open a video again."""
 LONGEST_STEP: Final = 5.0
-"""Seconds from one image of a video to the next, or three images at its rate; a longer step is cut short."""
+"""Most seconds between two images, or three intervals at the video's rate; a longer step is cut to one interval."""
 COUNTED: Final = (".avi", ".m4v", ".mov", ".mp4")
-"""Containers that hold the number of their images; of others it is estimated."""
+"""Containers that contain the number of their images; OpenCV estimates it for others."""
 MOST_TRIMMED: Final = 0.02
-"""Share of the images of a healthy container, at most, that its own list of edits leaves out."""
+"""Most images that the edit list of an undamaged container leaves out, as a share."""
 SKIPPED: Final = "an image of the video is missing"
 MOST_LOGGED: Final = 20
-"""Jumps of a video's clock that are logged."""
+"""Most jumps of a video's clock that are logged."""
 
 log = structlog.get_logger(__name__)
 
 Timed = tuple[float, Read | Unreadable]
-"""The time of an image in seconds from the beginning, and how to read it while it is the current one."""
+"""The time of an image in seconds from the beginning, and the function that reads it while it is the current image."""
 
 
 class Video(Protocol):
@@ -44,16 +45,16 @@ class Video(Protocol):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Return width and height of the first readable image, in pixels."""
+        """Width and height of the first readable image, in pixels; None if no image is readable."""
         ...
 
     @property
     def frames_per_second(self) -> float:
-        """Return the video's own rate."""
+        """The video's own rate."""
         ...
 
     def images(self) -> Iterator[Timed]:
-        """Yield each image with its time, which rises from 0, or why it can't be read."""
+        """Yield each image, or why it is unreadable, with its time, which rises from 0."""
         ...
 
 
@@ -104,7 +105,7 @@ class VideoFile:
                 last = file_time
                 if grabbed.repaired or grabbed.lost:
                     damaged = True
-                    # behind damage, the container continues at a later image
+                    # after damage, the container continues at a later image
                     skipped = max(0, round(step * self.frames_per_second) - 1 - grabbed.lost)
                     yield from repeat((at, Unreadable(SKIPPED)), skipped)
                     count += skipped
@@ -122,19 +123,23 @@ class VideoFile:
                 yield from repeat((at, Unreadable(SKIPPED)), self._length - count)
 
     def _step(self, seconds: float) -> float:
-        """Return the time from one image to the next. A clock that jumps goes on at the rate of the video."""
+        """Return the seconds from one image to the next: one interval at the video's rate if its clock jumps."""
         usual = 1 / self.frames_per_second
         if 0 < seconds <= max(LONGEST_STEP, 3 * usual):
             return seconds
         if seconds:
             self._jumps += 1
             if self._jumps <= MOST_LOGGED:
-                log.info("the clock of the video jumps; it is played on at once", source=self._name, seconds=seconds)
+                log.info(
+                    "the clock of the video jumps; the next image is played after one interval",
+                    source=self._name,
+                    seconds=seconds,
+                )
         return usual
 
 
 class Player:
-    """Play a video as a source: at its own rate or as fast as the line takes it, once or in a loop."""
+    """Plays a video as a source: at its own rate or as fast as the line takes it, once or in a loop."""
 
     is_live = False
 
@@ -148,7 +153,7 @@ class Player:
         self.can_wait = not paced
 
     def images(self, heartbeat: Heartbeat) -> Iterator[CapturedImage | Unreadable]:
-        """Yield the sampled images, each when it is due, and all that can't be read."""
+        """Yield the sampled images, each when it is due, and all unreadable images."""
         began, offset = time.monotonic(), 0.0
         while True:
             at = offset
@@ -172,7 +177,7 @@ class Player:
         """Do nothing: no file stays open between two images."""
 
     def _once(self, heartbeat: Heartbeat, *, repeated: bool) -> Iterator[Timed]:
-        """Yield the images of one run; when repeated, wait for a server or a disk that is unavailable."""
+        """Yield the images of one run; if ``repeated``, wait for a server or disk that is unavailable."""
         while True:
             try:
                 yield from self._video.images()

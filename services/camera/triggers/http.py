@@ -1,4 +1,4 @@
-"""Take triggers over HTTP: ``POST /trigger`` is answered when the image is captured, or the trigger is missed."""
+"""Accept triggers over HTTP: ``POST /trigger`` is answered when the image is captured or the trigger is missed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PATH: Final = "/trigger"
 class HttpTriggers:
     """An HTTP server.
 
-    A request needs the content type ``application/json``, and without a token an address of this machine as its host:
-    no page of another site can send both.
+    A request needs the content type ``application/json``, and if there is no token, a loopback address as its host. So
+    a page of another site can't send triggers (CSRF, DNS rebinding).
     """
 
     def __init__(self, triggers: Triggers, address: ListenAddress, token: str) -> None:
-        """Listen; raises `CameraError`. With a token, each request needs it as its bearer token."""
+        """Start the server; raises `CameraError`. If there is a token, each request needs it as its bearer token."""
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -81,7 +81,7 @@ class HttpTriggers:
                 self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Log nothing: a missed trigger is logged with its reason."""
+                """Log nothing, because `Triggers` logs each missed trigger with its reason."""
 
         try:
             self._server = LimitedHttpServer(address, Handler)

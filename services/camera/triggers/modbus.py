@@ -1,4 +1,4 @@
-"""Take triggers over Modbus TCP: a coil that the PLC sets, and inputs that answer. docs/factory.md lists them."""
+"""Accept triggers over Modbus TCP: the PLC sets a coil and reads the answer. docs/factory.md lists the registers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from services.camera.triggers.triggers import Triggers
 from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable, text_of, text_registers, words
 
 TRIGGER: Final = 0
-"""The coil whose rise is a trigger; the PLC clears it when it has seen the answer."""
+"""The coil that the PLC sets to trigger, and clears after it has read the answer."""
 READY, ANSWERED, CAPTURED, MISSED = range(4)
-"""Discrete inputs. *answered* falls when the PLC clears the coil."""
+"""The numbers of the discrete inputs. *answered* falls when the PLC clears the coil."""
 TEXT: Final = 32
-"""Holding registers of each text: two ASCII characters in each, ended by zeros."""
+"""Holding registers per text, with two ASCII characters in each and zeros after the text."""
 TEXTS: Final = ("part", "batch", "order", "operator", "recipe")
-"""Texts in holding registers, one behind the other, which the PLC writes before it sets the coil."""
+"""The texts in the holding registers, in this order; the PLC writes them before it sets the coil."""
 TRIGGERS: Final = 0
 MISSES: Final = 2
-"""Input registers: counters of 32 bits, the high word first, since the camera was started."""
+"""Input registers of two counters (32 bits, the high word first) since the start of the camera."""
 CAUSE: Final = 4
 HEARTBEAT: Final = 5
-"""Toggled each second."""
+"""Input register that changes between 0 and 1 each second."""
 FRAME: Final = 16
 FRAME_LENGTH: Final = 18
 INPUTS: Final = 64
@@ -42,16 +42,16 @@ WRITE_COILS: Final = (5, 15)
 
 
 class ModbusTriggers:
-    """A Modbus server whose coil is the trigger."""
+    """A Modbus server with the coil of the trigger and the registers of the answer."""
 
     def __init__(self, triggers: Triggers, address: ListenAddress) -> None:
-        """Listen; raises `CameraError`."""
+        """Start the server; raises `CameraError`."""
         self._triggers = triggers
         self._lock = threading.Lock()
         self._coil = False
         self._texts = [0] * TEXT * len(TEXTS)
         self._answer: Answer | None = None
-        """The answer to the last trigger; None while it is due, and after the PLC has cleared the coil."""
+        """The answer to the last trigger; None until there is an answer, and after the PLC has cleared the coil."""
         self._fired = 0
         self._missed = 0
         bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
@@ -84,7 +84,7 @@ class ModbusTriggers:
         registers: list[int],
         written: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
-        """Take what the PLC writes, or show it the inputs of this moment."""
+        """Apply what the PLC writes; or, if it reads, update ``registers`` to their present values."""
         if written is None:
             if function == READ_DISCRETE_INPUTS:
                 registers[0] = self._bits()
@@ -99,7 +99,7 @@ class ModbusTriggers:
         return None
 
     def _set(self, *, coil: bool) -> None:
-        """Fire a trigger when the coil rises, and forget the answer when it falls."""
+        """Set the coil: fire a trigger when the coil rises, and delete the answer."""
         rises, self._coil = coil and not self._coil, coil
         with self._lock:
             self._answer = None

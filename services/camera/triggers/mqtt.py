@@ -1,4 +1,4 @@
-"""Take triggers over MQTT: each is answered on a topic beside that of the triggers."""
+"""Accept triggers over MQTT; the answers are published on another topic."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from services.camera.triggers.triggers import Triggers
 
 QOS: Final = 1
 KEEP_ALIVE: Final = 5
-"""Seconds; the broker publishes the last will when it hears nothing for one and a half times as long."""
+"""Seconds. The broker publishes the last will after one and a half times as long without a packet."""
 LONGEST_PAUSE: Final = 10
-"""Seconds between two attempts to connect, at most."""
-FAREWELL_SECONDS: Final = 1.0
+"""Most seconds between two attempts to connect."""
+CLOSING_SECONDS: Final = 1.0
+"""Most seconds that `MqttTriggers.close` waits for the broker's confirm."""
 
 log = structlog.get_logger(__name__)
 
 
 class MqttTriggers:
-    """A client of an MQTT broker, which connects again whenever the connection is lost.
+    """A client of an MQTT broker, which connects again after it loses the connection.
 
-    The broker stores the triggers that come while the camera is away from it. They are too old to be captured: after
-    each connect the client publishes a mark to itself, and a trigger that arrives before the mark is missed.
+    The broker stores the triggers that are published while the camera is not connected. They are too old for a capture.
+    So after each connect the client publishes a mark to itself, and a trigger that arrives before the mark is missed.
     """
 
     def __init__(self, triggers: Triggers, broker: MqttBroker, settings: CameraSettings) -> None:
@@ -41,7 +42,7 @@ class MqttTriggers:
             f"{base}/{name}" for name in ("trigger", "answer", "ready", "mark")
         )
         self._awaited_mark = ""
-        """The mark that has not arrived yet; empty while triggers are of the present."""
+        """The mark that has not arrived yet; empty after it has arrived."""
         self._failure = ""
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2, f"seamline-{settings.line}-{settings.name}", clean_session=False
@@ -63,11 +64,11 @@ class MqttTriggers:
         client.loop_start()
 
     def close(self) -> None:
-        """Publish that no trigger is captured any more, and disconnect."""
+        """Publish that the camera is not ready any more, and disconnect."""
         if self._client.is_connected():
-            farewell = self._client.publish(self._ready, _ready("the camera ends"), QOS, retain=True)
-            with suppress(RuntimeError, ValueError):  # the connection is lost at this moment
-                farewell.wait_for_publish(FAREWELL_SECONDS)
+            last_message = self._client.publish(self._ready, _ready("the camera ends"), QOS, retain=True)
+            with suppress(RuntimeError, ValueError):  # the connection is lost
+                last_message.wait_for_publish(CLOSING_SECONDS)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -99,7 +100,7 @@ class MqttTriggers:
                 self._show()
             return
         if message.retain:
-            log.warning("ignored a retained trigger: it is of the past", topic=message.topic)
+            log.warning("ignored a retained trigger, because it is too old", topic=message.topic)
             return
         try:
             trigger = Trigger.read(message.payload)

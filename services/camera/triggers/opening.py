@@ -1,4 +1,4 @@
-"""Take triggers over the protocols that the settings name. Only these are imported, with their drivers."""
+"""Accept triggers over the protocols in the settings. Only their modules and drivers are imported."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from services.camera.triggers.triggers import Triggers
 
 
 def open_triggers(settings: CameraSettings, count_missed: Callable[[], None]) -> Triggers:
-    """Return the triggers of a camera; they are missed until it captures.
+    """Return the triggers of a camera. Triggers are missed until the camera captures.
 
     Raises:
-        CameraError: an address is taken.
+        CameraError: an address is already in use.
     """
     triggers = Triggers(
         settings.line,

@@ -1,4 +1,4 @@
-"""A trigger of the plant, and its answer."""
+"""A trigger, and the answer to it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from shared.messages import FrameIdentity, Name
 from shared.validation import describe
 
 LONGEST: Final = 4_096
-"""Bytes of the document of a trigger, at most."""
+"""Most bytes of a trigger's JSON document."""
 
 
 class Refused(ValueError):
-    """A document is no trigger; the message says why."""
+    """A document is not a valid trigger; the message says why."""
 
 
 class Trigger(BaseModel):
-    """A request of the plant to capture one image now. What it says of the part goes with the frame."""
+    """A request of the plant to capture one image now. Its fields about the part are copied to the frame."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str | None = Field(None, max_length=64, description="comes back in the answer")
+    id: str | None = Field(None, max_length=64, description="returned in the answer")
     part: Name | None = Field(None, description="name of the part in view")
     batch: Name | None = None
     order: Name | None = None
@@ -34,10 +34,10 @@ class Trigger(BaseModel):
 
     @classmethod
     def read(cls, document: bytes) -> Self:
-        """Read a JSON document; an empty one is a trigger that says nothing of the part.
+        """Read a JSON document; an empty document is a trigger without fields.
 
         Raises:
-            Refused: it is too long, is not JSON, or has a wrong field.
+            Refused: the document is too long, is not JSON, or has a wrong field.
         """
         if len(document) > LONGEST:
             raise Refused(f"a trigger has at most {LONGEST:,} bytes")

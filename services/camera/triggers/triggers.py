@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 
 
 class Listener(Protocol):
-    """Takes triggers over a protocol."""
+    """Accepts triggers over one protocol."""
 
     def close(self) -> None:
-        """Take no more triggers."""
+        """Stop accepting triggers."""
         ...
 
 
@@ -37,16 +37,16 @@ class Pending:
 
     trigger: Trigger
     at: float
-    """By the steady clock."""
+    """When the trigger came, in seconds of the steady clock."""
     answer: Future[Answer] = field(default_factory=Future)
     timer: threading.Timer | None = None
 
 
 class Triggers:
-    """The triggers of a camera. Thread-safe: protocols fire them, and the capture loop takes them.
+    """The triggers of a camera. Thread-safe: protocols fire triggers, and the capture loop takes them.
 
-    One trigger at a time waits for its image. One that comes before is missed, as one that comes while the camera is
-    away.
+    Only one trigger at a time waits for its image. A trigger is missed if it comes while another one waits, or while
+    the camera is away.
     """
 
     def __init__(
@@ -59,9 +59,15 @@ class Triggers:
         delay_seconds: float = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Miss a trigger whose image does not come within ``seconds`` after ``delay_seconds``.
+        """Start without a trigger.
 
-        ``count_missed`` is called for each one that is missed.
+        Args:
+            line: the camera's line.
+            camera: the camera's name.
+            count_missed: called for each missed trigger.
+            seconds: a trigger is missed if its image does not come within this time after the delay.
+            delay_seconds: from a trigger to its image, which is the first image that is read after this time.
+            clock: returns the time in seconds of the steady clock.
         """
         self._names = line, camera
         self._count_missed = count_missed
@@ -75,13 +81,13 @@ class Triggers:
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:
-        """Take triggers over a further protocol, until `close`."""
+        """Add a listener, which `close` closes."""
         self._listeners.append(listener)
         for outcome in TriggerOutcome:
-            TRIGGERS.labels(*self._names, outcome.value)  # so that the first missed one is an increase
+            TRIGGERS.labels(*self._names, outcome.value)  # Prometheus then sees 0 before the first missed trigger
 
     def close(self) -> None:
-        """Miss the trigger that waits, and take no more."""
+        """Answer the waiting trigger as missed, and close all listeners."""
         self.set_state(CameraState.FINISHED)
         while self._listeners:
             self._listeners.pop().close()
@@ -90,20 +96,20 @@ class Triggers:
 
     @property
     def away(self) -> str:
-        """Return why the camera can't capture; empty if it can."""
+        """The reason why the camera can't capture; empty if it can."""
         return self._away
 
     @property
     def is_ready(self) -> bool:
-        """Return whether a trigger would get the next image."""
+        """Whether a trigger that comes now gets an image."""
         return not self._away and self._pending is None
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Call ``watcher`` whenever `away` has changed."""
+        """Call ``watcher`` each time `away` changes."""
         self._watchers.append(watcher)
 
     def fire(self, trigger: Trigger) -> Future[Answer]:
-        """Capture the next image for a trigger; the future is done when that has happened, or when it is missed."""
+        """Let a trigger wait for the next image; return a future with the answer."""
         with self._changed:
             if not self._away and self._pending is None:
                 pending = self._pending = Pending(trigger, self._clock())
@@ -119,7 +125,7 @@ class Triggers:
         return answer
 
     def miss(self, cause: Cause, reason: str, trigger_id: str | None = None) -> Answer:
-        """Count a missed trigger, and return its answer."""
+        """Count and log a missed trigger, and return the answer to it."""
         self._count_missed()
         TRIGGERS.labels(*self._names, TriggerOutcome.MISSED.value).inc()
         log.warning("missed a trigger", cause=cause.value, reason=reason, trigger=trigger_id)
@@ -128,7 +134,7 @@ class Triggers:
     # ── for the capture loop ─────────────────────────────────────────────────────────────────────────────────────────
 
     def set_state(self, state: CameraState, reason: str = "") -> None:
-        """Note whether the camera can capture; a trigger that waits while it can't is missed."""
+        """Set the camera's state; if the camera can't capture, the waiting trigger is missed."""
         away = "" if state is CameraState.RUNNING else f"the camera is {state.value}{': ' * bool(reason)}{reason}"
         with self._changed:
             if away == self._away:
@@ -141,15 +147,15 @@ class Triggers:
             watcher()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a trigger, and return whether there is one."""
+        """Wait ``seconds`` at most for a trigger, and return whether a trigger waits."""
         with self._changed:
             return self._changed.wait_for(lambda: self._pending is not None, seconds)
 
     def take(self, read_at: float = math.inf) -> Pending | None:
-        """Return the trigger that an image is for; None: there is none, or it came after the image.
+        """Return the trigger to which an image belongs; None if no trigger waits, or it came after the image.
 
         Args:
-            read_at: when the image was read, by the steady clock; infinite if it is read for the trigger.
+            read_at: when the image was read, in seconds of the steady clock; infinite if it was read for the trigger.
         """
         with self._changed:
             pending = self._pending
@@ -164,7 +170,7 @@ class Triggers:
         self._answer(pending, Answer.captured(pending.trigger, frame))
 
     def dropped(self, pending: Pending) -> None:
-        """Answer a trigger whose frame was dropped: it is missed for the plant, and counted with its frame."""
+        """Answer a trigger as missed because its frame was dropped. It is counted as captured, like its frame."""
         TRIGGERS.labels(*self._names, TriggerOutcome.MISSED.value).inc()
         reason = "its frame was dropped, because the outbox is full or its image can't be used"
         answer = Answer(id=pending.trigger.id, outcome=TriggerOutcome.MISSED, cause=Cause.DROPPED, reason=reason)

@@ -38,6 +38,6 @@ def test_a_new_part_begins_after_a_number_of_frames() -> None:
 
 def test_a_session_that_has_used_up_its_numbers_says_so() -> None:
     session = Session("l", "c")
-    session.named = SEQUENCE_LIMIT + 1
+    session.frame_count = SEQUENCE_LIMIT + 1
     with pytest.raises(SessionFull, match="start the camera again"):
         session.next_identity(NOW)

@@ -35,7 +35,7 @@ class Watched:
     def show(self, *images: Image, seconds: float = 0.2) -> list[CameraSight]:
         found = []
         for image in images:
-            found.append(self.watch.look(image))
+            found.append(self.watch.check(image))
             self.now += seconds
         return found
 

@@ -177,7 +177,7 @@ def test_without_the_library_its_package_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_settings_of_such_a_camera_are_refused_with_another_source() -> None:
-    with pytest.raises(CameraError, match=r"CAMERA_GAIN is for GigE Vision .* cameras alone .*: remove it"):
+    with pytest.raises(CameraError, match=r"CAMERA_GAIN is for GigE Vision .* cameras only .*: remove it"):
         open_source(CameraSettings(source="video.mp4", gain=3), lambda *_: None)
 
 
