@@ -73,9 +73,9 @@ _log = structlog.stdlib.get_logger("dashboard")
 
 QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_PARTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
 STOP_SECONDS: Final = 5.0
-"""For the archive to be written when the dashboard stops."""
+"""Most seconds to write the archive when the dashboard stops."""
 LAST_SECONDS: Final = 2.0
-"""For threads that hang then; their messages are delivered again."""
+"""Most seconds to wait for threads that hang at the stop; their messages are delivered again."""
 
 
 Serve = Callable[[Services], AbstractContextManager[None]]
@@ -116,7 +116,7 @@ class Dashboard:
         self._request_redis = fail_fast_redis(redis, lambda: self.readiness.reason("redis"))
         self._request_store = FailFastStore(store, lambda: self.readiness.reason("storage"))
         self._projection = Projection(self._request_redis, keys, settings)
-        """For requests, which fail fast; `projector` applies messages through a connection that waits for Redis."""
+        """The projection for requests, which fail fast; the connection of `projector` waits for Redis instead."""
         self.projector = Projection(redis, keys, settings).projector
         self.archive = Archive(
             store,

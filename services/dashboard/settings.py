@@ -15,7 +15,7 @@ from shared.contracts.retention_rules import DataKind, RetentionRules
 from shared.settings import ServiceSettings, check_pair, split_address
 
 LONGEST_ACCOUNT_DAYS: Final = 31
-"""The longest window of the accounting."""
+"""Most days of the accounting."""
 EMBEDDED: Final = "embedded"
 """Scheme of `DashboardSettings.redis_url` for a Redis inside this process."""
 
@@ -33,7 +33,7 @@ class DashboardSettings(ServiceSettings):
         False, description="people log in, and programs send a token; without it, only loopback is allowed"
     )
     first_admin_password: SecretStr = Field(
-        SecretStr(""), description="password of the person `admin`, who is made if there is no admin; needed once"
+        SecretStr(""), description="password of the user `admin`, who is added if there is no admin; needed once"
     )
     session_idle_hours: float = Field(12.0, gt=0, le=744, description="a session ends after this time without use")
     session_days: float = Field(7.0, gt=0, le=31, description="a session ends after this time even if it is in use")
@@ -42,23 +42,31 @@ class DashboardSettings(ServiceSettings):
     )
     https_key: Path | None = Field(None, description="file of the key of that certificate, without a password")
     allowed_hosts: str = Field(
-        "", description="host names by which browsers may call it, with commas; on loopback: localhost and 127.0.0.1"
+        "", description="accepted host names, separated by commas; unset: any, or on loopback localhost and 127.0.0.1"
     )
 
     connections: int = Field(
-        1_000, ge=20, le=20_000, description="connections at once; at most half of the files that the process may open"
+        1_000,
+        ge=20,
+        le=20_000,
+        description="most connections at the same time; at most half of the process's limit of open files",
     )
     connections_per_address: int = Field(
-        500, ge=10, le=20_000, description="connections of one address, except of DASHBOARD_TRUSTED_PROXIES"
+        500,
+        ge=10,
+        le=20_000,
+        description="most connections of one address at the same time, except of DASHBOARD_TRUSTED_PROXIES",
     )
     trusted_proxies: str = Field(
-        "", description="addresses of reverse proxies, with commas: their header with the caller's address is trusted"
+        "",
+        description="addresses of reverse proxies, separated by commas, whose header with the caller's address is "
+        "trusted",
     )
 
     audit_storage_url: str = Field(
         "",
         pattern=r"^$|^(file|s3|s3s)://",
-        description="bucket or folder of the audit log alone, as STORAGE_URL; unset: the storage of everything else",
+        description="bucket or folder of the audit log, in the form of STORAGE_URL; unset: that of all other data",
     )
 
     redis_url: str = Field(
@@ -69,54 +77,62 @@ class DashboardSettings(ServiceSettings):
     redis_prefix: str = Field("seamline", pattern=r"^[a-z0-9_-]+$", description="prefix of every key of the dashboard")
 
     prefetch: int = Field(
-        5_000, ge=1, le=65_000, description="messages of a queue that are applied and not yet archived, at most"
+        5_000, ge=1, le=65_000, description="most messages of a queue that are applied and not archived yet"
     )
     segment_seconds: float = Field(1.0, gt=0, le=60, description="a segment of the archive is written after this time")
-    segment_messages: int = Field(500, ge=1, le=10_000, description="or when it holds this number of messages")
+    segment_messages: int = Field(
+        500, ge=1, le=10_000, description="a segment is also written when it has this number of messages"
+    )
 
     seen_days: int = Field(30, ge=1, description="a redelivery is recognised for this time")
     minute_hours: int = Field(48, ge=1, description="counts by minute are stored for this time")
     hour_days: int = Field(
         400,
         ge=1,
-        description="counts by hour and shift, and those of batches, are stored for this time; by day, for ever",
+        description="counts by hour, shift and batch are stored for this time; counts by day are stored for ever",
     )
     slice_hour_days: int = Field(
-        35, ge=1, description="counts by hour of single cameras, batches and models are stored for this time"
+        35, ge=1, description="counts by hour of each camera, batch and model are stored for this time"
     )
     shifts: str = Field("06:00,14:00,22:00", description="when shifts begin, on the plant's clock")
     time_zone: str = Field("UTC", description="the plant's clock, such as Europe/Berlin")
     frame_days: int = Field(30, ge=1, description="a frame can be looked up for this time")
-    flagged_frames: int = Field(20_000, ge=1, description="flagged frames that can be looked up, per line")
-    passed_frames: int = Field(5_000, ge=1, description="frames that passed and can be looked up, per line")
+    flagged_frames: int = Field(20_000, ge=1, description="most flagged frames per line that can be looked up")
+    passed_frames: int = Field(
+        5_000, ge=1, description="most frames per line that can be looked up and are not flagged"
+    )
     error_frames: int = Field(
-        2_000, ge=1, description="frames with the verdict `error` that can be looked up, per line"
+        2_000, ge=1, description="most frames per line with the verdict `error` that can be looked up"
     )
 
     retention: str = Field(
-        "none", description="how long data stays, such as ok=7d, ng=365d/200GB, heatmaps=90d; none: nothing is removed"
+        "none",
+        description="age or size beyond which data is removed, by kind, such as ok=7d, ng=365d/200GB, heatmaps=90d; "
+        "none: nothing is removed",
     )
     storage_gigabytes: int = Field(
         0,
         ge=0,
-        description="size of the object storage, for the day on which it is full; 0: that of the disk, if known",
+        description="size of the object storage, to forecast when it is full; 0: the size of its disk, if known",
     )
 
     upload_megabytes: int = Field(
         500,
         ge=1,
         le=4_000,
-        description="the largest video that may be uploaded; TMPDIR needs room for two such for each upload at "
-        "once, for each archive that is downloaded, and for 1 GB of videos",
+        description="size of the largest upload; TMPDIR needs twice this size for each upload and each download of "
+        "an archive at the same time, and 1 GB for videos",
     )
     transfers: int = Field(
         2,
         ge=1,
         le=16,
-        description="uploads at once, and exports with images at once; further requests are refused, to be tried again",
+        description="most uploads, and most exports with images, at the same time; further requests are refused",
     )
 
-    ng_hold_seconds: float = Field(5.0, gt=0, description="a line shows NG for this time after the last NG frame")
+    ng_hold_seconds: float = Field(
+        5.0, gt=0, description="the page of a line shows NG for this time after the last NG frame"
+    )
     delay_seconds: float = Field(
         10.0, gt=0, description="a line whose frames are inspected later than this after their capture is behind"
     )
@@ -126,12 +142,12 @@ class DashboardSettings(ServiceSettings):
 
     @property
     def loopback(self) -> bool:
-        """Return whether only programs of this machine can reach it."""
+        """Whether only programs on this machine can reach the dashboard."""
         return is_loopback(self.host)
 
     @property
     def address(self) -> str:
-        """Return the URL for browsers of this machine."""
+        """The URL of the dashboard for browsers on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.https_cert else 'http'}://{host}:{self.port}/"
 
@@ -141,19 +157,19 @@ class DashboardSettings(ServiceSettings):
 
     @property
     def shift_times(self) -> Shifts:
-        """Return the shifts on the plant's clock."""
+        """The shifts, by the plant's clock."""
         return Shifts.parse(self.shifts, self.time_zone)
 
     @property
     def embedded(self) -> bool:
-        """Return whether Redis is inside this process."""
+        """Whether Redis runs inside this process."""
         return urlsplit(self.redis_url).scheme == EMBEDDED
 
     @model_validator(mode="after")
     def _check_that_others_log_in(self) -> Self:
         if not self.loopback and not self.login:
             raise ValueError(
-                f"set DASHBOARD_LOGIN=true to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine alone"
+                f"set DASHBOARD_LOGIN=true to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine only"
             )
         return self
 
@@ -174,7 +190,7 @@ class DashboardSettings(ServiceSettings):
 
     @property
     def retention_rules(self) -> RetentionRules:
-        """Return how long each kind of data stays."""
+        """The retention rules of all kinds of data."""
         return RetentionRules.parse(self.retention)
 
     @model_validator(mode="after")
@@ -210,7 +226,7 @@ class DashboardSettings(ServiceSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address or name means this machine alone."""
+    """Return whether an address or name is a loopback address, which only this machine can reach."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:

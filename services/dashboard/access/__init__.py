@@ -1,1 +1,1 @@
-"""Log people and programs in, and record who did what."""
+"""Identify callers by password, session or token, and record their actions in the audit log."""

@@ -1,7 +1,7 @@
-"""The audit log: who did what, an object for each entry below ``audit/<day>/`` in object storage, never changed.
+"""The audit log: one object per entry, ``audit/<day>/<id>.json`` in object storage, which never changes.
 
-The entry is written before the action, so that nothing happens without one. If the action fails, a second object says
-why. If the storage is away by then, a thread writes the second object later, unless the process ends before.
+An entry is written before its action, so no action lacks an entry. If the action fails, a second object says why. If
+object storage is unavailable then, a thread writes the second object later, unless the process ends before.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ ENTRY: Final = ".json"
 OUTCOME: Final = ".outcome.json"
 """End of the key of the second object of an action that failed: the entry again, with the reason."""
 MOST_CACHED: Final = 5_000
-"""Entries that are not read again."""
+"""Most entries in the cache."""
 LONGEST_PAUSE: Final = 30.0
-"""Seconds between two tries to write an outcome."""
+"""Most seconds between two attempts to write an outcome."""
 
 _log = structlog.stdlib.get_logger("audit")
 
 
 def audit_store(settings: DashboardSettings, store: ObjectStore) -> ObjectStore:
-    """Return the storage of the audit log: one of its own if the settings name it, else ``store``."""
+    """Return the storage of the audit log: the one in the settings, or ``store`` if they have none."""
     return open_store(settings, settings.audit_storage_url) if settings.audit_storage_url else store
 
 
 class AuditEntry(BaseModel):
-    """An action and its author."""
+    """An action, its author, and what it was done to."""
 
     id: str = Field(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
     at: AwareDatetime
     by: str = Field(description="person or token", examples=["eva"])
     action: str = Field(description="noun and verb", examples=["model.promote"])
-    subject: str = Field(description="of what", examples=["seam/20260131-120000-1f3a"])
+    subject: str = Field(description="what the action was done to", examples=["seam/20260131-120000-1f3a"])
     details: dict[str, JsonValue] = Field({}, examples=[{"reason": "fewer escapes on the new cloth"}])
     failed: str | None = Field(None, description="why the action failed; null: no failure is known")
 
@@ -57,7 +57,7 @@ class Audit:
     """Writes and reads the audit log."""
 
     def __init__(self, store: ObjectStore, stop: threading.Event | None = None) -> None:
-        """``stop`` ends the tries to write an outcome."""
+        """``stop`` ends the attempts to write an outcome."""
         self._store = store
         self._stop = stop or threading.Event()
 
@@ -77,7 +77,7 @@ class Audit:
             details: more facts about the action; no secrets.
 
         Raises:
-            StorageError: it was not written, so the action must not happen.
+            StorageError: the entry was not written, so the action must not happen.
         """
         now = datetime.now(UTC)
         entry = AuditEntry(
@@ -109,9 +109,9 @@ class Audit:
         """Yield the entries of some days, newest first, each with its outcome.
 
         Args:
-            first: on this day (UTC) or later.
-            last: on this day or earlier.
-            before: id of an entry: older ones only.
+            first: a time on the first day (UTC).
+            last: a time on the last day (UTC).
+            before: the id of an entry; only older entries are yielded.
         """
         if before and ULID.from_str(before).milliseconds < last.timestamp() * 1000:
             last = ULID.from_str(before).datetime

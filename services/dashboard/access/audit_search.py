@@ -22,7 +22,7 @@ MOST_READ: Final = 500
 """Most entries that are read for one page; each is an object in storage, so reading them is slow."""
 COLUMNS: Final = ("at", "by", "action", "subject", "details", "failed", "id")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of formulas in spreadsheets: text that a person typed must not become one."""
+"""First characters of formulas in spreadsheets. A cell that begins with one gets an apostrophe before it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class AuditSearch:
     def over(
         cls, first: datetime | None, last: datetime | None, *, by: str | None, action: str | None, text: str | None
     ) -> Self:
-        """Return the search over a time, by default the last 31 days; empty fields accept every entry.
+        """Return the filter of a period, by default the last 31 days; empty fields accept every entry.
 
         Raises:
             Problem: 422: the period is empty, or longer than `LONGEST_PERIOD`.
@@ -70,7 +70,7 @@ class AuditSearch:
     def page(self, audit: Audit, before: str | None, limit: int) -> AuditPage:
         """Return up to ``limit`` matching entries, newest first, that are older than the entry with the id ``before``.
 
-        At most `MOST_READ` entries are read, so a page may be short or empty although it has a next one.
+        At most `MOST_READ` entries are read, so a page may have few or no entries although another page follows.
         """
         found: list[AuditEntry] = []
         last_id: str | None = None
@@ -91,7 +91,7 @@ class AuditSearch:
 
 
 def csv_of(entries: Iterable[AuditEntry]) -> Iterator[str]:
-    """Yield a table of entries, line by line."""
+    """Yield a CSV table of entries, line by line."""
 
     def line_of(cells: Iterable[str]) -> str:
         line = io.StringIO()

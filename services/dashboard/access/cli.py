@@ -1,6 +1,6 @@
-"""``python -m services.dashboard people …`` and ``… token …``: for set-up, and if no admin can log in.
+"""The commands ``python -m services.dashboard people …`` and ``… token …``, for set-up and if no admin can log in.
 
-They need object storage alone, and are in the audit log under the name ``console``.
+They need only object storage. The audit log has their actions under the name ``console``.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def revoke_token(token_id: str) -> None:
 
 @contextmanager
 def _open_people() -> Iterator[People]:
-    """Yield the people of the settings; print an error in one line, and exit with code 2."""
+    """Yield the people in the storage of the settings; at an error, print one line and exit with code 2."""
     settings = read_settings(DashboardSettings)
     configure_logging("dashboard", settings)
     try:

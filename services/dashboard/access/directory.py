@@ -1,7 +1,7 @@
-"""The people and tokens that may log in, as the sum of all changes that were ever made to them.
+"""The people and tokens that may log in, computed from all changes that were ever made to them.
 
-A change is one object in object storage, written once. So changes that two dashboards or a command line make at the
-same time are all kept, and each process arrives at the same people, in whatever order it reads the changes.
+Each change is one object in object storage, which is never overwritten. So no change is lost if two processes make
+changes at the same time, and each process computes the same people, because changes are applied in the order of ids.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Change(BaseModel):
 
 
 class PersonAdded(_Change):
-    """A new person. Void if there is one of that name."""
+    """A new person. The change is void if there is a person of that name."""
 
     kind: Literal["person.add"] = "person.add"
     name: str
@@ -33,7 +33,7 @@ class PersonAdded(_Change):
 
 
 class RoleChanged(_Change):
-    """Another role of a person. Void if no admin would be left."""
+    """Another role of a person. The change is void if no admin would be left."""
 
     kind: Literal["person.role"] = "person.role"
     name: str
@@ -57,7 +57,7 @@ class LanguageChosen(_Change):
 
 
 class PersonRemoved(_Change):
-    """A person was removed. Void if no admin would be left."""
+    """A person was removed. The change is void if no admin would be left."""
 
     kind: Literal["person.remove"] = "person.remove"
     name: str
@@ -94,12 +94,12 @@ class Person:
     password: str = field(repr=False)
     """Its Argon2 hash."""
     epoch: str
-    """Id of the last change of the password or the role: sessions that began before it have ended."""
+    """Id of the last change of the password or the role. Sessions that began before it are not valid any more."""
     added_by: str
     added_at: datetime
     password_at: datetime
     language: str | None = None
-    """None: the one of the browser."""
+    """None: use the browser's language."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Directory:
         return self.admins == {name}
 
     def apply(self, change_id: str, change: Change) -> None:
-        """Apply a change; one that is void changes nothing."""
+        """Apply a change; a void change has no effect."""
         people, tokens = self.people, self.tokens
         match change:
             case PersonAdded(name=name) if name not in people:
@@ -168,7 +168,7 @@ class Directory:
 
 
 def directory_of(changes: Iterable[tuple[str, Change]]) -> Directory:
-    """Return the people and tokens after `changes`, each with its id, in the order of their ids."""
+    """Return the people and tokens after all ``changes``: pairs of id and change, in the order of their ids."""
     directory = Directory()
     for change_id, change in changes:
         directory.apply(change_id, change)

@@ -1,4 +1,4 @@
-"""``/api/session``, ``/api/people``, ``/api/tokens`` and ``/api/audit``."""
+"""The endpoints of access: ``/api/session``, ``/api/sessions``, ``/api/people``, ``/api/tokens``, ``/api/audit``."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> N
 async def log_in(request: Request, response: Response, login: Login) -> SessionView:
     """Log in with name and password: a cookie is set.
 
-    After five wrong tries, each further try has to wait (`Retry-After`).
+    After five wrong attempts, each further attempt has to wait (`Retry-After`).
     """
     logged_in = await log_in_with(request, login.name, login.password)
     give_cookies(response, request, logged_in)
@@ -142,7 +142,7 @@ def list_people(people: ManagedPeople, _caller: Admin, paging: Paged) -> PersonL
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 409, 422, 503))
 def add_person(people: ManagedPeople, caller: Admin, new: NewPerson) -> PersonMade:
-    """Add a person. Without a password one is generated, and returned this once."""
+    """Add a person. Without a password, one is generated, and returned only in this answer."""
     person, password = people.add(new.name, new.role, new.password, by=caller.name)
     return PersonMade(**PersonView.of(person).model_dump(), password=password)
 
@@ -175,7 +175,7 @@ def list_tokens(people: ManagedPeople, access: Access, _caller: Admin, paging: P
 
 @router.post("/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 def add_token(people: ManagedPeople, caller: Admin, new: NewToken) -> TokenMade:
-    """Make a token. Its secret is returned this once."""
+    """Make a token. Its secret is returned only in this answer."""
     token, secret = people.add_token(new.name, new.role, new.days, by=caller.name)
     return TokenMade(**TokenView.of(token).model_dump(), secret=secret)
 

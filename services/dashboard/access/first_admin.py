@@ -1,4 +1,4 @@
-"""The first admin: made once, with a password from the settings."""
+"""Add the first admin, with a password from the settings."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from shared.errors import CannotStart
 from shared.storage.port import ObjectStore, StorageError, StorageUnavailable
 
 RETRY_SECONDS: Final = 5.0
-"""Between two tries while object storage is away."""
+"""Seconds between two attempts while object storage is unavailable."""
 
 _log = structlog.stdlib.get_logger("access")
 
 
 class NoAdmin(CannotStart):
-    """There is no admin, so that no person could ever be added; the message says what to do."""
+    """There is no admin and none can be added; the message says what to do."""
 
 
 def ensure_first_admin(store: ObjectStore, settings: DashboardSettings, stop: threading.Event) -> None:
-    """Make the first admin, unless there is an admin.
+    """Add the first admin, unless there is an admin.
 
-    While object storage is away no person can log in either: a thread tries again until ``stop``.
+    If object storage is unavailable, a thread repeats this until ``stop`` is set.
 
     Raises:
-        NoAdmin: there is none, and none can be made.
+        NoAdmin: there is no admin, and none can be added.
     """
     people = People(PeopleRepository(store), Audit(audit_store(settings, store)))
     password = settings.first_admin_password.get_secret_value()

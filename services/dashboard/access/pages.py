@@ -39,7 +39,7 @@ ACTIONS: Final = {
     "training": marked("Trainings"),
     "video": marked("Videos"),
 }
-"""What the search offers, by the first words of the actions."""
+"""The groups of actions in the search form, by the first word of the actions."""
 WORDS: Final = {
     "dataset.import": marked("imported a dataset"),
     "dataset.make": marked("made a dataset"),
@@ -192,7 +192,7 @@ def _show(
     directory = people.directory()
     try:
         used = service_of(request, AccessService).tokens_used()
-    except REDIS_UNAVAILABLE:  # then the page shows no times
+    except REDIS_UNAVAILABLE:  # the page then shows no times of use
         used = {}
     shown = show(
         request,

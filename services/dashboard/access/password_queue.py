@@ -1,4 +1,4 @@
-"""Password checks run one at a time; a login that finds too many waiting is refused at once, to be tried again."""
+"""Run password checks one at a time; while too many checks wait, refuse further logins with 503."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 MOST_WAITING: Final = 20
-"""Each check takes 19 MiB and 40 ms."""
+"""Most checks that wait in a queue. A check takes 19 MiB and 40 ms."""
 RETRY_SECONDS: Final = 5
+"""Seconds after which a refused login is to be repeated."""
 
 Result = TypeVar("Result")
 
@@ -27,7 +28,7 @@ class PasswordQueue:
         """Run ``attempt`` in a thread, and return its result.
 
         Raises:
-            Problem: 503: too many wait.
+            Problem: 503: too many checks wait.
         """
         if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
             detail = gettext("too many people log in at this moment: try again in %(seconds)s s", seconds=RETRY_SECONDS)
@@ -37,4 +38,4 @@ class PasswordQueue:
 
 UNKNOWN_BROWSERS: Final = PasswordQueue()
 KNOWN_BROWSERS: Final = PasswordQueue()
-"""Of browsers that a person has logged in with before: they do not wait for unknown ones."""
+"""The queue of browsers with which a person has logged in before, so that they do not wait for unknown browsers."""

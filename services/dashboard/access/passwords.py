@@ -1,4 +1,4 @@
-"""Which passwords are accepted, and how they are hashed (NIST SP 800-63B: a minimum length and a strength estimate)."""
+"""Check the length and the strength of passwords (NIST SP 800-63B), and hash them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from services.dashboard.web.language import gettext
 SHORTEST: Final = 12
 LONGEST: Final = 128
 WEAK_LOG10: Final = 8.0
-"""A password that zxcvbn guesses with fewer than ten to this many guesses is refused."""
+"""A password is refused if zxcvbn needs fewer guesses than ten to the power of this."""
 ESTIMATED_LENGTH: Final = 72
-"""Characters that zxcvbn sees; its time grows faster than the length."""
+"""Most characters that zxcvbn gets, because its time grows faster than the length."""
 HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""Argon2id as OWASP recommends it: 19 MiB, 40 ms."""
+"""Argon2id with OWASP's parameters; a hash takes 19 MiB and about 40 ms."""
 
 
 class UnfitPassword(ValueError):
@@ -28,10 +28,10 @@ class UnfitPassword(ValueError):
 
 
 def check(password: str, *names: str) -> None:
-    """Check that a password is accepted; it must not be made of `names`, such as the person's.
+    """Check that a password is accepted. It must not be built from ``names``, such as the person's name.
 
     Raises:
-        UnfitPassword: it is too short, too long, or easily guessed.
+        UnfitPassword: the password is too short, too long, or easily guessed.
     """
     password = _normalized(password)
     if not SHORTEST <= len(password) <= LONGEST:
@@ -57,7 +57,7 @@ def hashed(password: str) -> str:
 def matches(stored: str | None, password: str) -> bool:
     """Return whether a password has the hash `stored`.
 
-    It takes as long if there is no hash, so that the time does not tell which people exist.
+    Without a hash it takes the same time, so that the time does not reveal whether the person exists.
     """
     try:
         right = HASHER.verify(stored or _hash_of_no_person(), _normalized(password))
@@ -78,5 +78,5 @@ def _hash_of_no_person() -> str:
 
 
 def _normalized(password: str) -> str:
-    """Return the same text for every keyboard: accents can be composed in several ways."""
+    """Return a password in the Unicode form NFKC, because keyboards compose accents in different ways."""
     return unicodedata.normalize("NFKC", password)

@@ -1,4 +1,4 @@
-"""Manage people and tokens; every change is in the audit log."""
+"""Manage people and tokens. Each change is recorded in the audit log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from shared.validation import marked
 PersonName = Annotated[
     str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
 ]
-"""Of a person or a token."""
+"""The name of a person or a token."""
 RESERVED: Final = frozenset(
     {
         "camera",
@@ -50,7 +50,7 @@ RESERVED: Final = frozenset(
         "trainer",
     }
 )
-"""Names of the system's own authors, which no person and no token may have."""
+"""Names of services and programs in the audit log, which no person or token may have."""
 FIRST_ADMIN: Final = "admin"
 TOKEN_PREFIX: Final = "seamline_"  # noqa: S105  every token has it, so that scanners for leaked secrets find tokens
 CHANGED_MEANWHILE: Final = marked("another person changed this meanwhile: load the page again")
@@ -69,10 +69,10 @@ class People:
         return self._repository.directory()
 
     def add(self, name: str, role: Role, password: str | None, *, by: str) -> tuple[Person, str | None]:
-        """Add a person; without a password one is generated, and returned this once.
+        """Add a person. Without a password, generate one and return it; it is not stored.
 
         Raises:
-            Problem: 409: there is one of that name; 422: the password is not accepted, or the name is reserved.
+            Problem: 409: there is a person of that name; 422: the password is not accepted, or the name is reserved.
         """
         _check_name(name)
         if name in self.directory().people:
@@ -100,7 +100,7 @@ class People:
             return _changed(name, *self._repository.store(change))
 
     def change_password(self, name: str, password: str | None, *, by: str) -> str | None:
-        """Change the password of a person, and end their sessions; a generated password is returned this once.
+        """Change the password of a person, and end their sessions. Without a password, generate one and return it.
 
         Raises:
             Problem: 404; 422: the password is not accepted.
@@ -189,7 +189,7 @@ def _check_name(name: str) -> None:
 
 
 def _changed(name: str, change_id: str, directory: Directory) -> Person:
-    """Return a person after a change; a change that was void is a problem."""
+    """Return a person after a change; raise a `Problem` if the change was void."""
     person = directory.people.get(name)
     if person is None or person.epoch != change_id:
         raise Problem(409, translated(LAST_ADMIN if directory.is_last_admin(name) else CHANGED_MEANWHILE))
@@ -197,7 +197,7 @@ def _changed(name: str, change_id: str, directory: Directory) -> Person:
 
 
 def _hash_of(password: str | None, name: str) -> tuple[str, str | None]:
-    """Return the hash of a password, and the password itself if it was generated here."""
+    """Return the hash of a password; without a password, return the hash of a generated one and the generated one."""
     if password is None:
         generated = passwords.generated()
         return passwords.hashed(generated), generated

@@ -1,6 +1,6 @@
 """The repository of people and tokens: each change is an object below ``people/`` in object storage.
 
-Object storage is backed up. Redis is not: it can be filled again from the archive, which holds no people.
+People are not in Redis, because Redis is not backed up, and the archive from which it is filled again has no people.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from shared.storage.records import read_or_skip
 
 FOLDER: Final = "people"
 FRESH_SECONDS: Final = 2.0
-"""After so long, changes that another process made are seen."""
+"""Seconds after which the changes are read again, with those that other processes have made."""
 TIMEOUT: Final = 0.5
-"""Seconds that a request waits for storage; then it gets the cached people."""
+"""Most seconds that a request waits for object storage; then it gets the cached people."""
 FIRST_TIMEOUT: Final = 20.0
-"""The same, while there are no cached people."""
+"""Most seconds that a request waits if there are no cached people."""
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""A change with a later time in its id is refused, because no change could follow it."""
 
 _log = structlog.stdlib.get_logger("access")
 
 
 class PeopleRepository:
-    """The people and tokens, cached for two seconds; while object storage is away, as last read."""
+    """Reads and stores people and tokens. They are cached for two seconds, or longer without object storage."""
 
     def __init__(self, store: ObjectStore, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._store = store
@@ -44,7 +45,7 @@ class PeopleRepository:
         """Return all people and tokens.
 
         Raises:
-            StorageError: they were never read, and object storage is away.
+            StorageError: object storage is unavailable, and they were never read.
         """
         found = self._cached.get(TIMEOUT if self._directory else FIRST_TIMEOUT)
         if self._directory is not None:
@@ -56,14 +57,14 @@ class PeopleRepository:
     def store(self, change: Change) -> tuple[str, Directory]:
         """Store a change; return its id, and all people and tokens after it.
 
-        The change may be void: another process may have stored one before.
+        The change is void if a change that another process has just stored excludes it.
 
         Raises:
-            StorageError: it was not stored.
+            StorageError: the change was not stored.
         """
         with self._lock:
             self._read()
-            # later than every change that was read, whatever the clock of its author
+            # later than all changes that were read, even if the clock of their author is ahead
             now, last = datetime.now(UTC), max(self._changes, default=None)
             if last is not None:
                 now = max(now, ULID.from_str(last).datetime + timedelta(milliseconds=1))
@@ -81,7 +82,7 @@ class PeopleRepository:
             raise
 
     def _read(self) -> Directory:
-        """Read the changes that were not read before."""
+        """Read the changes that were not read before, and return the people and tokens after them."""
         found = {key.rpartition("/")[2].removesuffix(".json"): key for key in self._store.keys(f"{FOLDER}/")}
         new = {change_id: key for change_id, key in found.items() if change_id not in self._changes}
 

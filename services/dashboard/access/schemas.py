@@ -15,9 +15,9 @@ from services.dashboard.web.callers import Caller, Role
 from services.dashboard.web.paging import Next
 
 Password = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-"""As it was typed; whether it is accepted is checked later, with a better message."""
+"""A password as it was typed. `passwords.check` says later why it is not accepted."""
 LONGEST_DAYS: Final = 366
-"""Of a token."""
+"""Most days that a token is valid."""
 EXAMPLE = "four unrelated words here"
 
 
@@ -47,12 +47,15 @@ class SessionView(BaseModel):
 class OwnSession(BaseModel):
     """A session of the caller."""
 
-    id: str = Field(description="to end it; it gives no access", examples=["0f3a9c1d2b4e5f60"])
+    id: str = Field(
+        description="names the session in `DELETE /api/sessions/{session_id}`; it gives no access",
+        examples=["0f3a9c1d2b4e5f60"],
+    )
     current: bool = Field(description="the session of this request")
     begun_at: datetime
-    seen_at: datetime = Field(description="when it was used last")
+    seen_at: datetime = Field(description="time of its last use")
     address: str = Field(examples=["192.168.1.20"])
-    browser: str = Field(description="its user agent", examples=["Mozilla/5.0 (X11; Linux x86_64) …"])
+    browser: str = Field(description="user agent of the browser", examples=["Mozilla/5.0 (X11; Linux x86_64) …"])
 
     @classmethod
     def of(cls, found: OpenSession, caller: Caller) -> Self:
@@ -86,7 +89,7 @@ class PersonView(BaseModel):
     role: Role
     added_by: str = Field(examples=["admin"])
     added_at: datetime
-    password_at: datetime = Field(description="when the password was set last")
+    password_at: datetime = Field(description="time of the last change of the password")
 
     @classmethod
     def of(cls, person: Person) -> Self:
@@ -109,14 +112,15 @@ class NewPerson(BaseModel):
 
     name: PersonName
     role: Role
-    password: Password | None = Field(None, description="left out: one is generated, and returned")
+    password: Password | None = Field(None, description="without it, a password is generated and returned")
 
 
 class PersonMade(PersonView):
     """A person who was added."""
 
     password: str | None = Field(
-        description="generated, and returned this once; null: the one of the request", examples=["kx7p-3mwq-t9ed-vb2n"]
+        description="the generated password, which is not stored; null: the password of the request",
+        examples=["kx7p-3mwq-t9ed-vb2n"],
     )
 
 
@@ -133,14 +137,15 @@ class NewPassword(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {}}, hide_input_in_errors=True)
 
-    password: Password | None = Field(None, description="left out: one is generated, and returned")
+    password: Password | None = Field(None, description="without it, a password is generated and returned")
 
 
 class PasswordMade(BaseModel):
     """The password of a person was changed."""
 
     password: str | None = Field(
-        description="generated, and returned this once; null: the one of the request", examples=["kx7p-3mwq-t9ed-vb2n"]
+        description="the generated password, which is not stored; null: the password of the request",
+        examples=["kx7p-3mwq-t9ed-vb2n"],
     )
 
 
@@ -148,12 +153,12 @@ class TokenView(BaseModel):
     """A token for a program, without its secret."""
 
     id: str = Field(examples=["token-01jf6z6tx4w8e1v2m6c3n9q7rb"])
-    name: str = Field(description="of the program", examples=["prometheus"])
+    name: str = Field(description="name of the program", examples=["prometheus"])
     role: Role
     expires_at: datetime
     added_by: str = Field(examples=["admin"])
     added_at: datetime
-    used_at: datetime | None = Field(None, description="when it was used last, within a minute; null: no use is known")
+    used_at: datetime | None = Field(None, description="time of its last use, to the minute; null: no use is known")
 
     @classmethod
     def of(cls, token: Token, used_at: datetime | None = None) -> Self:
@@ -176,14 +181,14 @@ class NewToken(BaseModel):
 
     name: PersonName
     role: Role
-    days: int = Field(90, ge=1, le=LONGEST_DAYS, description="that it lasts")
+    days: int = Field(90, ge=1, le=LONGEST_DAYS, description="days after which the token ends")
 
 
 class TokenMade(TokenView):
     """A token that was made."""
 
     secret: str = Field(
-        description="returned this once; send it as `Authorization: Bearer …`", examples=["seamline_Zk3…"]
+        description="the secret, which is not stored; send it as `Authorization: Bearer …`", examples=["seamline_Zk3…"]
     )
 
 

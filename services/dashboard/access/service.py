@@ -1,4 +1,4 @@
-"""Identify callers: by password and session, by token, or because they are on this machine."""
+"""Log people in, and identify callers by session or token, or as a program on this machine."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from services.dashboard.web.problems import Problem
 from shared.validation import marked
 
 WRONG = marked("name or password is wrong")
-"""The same answer for both, so that it does not tell which people exist."""
+"""The answer does not say which of both is wrong, so that it does not reveal which people exist."""
 
 _log = structlog.stdlib.get_logger("access")
 
 
 @dataclass(frozen=True)
 class LoggedIn:
-    """A session that has just begun, with the secrets that only the browser gets."""
+    """A new session, with the secrets that only the browser gets."""
 
     caller: Caller
     session_id: str
     device: str | None
-    """None: the browser has a device cookie already."""
+    """The value of the device cookie; None: the browser already has one."""
     longest: timedelta
 
 
@@ -44,7 +44,7 @@ class AccessService:
     def __init__(
         self, repository: PeopleRepository, sessions: Sessions, throttle: Throttle, audit: Audit, *, login: bool
     ) -> None:
-        """Without ``login`` every caller may do everything."""
+        """If ``login`` is False, every caller may do everything."""
         self._repository = repository
         self._sessions = sessions
         self._throttle = throttle
@@ -53,7 +53,7 @@ class AccessService:
         self.people = People(repository, audit)
 
     def identify(self, headers: Headers) -> Caller | None:
-        """Return who sends a request; None for an unknown caller.
+        """Return the caller who sends a request; None for an unknown caller.
 
         Raises:
             redis.exceptions.RedisError: the session can't be checked.
@@ -82,14 +82,14 @@ class AccessService:
         """Begin a session.
 
         Args:
-            name: as it was typed.
-            password: as it was typed.
-            device: the device cookie of the browser, if a person has logged in with it before.
-            address: of the browser.
-            browser: its user agent, for the list of sessions.
+            name: the name as it was typed.
+            password: the password as it was typed.
+            device: the device cookie of the browser; None if the browser has none.
+            address: the address of the browser.
+            browser: the user agent of the browser, for the list of sessions.
 
         Raises:
-            Problem: 401: name or password is wrong; 429: too many tries.
+            Problem: 401: name or password is wrong; 429: too many attempts.
         """
         name = name.strip().lower()
         counters = self._throttle.counters(name, device, address)
@@ -104,7 +104,7 @@ class AccessService:
         return self._begin(person, device, address, browser)
 
     def knows(self, name: str, device: str | None) -> bool:
-        """Return whether a person of that name has logged in with this browser."""
+        """Return whether the person with this name has logged in with this browser before."""
         return self._throttle.knows(name.strip().lower(), device)
 
     def log_out(self, caller: Caller) -> None:
@@ -114,7 +114,7 @@ class AccessService:
             self._sessions.end(caller.session)
 
     def sessions(self, caller: Caller) -> list[OpenSession]:
-        """Return the caller's own sessions, the one used last first; none for a token."""
+        """Return the caller's own sessions, the last used first; none if the caller is a token."""
         person = self._repository.directory().people.get(caller.name) if caller.kind == "person" else None
         return self._sessions.all_of(person) if person else []
 
@@ -142,7 +142,8 @@ class AccessService:
         """Change the caller's own password, end all their sessions, and begin a new one.
 
         Raises:
-            Problem: 403: not a person, or the present password is wrong; 422: the new one is not accepted; 429.
+            Problem: 403: the caller is not a person, or the present password is wrong; 422: the new password is not
+                accepted; 429: too many attempts.
         """
         if caller.kind != "person":
             raise Problem(403, gettext("only a person who has logged in has a password"))
@@ -156,7 +157,7 @@ class AccessService:
         return self._begin(self._repository.directory().people[caller.name], None, address, browser)
 
     def tokens_used(self) -> dict[str, datetime]:
-        """Return when each token was used last, within a minute; unused tokens are left out."""
+        """Return the time of the last use of each token, to the minute; unused tokens are left out."""
         return self._sessions.tokens_used()
 
     def _begin(self, person: Person, device: str | None, address: str, browser: str) -> LoggedIn:

@@ -30,7 +30,7 @@ LANGUAGE_LASTS: Final = timedelta(days=365)
 _log = structlog.stdlib.get_logger("access")
 
 router = APIRouter(include_in_schema=False)
-Next = Annotated[str, Query(max_length=2000, description="the page to show then")]
+Next = Annotated[str, Query(max_length=2000, description="the page to show afterwards")]
 Typed = Annotated[str, Form(max_length=512)]
 
 
@@ -86,7 +86,7 @@ def choose_language(
         caller = access.identify(request.headers)
         if caller is not None and caller.kind == "person":
             access.people.choose_language(caller.name, language)
-    except (*REDIS_UNAVAILABLE, StorageError):  # then this browser alone has it
+    except (*REDIS_UNAVAILABLE, StorageError):  # the language is then stored in this browser only
         _log.warning("the language was not stored in the account")
     return answer
 

@@ -1,4 +1,4 @@
-"""Sessions of people who have logged in, in Redis: if they are lost, people have to log in again."""
+"""The sessions of people who have logged in. They are in Redis; if they are lost, people have to log in again."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.store.keys import Keys
 
 CACHED_SECONDS: Final = 300.0
-"""For so long a cached session is valid while Redis is away."""
+"""Seconds for which a cached session is valid while Redis is unavailable."""
 MOST_CACHED: Final = 10_000
+"""Most sessions in the cache."""
 BROWSER_LENGTH: Final = 200
+"""Most characters of a user agent that are stored."""
 USE_NOTED_SECONDS: Final = 60.0
-"""Between two notes of the use of a token."""
+"""Least seconds between two updates of the time of a token's last use."""
 
 
 class LoginSession(BaseModel):
@@ -32,18 +34,18 @@ class LoginSession(BaseModel):
 
     person: str
     epoch: str
-    """Epoch of the person when the session began."""
+    """The person's epoch at the beginning of the session."""
     until: AwareDatetime
-    """When it ends, even if it is in use."""
+    """When the session ends, even if it is in use."""
     begun_at: AwareDatetime
     address: str = ""
     browser: str = ""
-    """Its user agent."""
+    """The user agent of the browser."""
 
 
 @dataclass(frozen=True)
 class OpenSession:
-    """A session in the list that its person sees."""
+    """A valid session, with its digest and the time of its last use."""
 
     digest: str
     session: LoginSession
@@ -51,23 +53,23 @@ class OpenSession:
 
     @property
     def id(self) -> str:
-        """Return a name of the session that gives no access to it."""
+        """The beginning of the digest, which names the session without giving access to it."""
         return self.digest[:16]
 
 
 class Sessions:
-    """The sessions by the digest of their id; only the browser has the id."""
+    """The sessions, stored by the digest of their id. Only the browser has the id."""
 
     def __init__(self, redis: Redis, keys: Keys, *, idle: timedelta, longest: timedelta) -> None:
-        """A session ends after ``idle`` without use, and after ``longest`` in any case."""
+        """A session ends after the time ``idle`` without use, and after the time ``longest`` in any case."""
         self._redis = redis
         self._keys = keys
         self._idle = idle
         self.longest = longest
         self._cache: OrderedDict[str, tuple[float, LoginSession]] = OrderedDict()
-        """With the time of the monotonic clock at which each was found last."""
+        """Sessions by digest, each with the time of its last read in seconds of the steady clock."""
         self._use_noted: dict[str, float] = {}
-        """Time of the monotonic clock at which the use of each token was noted last."""
+        """When the use of each token was stored last, by its id, in seconds of the steady clock."""
 
     def begin(self, person: Person, address: str = "", browser: str = "") -> str:
         """Begin a session, and return its id, which is not stored."""
@@ -89,7 +91,7 @@ class Sessions:
         return session_id
 
     def all_of(self, person: Person) -> list[OpenSession]:
-        """Return the valid sessions of a person, the one used last first."""
+        """Return the valid sessions of a person, the last used first."""
         digests = sorted(cast("set[str]", self._redis.smembers(self._keys.logins(person.name))))
         pipeline = self._redis.pipeline(transaction=False)
         for digest in digests:
@@ -107,7 +109,7 @@ class Sessions:
     def find(self, digest: str) -> LoginSession | None:
         """Return a session, and extend it by the idle time; None if it has ended.
 
-        While Redis is away, return a session that this process found within the last minutes.
+        While Redis is unavailable, return a session that this process has read within `CACHED_SECONDS`.
         """
         try:
             found = cast("str | None", self._redis.getex(self._keys.login(digest), ex=self._idle))
@@ -126,7 +128,7 @@ class Sessions:
         self._cache_or_drop(digest, None)
 
     def note_used(self, token_id: str) -> None:
-        """Store that a token was used, once a minute at most."""
+        """Store the time of a token's use, at most once a minute."""
         now = time.monotonic()
         if now - self._use_noted.get(token_id, float("-inf")) < USE_NOTED_SECONDS:
             return
@@ -135,7 +137,7 @@ class Sessions:
             self._redis.hset(self._keys.used, token_id, datetime.now(UTC).isoformat(timespec="seconds"))
 
     def tokens_used(self) -> dict[str, datetime]:
-        """Return when each token was used last."""
+        """Return the time of the last use of each token, by its id."""
         return {token: datetime.fromisoformat(at) for token, at in read_hash(self._redis, self._keys.used).items()}
 
     def _cache_or_drop(self, digest: str, session: LoginSession | None) -> None:
@@ -148,5 +150,5 @@ class Sessions:
 
 
 def digest_of(secret: str) -> str:
-    """Return the SHA-256 digest of a secret of many random bits, which can't be guessed from it."""
+    """Return the SHA-256 digest of a secret, in hexadecimal. The secret needs enough random bits to resist guessing."""
     return sha256(secret.encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""Rate limit of failed logins: after a few, each further try has to wait, twice as long each time, up to five minutes.
+"""Rate limit of failed logins: after some attempts, each further one has to wait twice as long, up to five minutes.
 
-No name is locked: that would let an attacker keep its owner out. Tries from unknown browsers are counted by name and
-address together, and by address. Tries from a browser that a person has logged in with are counted by browser (the
-device cookies of OWASP).
+No name is locked, because an attacker could then lock a person out. Attempts from unknown browsers are counted by name
+and address together, and by address. Attempts from a browser with which the person has logged in before are counted by
+browser (device cookies, as OWASP describes them).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 
 FREE_TRIES: Final = 5
-"""Failed tries after which the next one has to wait."""
+"""Failed attempts after which the next one has to wait."""
 FREE_TRIES_OF_ADDRESS: Final = 100
-"""The same for one address under any names; it is high because many people may share an address."""
+"""Failed attempts from one address after which the next one has to wait; many people may share an address."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
 COUNTER_LIFETIME: Final = timedelta(hours=1)
 DEVICE_LIFETIME: Final = timedelta(days=180)
@@ -33,26 +33,26 @@ DEVICE_LIFETIME: Final = timedelta(days=180)
 
 @dataclass(frozen=True)
 class TryCounter:
-    """A counter of tries."""
+    """A counter of failed attempts."""
 
     name: str
     free: int = FREE_TRIES
-    """Failed tries after which the next one has to wait."""
+    """Failed attempts after which the next one has to wait."""
 
 
 class Throttle:
-    """Counts tries in Redis, for all dashboards together."""
+    """Counts attempts in Redis, for all dashboard processes together."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
     def knows(self, name: str, device: str | None) -> bool:
-        """Return whether a person of that name has logged in with this browser."""
+        """Return whether the person with this name has logged in with this browser before."""
         return device is not None and self._redis.get(self._keys.device(digest_of(device))) == name
 
     def counters(self, name: str, device: str | None, address: str) -> list[TryCounter]:
-        """Return the counters of a try to log in."""
+        """Return the counters of an attempt to log in, the most specific counter first."""
         if device and self.knows(name, device):
             return [TryCounter(f"device-{digest_of(device)}")]
         network = network_of(address)
@@ -62,14 +62,14 @@ class Throttle:
         ]
 
     def counters_after_login(self, name: str) -> list[TryCounter]:
-        """Return the counters of a try to change a password, by a person who has logged in."""
+        """Return the counters of a logged-in person's attempt to change their own password."""
         return [TryCounter(f"own-{_hashed(name)}")]
 
     def admit(self, counters: Sequence[TryCounter]) -> None:
-        """Count a try before it is made, so that tries at the same time are all counted.
+        """Count an attempt before it is made, so that simultaneous attempts are all counted.
 
         Raises:
-            Problem: 429: it is too early for another one.
+            Problem: 429: the caller has to wait.
         """
         for each in counters:
             self._refuse_while(self._keys.waiting(each.name))
@@ -82,14 +82,14 @@ class Throttle:
                 self._refuse_while(waiting)
 
     def forgive(self, counters: Sequence[TryCounter]) -> None:
-        """Forget the failures of the first counter, the most specific one; take one try back from the others."""
+        """After a successful attempt, reset the first counter, and subtract the attempt from the others."""
         own, *others = (each.name for each in counters)
         self._redis.delete(self._keys.failures(own), self._keys.waiting(own))
         for each in others:
             self._redis.decr(self._keys.failures(each))
 
     def remember(self, name: str) -> str:
-        """Return a new device cookie for a browser that a person has logged in with."""
+        """Return a new device cookie for a browser with which the person has logged in."""
         device = token_urlsafe(24)
         self._redis.set(self._keys.device(digest_of(device)), name, ex=DEVICE_LIFETIME)
         return device
@@ -112,11 +112,11 @@ def network_of(address: str) -> str:
 
 
 def wait_after(tries: int, free: int = FREE_TRIES) -> timedelta:
-    """Return how long to wait after this number of tries."""
+    """Return the time to wait after this number of attempts, of which ``free`` cost no wait."""
     doubled = timedelta(seconds=2 ** min(max(0, tries - free), 20))
     return min(doubled, LONGEST_WAIT)
 
 
 def _hashed(text: str) -> str:
-    """Return a digest of a name: people type passwords into the wrong field."""
+    """Return a digest of a text, because people type passwords into the field of the name."""
     return sha256(text.encode()).hexdigest()

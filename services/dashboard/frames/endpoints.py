@@ -1,4 +1,4 @@
-"""``/api/frames``."""
+"""The endpoints of frames: ``/api/frames``."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from shared.messages import Name, Verdict
 router = APIRouter(prefix="/api/frames", tags=["frames"], dependencies=[at_least(Role.VIEWER)])
 
 CACHED: Final = "private, max-age=86400"
-"""For images: the files of a frame do not change, apart from heatmaps that are made again."""
+"""Browsers cache images for a day. The files of a frame change only if heatmaps are made again."""
 
 
 Frames = Annotated[FramesService, provided(FramesService)]
 FrameId = Annotated[FrameIdRule, Path(examples=["01JF6Z6TX4W8E1V2M6C3N9Q7RB-000000042"])]
-Label = Annotated[LabelSlug, Path(examples=["break"], description="as `url` of the heatmap has it")]
+Label = Annotated[LabelSlug, Path(examples=["break"], description="the label's slug, as in `url` of the heatmap")]
 
 
 def filter_of_query(
     *,
-    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    line: Annotated[Name | None, Query(description="only frames of this line")] = None,
     camera: Annotated[Name | None, Query()] = None,
     verdict: Annotated[Verdict | None, Query()] = None,
-    label: Annotated[LabelName | None, Query(description="present or at fault; with a score limit: scored")] = None,
-    flagged: Annotated[bool | None, Query(description="NG or unsure")] = None,
+    label: Annotated[LabelName | None, Query(description="present or a fault; with a score limit: scored")] = None,
+    flagged: Annotated[bool | None, Query(description="only frames that are flagged, or that are not")] = None,
     batch: Annotated[Name | None, Query()] = None,
     part: Annotated[Name | None, Query()] = None,
     first: Annotated[QueryTime | None, Query(alias="from", description="captured at this time or later")] = None,
@@ -72,7 +72,7 @@ def search_frames(
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> FramePage:
-    """Return the newest frames that match, in pages, or those first by their scores, in one page.
+    """Return the newest matching frames in pages; or, with an order by score, the first ones in one page.
 
     A page may hold fewer frames than `limit`, or none, and still have a `next`: each request searches 2,000
     frames at most.
@@ -83,7 +83,7 @@ def search_frames(
 @router.get("/marked", responses=documented(401, 422, 503))
 def list_marked(
     marks: MarkedFrames,
-    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    line: Annotated[Name | None, Query(description="only frames of this line")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> MarkList:
     """Return the frames whose verdict a person calls wrong, by capture time, newest first."""

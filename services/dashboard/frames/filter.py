@@ -1,4 +1,4 @@
-"""Which frames are searched for, and at which place the search begins."""
+"""The filter and the order of a search for frames."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from shared.messages import Verdict
 
 
 class FrameOrder(StrEnum):
-    """The order in which found frames are shown."""
+    """The order of the frames that a search finds."""
 
     NEWEST = "newest"
     SCORE = "score"
-    """The highest score of the label first."""
+    """Frames with the highest score of the label first."""
     THRESHOLD = "threshold"
-    """The score nearest to its threshold first: of the label, or of any label if none is given."""
+    """Frames with a score nearest to its threshold first; of the given label, or without one of any label."""
 
 
 @dataclass(frozen=True)
 class FrameFilter:
-    """The properties of the frames to find; a property that is None accepts any value."""
+    """The properties of the frames to find, and their order. A property that is None accepts any value."""
 
     line: str | None = None
     verdict: Verdict | None = None
     label: str | None = None
-    """The label that is present or at fault; with a score limit, the label whose score is within the limits."""
+    """Frames in which this label is present or a fault; with a score limit, frames whose score is within it."""
     flagged: bool | None = None
     batch: str | None = None
     part: str | None = None
@@ -41,16 +41,16 @@ class FrameFilter:
     last: datetime | None = None
     """Frames captured before this time."""
     score_from: float | None = None
-    """The lowest score of the label."""
+    """The lowest score of `label` to find."""
     score_to: float | None = None
-    """The highest score of the label."""
+    """The highest score of `label` to find."""
     order: FrameOrder = FrameOrder.NEWEST
 
     def check(self) -> None:
         """Check that the properties are consistent.
 
         Raises:
-            Problem: 422: they are not.
+            Problem: 422: they are not consistent.
         """
         if self.first and self.last and self.first >= self.last:
             raise Problem(422, gettext("from: give a time before `to`"))
@@ -64,7 +64,7 @@ class FrameFilter:
             raise Problem(422, gettext("score_from: give a score below `score_to`"))
 
     def matches(self, frame: StoredFrame) -> bool:
-        """Return whether a frame has the properties, apart from its capture time."""
+        """Return whether a frame has the properties, except `first` and `last`."""
         verdict, identity = frame.verdict, frame.verdict.frame
         return (
             (self.verdict is None or verdict.verdict is self.verdict)
@@ -76,30 +76,30 @@ class FrameFilter:
         )
 
     def contains(self, frame: StoredFrame) -> bool:
-        """Return whether a frame has the properties, its capture time included."""
+        """Return whether a frame has the properties, including `first` and `last`."""
         captured_at = frame.verdict.frame.captured_at
-        return self.matches(frame) and not self.too_old(frame) and (self.last is None or captured_at < self.last)
+        return self.matches(frame) and not self.is_too_old(frame) and (self.last is None or captured_at < self.last)
 
     def rank(self, frame: StoredFrame) -> float:
-        """Return the place of a frame in the order: the highest comes first. Only for orders by score."""
+        """Return a number by which frames are ordered, the highest first; not for `FrameOrder.NEWEST`."""
         findings = frame.verdict.findings
         chosen = [findings[self.label]] if self.label in findings else [] if self.label else list(findings.values())
         if self.order is FrameOrder.SCORE:
             return max((found.score for found in chosen), default=-1.0)
         return -min((abs(found.score - found.threshold) for found in chosen), default=1.0)
 
-    def too_old(self, frame: StoredFrame) -> bool:
-        """Return whether a frame was captured before `first`; then every older frame was too."""
+    def is_too_old(self, frame: StoredFrame) -> bool:
+        """Return whether a frame was captured before `first`, so that a search backwards in time can end."""
         return self.first is not None and frame.verdict.frame.captured_at < self.first
 
     @property
-    def newest(self) -> Place | None:
-        """Return where a search backwards in time begins: at `last`; None for the newest frame of all."""
+    def search_start(self) -> Place | None:
+        """The place of `last`, at which a search backwards in time begins; None: begin at the newest frame."""
         return (int(self.last.timestamp() * 1000), "") if self.last else None
 
     @property
     def kinds(self) -> Sequence[FrameKind]:
-        """Return the lists that can hold such frames."""
+        """The lists of frames to search."""
         kinds = {None: set(FrameKind), Verdict.NG: {FrameKind.FLAGGED}, Verdict.ERROR: {FrameKind.ERROR}}.get(
             self.verdict, {FrameKind.FLAGGED, FrameKind.PASSED}
         )

@@ -1,7 +1,7 @@
 """Marks of frames whose verdict a person calls wrong, for labelling.
 
-Each is one object, ``marks/<line>/<day>/<frame id>.json``, in object storage, because Redis may be lost and a mark
-can't be computed again.
+A mark is the object ``marks/<line>/<day>/<frame id>.json`` in object storage. It is not in Redis, because it can't be
+computed again from the archive.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ from shared.validation import marked
 
 PAGE: Final = 48
 GROUPED: Final = 192
-"""Frames of a page on which neighbours are one tile."""
+"""Frames that are read for a page on which neighbouring frames are one tile."""
 NEAR: Final = 2
-"""Neighbours are of one session, and their sequence numbers differ by no more than this."""
+"""Most by which the sequences of two neighbouring frames of a session differ."""
 ORDERS: Final = {
     FrameOrder.NEWEST: marked("newest first"),
     FrameOrder.SCORE: marked("highest score of the label"),
@@ -48,28 +48,28 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True)
 class FrameGroup:
-    """Neighbouring NG frames with the same reason, which show the same thing; or one frame."""
+    """Neighbouring NG frames with the same reason, which probably show the same defect; or a single frame."""
 
     frames: list[FrameView]
 
     @property
     def worst(self) -> FrameView:
-        """Return the frame whose fault is farthest beyond its threshold."""
+        """The frame whose fault is farthest beyond its threshold."""
         return max(self.frames, key=severity)
 
     @property
     def first(self) -> FrameView:
-        """Return the frame that was captured first."""
+        """The frame that was captured first."""
         return min(self.frames, key=lambda frame: frame.captured_at)
 
     @property
     def last(self) -> FrameView:
-        """Return the frame that was captured last."""
+        """The frame that was captured last."""
         return max(self.frames, key=lambda frame: frame.captured_at)
 
 
 def grouped(frames: Iterable[FrameView]) -> list[FrameGroup]:
-    """Put neighbouring NG frames with the same reason together, in the order of their first frames."""
+    """Group neighbouring NG frames with the same reason; return the groups in the order of their first frames."""
     groups: list[FrameGroup] = []
     for frame in frames:
         if groups and _are_neighbours(groups[-1].frames[-1], frame):

@@ -1,4 +1,4 @@
-"""Frames whose files are about to be removed by a retention rule: they can't be labelled or marked any more."""
+"""Find frames whose files a retention rule is about to remove, and refuse to label or mark them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from shared.storage.port import ObjectStore
 from shared.storage.records import read_or_skip
 
 MOST_CACHED: Final = 100
-"""Orders that are not read again."""
+"""Most removal orders in the cache."""
 
 
 class PendingRemovals:
-    """The removals that are announced or ordered, and not carried out yet."""
+    """The removal orders that are announced or in force, and not carried out yet."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""What Redis holds of frames: the verdicts and explanations of the newest frames of each line.
+"""The repository of frames in Redis: the verdicts and explanations of the newest frames of each line.
 
 The verdict and the explanation of a frame may arrive in any order, and more than once.
 """
@@ -28,10 +28,10 @@ PAGE: Final = 100
 """Frames read from Redis in one round trip."""
 
 REQUEST_SECONDS: Final = 60
-"""Heatmaps of a frame are not requested again within this time."""
+"""Seconds within which heatmaps of a frame are not requested again."""
 
-NG_LOOKED_AT: Final = 20
-"""Flagged frames among which the last NG one is searched for: the others are ok and unsure."""
+MOST_FLAGGED_READ: Final = 20
+"""Most flagged frames that are read to find the last NG frame; the other flagged frames are ok and unsure."""
 
 _log = structlog.stdlib.get_logger("frames")
 
@@ -40,7 +40,7 @@ Scored = list[tuple[str, float]]
 
 
 class FrameKind(StrEnum):
-    """The lists of a line. Each has its own limit, so that many frames of one kind don't remove those of another."""
+    """The lists of a line's frames. Each list has its own limit, so that frames of one kind don't displace others."""
 
     FLAGGED = "flagged"
     PASSED = "passed"
@@ -48,7 +48,7 @@ class FrameKind(StrEnum):
 
     @classmethod
     def of(cls, verdict: FrameInspected) -> FrameKind:
-        """Return the list of a verdict."""
+        """Return the list to which the frame of a verdict belongs."""
         if verdict.verdict is Verdict.ERROR:
             return cls.ERROR
         return cls.FLAGGED if verdict.flagged or verdict.verdict is Verdict.NG else cls.PASSED
@@ -56,27 +56,27 @@ class FrameKind(StrEnum):
 
 @dataclass(frozen=True)
 class StoredFrame:
-    """A frame by its verdict and its explanation."""
+    """The verdict and the explanation of a frame."""
 
     verdict: FrameInspected
     explanation: FrameExplained | None
     placed_at: int = field(default=0, compare=False)
-    """The capture time (ms), or the arrival if that is earlier."""
+    """Unix time in ms of the capture, or of the arrival if that is earlier."""
 
     @property
-    def moment(self) -> tuple[int, str]:
-        """Return the frame's place in the lists."""
+    def place(self) -> tuple[int, str]:
+        """The frame's place in the lists: `placed_at` and the frame id."""
         return self.placed_at, self.verdict.frame.frame_id
 
 
 @dataclass(frozen=True)
 class HeatmapRequest:
-    """A person's request of heatmaps of a frame."""
+    """A person's request for heatmaps of a frame."""
 
     labels: frozenset[str]
-    """The labels of the heatmaps; empty: those that the explainer chooses."""
+    """The labels of the heatmaps; empty: the explainer chooses the labels."""
     last_explained_at: str
-    """The time of the explanation that was there before; empty if there was none."""
+    """The time of the explanation before the request; empty if there was none."""
 
     @classmethod
     def of(cls, frame: StoredFrame, labels: Iterable[str]) -> Self:
@@ -88,7 +88,7 @@ class HeatmapRequest:
 
 
 class FrameRepository:
-    """The frames of all lines, and the requests of their heatmaps."""
+    """The frames of all lines, and the requests for their heatmaps."""
 
     def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings) -> None:
         self._redis = redis
@@ -101,7 +101,7 @@ class FrameRepository:
         }
 
     def store(self, verdicts: Iterable[FrameInspected]) -> None:
-        """Store the frames of verdicts; those that are too old are left out."""
+        """Store the frames of verdicts, except those older than `frame_days`."""
         now = int(time.time() * 1000)
         oldest = now - self._seconds * 1000
         recent = [verdict for verdict in verdicts if _milliseconds(verdict) > oldest]
@@ -114,7 +114,7 @@ class FrameRepository:
             pipeline.set(self._keys.verdict(frame.frame_id), verdict.encode(), ex=self._seconds)
             lists[frame.line, FrameKind.of(verdict)][frame.frame_id] = min(_milliseconds(verdict), now)
         for (line, kind), moments in lists.items():
-            # the lower of two places: a frame that is read from the archive again stays where it is
+            # keep the lower of two places, so that a frame that is read again from the archive does not move
             pipeline.zadd(self._keys.frames(line, kind), cast("Any", moments), lt=True)
         pipeline.execute()
         for line, kind in lists:
@@ -125,19 +125,19 @@ class FrameRepository:
                 self._redis.delete(*map(self._keys.verdict, removed), *map(self._keys.explanation, removed))
 
     def store_explanations(self, explanations: Sequence[FrameExplained]) -> None:
-        """Store explanations, whether the verdicts of their frames have arrived or not."""
+        """Store explanations, also if the verdicts of their frames have not arrived yet."""
         pipeline = self._redis.pipeline(transaction=False)
         for explanation in explanations:
             pipeline.set(self._keys.explanation(explanation.frame.frame_id), explanation.encode(), ex=self._seconds)
         pipeline.execute()
 
     def store_request(self, frame_id: str, request: HeatmapRequest) -> None:
-        """Store for a minute that heatmaps of a frame were requested."""
+        """Store a request for heatmaps of a frame, for `REQUEST_SECONDS`."""
         text = json.dumps([sorted(request.labels), request.last_explained_at])
         self._redis.set(self._keys.requested(frame_id), text, ex=REQUEST_SECONDS)
 
     def request_of(self, frame_id: str) -> HeatmapRequest | None:
-        """Return the last request of heatmaps of a frame; None if there was none in the last minute."""
+        """Return the last request for heatmaps of a frame; None if there was none within `REQUEST_SECONDS`."""
         text = cast("str | None", self._redis.get(self._keys.requested(frame_id)))
         if text is None:
             return None
@@ -164,13 +164,13 @@ class FrameRepository:
     def newest(
         self, line: str, kinds: Sequence[FrameKind] = tuple(FrameKind), before: tuple[int, str] | None = None
     ) -> Iterator[StoredFrame]:
-        """Yield the frames of a line, newest first, from just before the place ``before`` (`StoredFrame.moment`) on."""
+        """Yield the frames of a line, newest first, from just before the place ``before`` (`StoredFrame.place`) on."""
         yield from newest_first(self._walk(self._keys.frames(line, kind), before) for kind in kinds)
 
     def oldest(self, line: str, kinds: Sequence[FrameKind], after: tuple[int, str]) -> Iterator[StoredFrame]:
         """Yield the frames of a line, oldest first, from just after the place ``after`` on."""
         walks = [self._walk(self._keys.frames(line, kind), after, upwards=True) for kind in kinds]
-        yield from heapq.merge(*walks, key=lambda frame: frame.moment)
+        yield from heapq.merge(*walks, key=lambda frame: frame.place)
 
     def place_of(self, frame: StoredFrame) -> tuple[int, str]:
         """Return the place of a frame in its list; its capture time if it is not in the list any more."""
@@ -184,7 +184,7 @@ class FrameRepository:
 
     def last_ng_verdict(self, line: str) -> FrameInspected | None:
         """Return the last NG verdict of a line by capture time; None if none of the last flagged frames is NG."""
-        flagged = (frame.verdict for frame in islice(self.newest(line, [FrameKind.FLAGGED]), NG_LOOKED_AT))
+        flagged = (frame.verdict for frame in islice(self.newest(line, [FrameKind.FLAGGED]), MOST_FLAGGED_READ))
         return next((verdict for verdict in flagged if verdict.verdict is Verdict.NG), None)
 
     def size(self, line: str, kind: FrameKind) -> int:
@@ -224,7 +224,7 @@ class FrameRepository:
 
 def newest_first(lists: Iterable[Iterator[StoredFrame]]) -> Iterator[StoredFrame]:
     """Merge several lists of frames, newest first."""
-    return heapq.merge(*lists, key=lambda frame: frame.moment, reverse=True)
+    return heapq.merge(*lists, key=lambda frame: frame.place, reverse=True)
 
 
 def _explained_at(frame: StoredFrame) -> str:

@@ -76,11 +76,11 @@ class FramesService:
         """
         frame_filter.check()
         page: list[StoredFrame] = []
-        start = min(filter(None, (place_of(before), frame_filter.newest)), default=None)
+        start = min(filter(None, (place_of(before), frame_filter.search_start)), default=None)
         frames = newest_first(
             self._frames.newest(line, frame_filter.kinds, start) for line in self._lines_of(frame_filter)
         )
-        walk = takewhile(lambda frame: not frame_filter.too_old(frame), frames)
+        walk = takewhile(lambda frame: not frame_filter.is_too_old(frame), frames)
         if frame_filter.order is not FrameOrder.NEWEST:
             newest = list(islice(walk, MOST_SORTED))
             matching = (frame for frame in newest if frame_filter.matches(frame))
@@ -92,7 +92,7 @@ class FramesService:
             if frame_filter.matches(frame):
                 page.append(frame)
             if len(page) == limit or searched == MOST_SEARCHED:
-                following = cursor_of(frame.moment)
+                following = cursor_of(frame.place)
                 break
         return FramePage(frames=[FrameView.of(frame) for frame in page], next=following)
 
@@ -113,9 +113,7 @@ class FramesService:
         frame_filter.check()
         place = self._frames.place_of(self._frames.get(frame_id))
         lines, kinds = self._lines_of(frame_filter), frame_filter.kinds
-        newer = heapq.merge(
-            *(self._frames.oldest(line, kinds, place) for line in lines), key=lambda frame: frame.moment
-        )
+        newer = heapq.merge(*(self._frames.oldest(line, kinds, place) for line in lines), key=lambda frame: frame.place)
         older = newest_first(self._frames.newest(line, kinds, place) for line in lines)
 
         def first(walk: Iterator[StoredFrame]) -> str | None:

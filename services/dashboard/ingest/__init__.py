@@ -1,1 +1,1 @@
-"""Take messages in: project them into Redis, and archive them in object storage."""
+"""Ingest messages: apply them to the projection in Redis, and archive them in object storage."""

@@ -1,8 +1,8 @@
-"""The archive: every message that the projection is made of, in segments in object storage.
+"""The archive: segments in object storage with all messages from which the projection is computed.
 
-A segment is a gzipped file of messages as they were published, each with its sender, one per line:
-``verdicts/<day>/<HHMM>-<ulid>.jsonl.gz``, by the time of writing (UTC). A message may be in it twice; applying it twice
-changes nothing.
+A segment is a gzipped file with one message per line, each as it was published and with its sender. Its key is
+``verdicts/<day>/<HHMM>-<ulid>.jsonl.gz``, with the time of writing (UTC). A message may be in the archive twice;
+applying it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ from shared.storage.port import ObjectStore, StorageUnavailable
 FOLDER: Final = "verdicts"
 CONTENT_TYPE: Final = "application/gzip"
 MOST_IN_SEGMENT: Final = 10_000
-"""Messages; reached only if the storage was away for a while."""
+"""Most messages in a segment, except that a batch is not divided. Only reached if storage was unavailable."""
 LONGEST_PAUSE: Final = 5.0
+"""Most seconds between two attempts to write a segment."""
 LONGEST_LINE: Final = 4 * LINE_LIMIT
-"""Bytes of a line that is read: a message may be encoded at greater length than it came."""
+"""Most bytes of a line that is read. A message may be longer in the archive than it was published."""
 LAST_SECONDS: Final = 1.0
-"""At the end, for a write that was stopped."""
+"""Most seconds that `Archive.close` waits for a write after it has stopped the attempts."""
 
 SEGMENTS: Final = Counter("dashboard_segments", "Segments of the archive written")
-FAILURES: Final = Counter("dashboard_segment_failures", "Tries to write a segment that failed")
+FAILURES: Final = Counter("dashboard_segment_failures", "Attempts to write a segment that failed")
 WAITING: Final = Gauge("dashboard_archive_waiting", "Messages applied and not yet in a segment")
 
 _log = structlog.stdlib.get_logger("archive")
@@ -56,10 +57,11 @@ class _OpenSegment:
 
     lines: list[bytes] = field(default_factory=list)
     futures: list[tuple[int, Future[None]]] = field(default_factory=list)
-    """Of each batch, with the number of lines up to its end."""
+    """The future of each batch, with the number of lines up to the end of the batch."""
     batches: list[str] = field(default_factory=list)
     """The name of each batch."""
     since: float = 0.0
+    """When the first message was added, in seconds of the steady clock."""
 
 
 class Archive:
@@ -77,8 +79,8 @@ class Archive:
 
         Args:
             store: the storage of the segments.
-            seconds: a segment is written this time after its first message,
-            messages: or when it holds this number of messages.
+            seconds: a segment is written at this time after its first message.
+            messages: a segment is also written when it has this number of messages.
             written: called with the key of each segment that was written, and the names of its batches.
         """
         self._written = written
@@ -96,10 +98,10 @@ class Archive:
     def add(self, messages: Sequence[Message], batch: str = "", senders: Sequence[str] = ()) -> Future[None]:
         """Add a batch of messages; the future is done when they are in object storage.
 
-        ``senders``: the publisher of each message, as the broker has checked it.
+        ``senders`` are the publishers of the messages, as the broker has verified them.
 
-        While the storage is away the future waits. It fails with `StorageUnavailable` if the archive is closed before
-        the storage is back, and with another error if no later try would help.
+        While object storage is unavailable, the future stays pending. It fails with `StorageUnavailable` if the archive
+        is closed before, and with another error if no later attempt would succeed.
         """
         future: Future[None] = Future()
         with self._change:
@@ -126,7 +128,7 @@ class Archive:
             self._change.notify()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write the open segment, trying for ``timeout`` seconds; a write that hangs even then is abandoned."""
+        """Write the open segment; stop the attempts after ``timeout`` seconds."""
         with self._change:
             self._closed = True
             self._change.notify()
@@ -176,7 +178,7 @@ def _count_failure(state: RetryCallState) -> None:
     FAILURES.inc()
     if state.attempt_number == 1 and state.outcome:
         error = state.outcome.exception()
-        _log.warning("the archive can't be written; counting goes on, trying again", reason=str(error))
+        _log.warning("the archive can't be written; counting continues, and writing is tried again", reason=str(error))
 
 
 def segments(store: ObjectStore, prefix: str = f"{FOLDER}/") -> list[str]:
@@ -188,7 +190,7 @@ def read_segment(store: ObjectStore, key: str) -> Iterator[Message]:
     """Yield the messages of a segment; lines that can't be decoded are skipped, with a warning.
 
     Raises:
-        DamagedSegment: it is not complete.
+        DamagedSegment: the segment is incomplete or damaged.
         StorageError: of the storage itself.
     """
     for line in lines_of(store, key):
@@ -202,7 +204,7 @@ def lines_of(store: ObjectStore, key: str) -> Iterator[bytes]:
     """Yield the lines of a segment, each with its newline.
 
     Raises:
-        DamagedSegment: it is not complete.
+        DamagedSegment: the segment is incomplete or damaged.
         StorageError: of the storage itself.
     """
     content = store.get(key)
@@ -222,12 +224,12 @@ def merge(
     into: str,
     before_write: Callable[[Sequence[str], str], None] = lambda _keys, _into: None,
 ) -> None:
-    """Write one segment with each line of several segments once, then delete these. Interrupted, all may exist.
+    """Merge segments into one, without repeated lines, and delete them. After an interruption, all may exist.
 
     Args:
         store: the storage of the segments.
-        keys: of the segments to merge.
-        into: key of the merged segment.
+        keys: the keys of the segments to merge.
+        into: the key of the merged segment.
         before_write: called with ``keys`` and ``into`` just before the merged segment is written.
 
     Raises:

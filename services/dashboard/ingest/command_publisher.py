@@ -1,4 +1,4 @@
-"""Publish the commands that people give through the API, and show them on the pages at once."""
+"""Publish commands of people, and apply them to the projection at once, so that the pages show them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFIRM_SECONDS: Final = 5.0
 
 
 class CommandPublisher:
-    """Publishes commands; several threads may use it."""
+    """Publishes commands. Thread-safe."""
 
     def __init__(self, publisher: Publisher, projector: Projector, archive: Archive, *, redis_away: ReasonAway) -> None:
         self._publisher = publisher
@@ -33,11 +33,11 @@ class CommandPublisher:
     def publish(self, command: Message, *, applied: bool = True) -> None:
         """Publish a command, wait for the broker's confirm, and apply the command to the projection.
 
-        ``applied=False``: the projection takes no messages of this type.
+        Use ``applied=False`` for a command that the projection has no updater for.
 
         Raises:
-            MessagingError: it was not published, or the broker did not confirm it; the message says which.
-            Problem: 503: it was not published; or it was, and can't be shown yet.
+            MessagingError: the command was not published, or the broker did not confirm it; the message says which.
+            Problem: 503: Redis is unavailable, so the command was not published, or was published and is not shown.
         """
         if applied and (reason := self._redis_away()):
             raise Problem(

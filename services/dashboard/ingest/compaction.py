@@ -1,4 +1,4 @@
-"""Compaction: merge the many small segments of each past hour into one."""
+"""Compaction: merge the small segments of each past hour into one segment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.dashboard.ingest.archive import FOLDER, DamagedSegment, merge, seg
 from shared.storage.port import ObjectStore
 
 AFTER: Final = timedelta(minutes=10)
-"""Time from the end of an hour to its compaction: clocks differ, and a slow write may still arrive."""
+"""Time from the end of an hour to its compaction, because clocks differ and writes may be slow."""
 
 _log = structlog.stdlib.get_logger("compaction")
 _KEY: Final = re.compile(rf"^{FOLDER}/(\d{{4}}-\d\d-\d\d)/(\d\d)(?:\d\d)?-[0-9A-Z]{{26}}\.jsonl\.gz$")
@@ -29,19 +29,19 @@ def compact(
 ) -> int:
     """Merge the segments of each past hour of the last ``days`` (None: of all days).
 
-    An hour with a damaged segment stays as it is.
+    An hour with a damaged segment is not changed.
 
     Args:
         store: the storage of the segments.
         now: the present time.
-        days: how many days back.
+        days: the number of days, including today; None: all days.
         before_write: see `merge`.
 
     Returns:
-        By how many the number of segments fell.
+        By how many segments the archive has become smaller.
 
     Raises:
-        StorageError: earlier hours are merged.
+        StorageError: of the storage itself; earlier hours may have been merged.
     """
     removed = 0
     if days is None:

@@ -1,8 +1,8 @@
-"""Condense old days of the archive: verdicts, explanations and decisions go, their counts and all else stay.
+"""Condense old days of the archive: remove verdicts, explanations and decisions, and store their counts instead.
 
-The counts of a condensed day are stored as ``counts/<day>.json.gz``. A rebuild of the projection applies what is left
-of the archive, and then raises the counts to these. Of each run of a camera the last verdict and the last report stay:
-the numbers of captured and dropped frames follow from them.
+The counts of a condensed day are stored as ``counts/<day>.json.gz``. A rebuild of the projection applies the remaining
+messages, and then raises the counts to the stored ones. The last verdict and the last report of each camera session
+remain, because the numbers of captured and dropped frames are computed from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 
 COUNTS: Final = "counts"
 CONDENSED: Final = "condensed-"
-"""Begins the name of the segment of a condensed day."""
+"""Beginning of the name of a condensed day's segment."""
 
 _DAY: Final = re.compile(rf"{FOLDER}/(\d{{4}}-\d\d-\d\d)/")
 
@@ -50,7 +50,7 @@ class StoredCounts(BaseModel):
     slices: list[StoredSlice] = []
 
     def beside(self, other: StoredCounts) -> StoredCounts:
-        """Return these counts and those that only ``other`` has."""
+        """Return these counts, and the counts of buckets and slices that only ``other`` has."""
         buckets = {bucket.place: bucket for bucket in (*other.buckets, *self.buckets)}
         slices = {(each.line, each.part): each for each in (*other.slices, *self.slices)}
         return StoredCounts(buckets=list(buckets.values()), slices=list(slices.values()))
@@ -58,13 +58,13 @@ class StoredCounts(BaseModel):
 
 @dataclass
 class _Condensed:
-    """What stays of the lines of a day, and the buckets in which the others are counted."""
+    """The lines of a day that remain, and the buckets in which the removed messages are counted."""
 
     kept: dict[bytes, None] = field(default_factory=dict)
     last: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)
-    """By type of message and session of the camera: its highest number of a frame, and the line."""
+    """The line with the highest sequence, and that sequence, by type of message and camera session."""
     places: set[tuple[str, str, date]] = field(default_factory=set)
-    """Line, slice and day of capture."""
+    """Buckets of the removed messages: line, slice and day of capture."""
     removed: int = 0
 
     def add(self, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Apply messages to the projection, by a table of their types."""
+"""Apply messages to the projection, by a table of updaters."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from redis.exceptions import DataError
 from services.dashboard.ingest.watermark import Watermark
 from shared.messages import GatewayReported, Message, WorkerReported
 
-FLEETING: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported)
-"""Messages that are of no use later: they do not go into the archive."""
+NOT_ARCHIVED: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported)
+"""Messages that are not archived, because they have no use later."""
 
 INAPPLICABLE: Final = (ValueError, ArithmeticError, DataError)
-"""Errors while a message is applied that its content causes: no later try would succeed."""
+"""Errors that the content of a message causes while it is applied; no later attempt would succeed."""
 
 Updater = Callable[[Sequence[Any]], int | None]
-"""Apply messages of one type, and return how many of them were counted for the first time; None: they have no count."""
+"""Applies messages of one type; returns how many were counted for the first time, or None if they are not counted."""
 Updaters = Mapping[type[Message], Updater]
 
 
 class UnsupportedMessage(ValueError):
-    """The dashboard has no use for messages of this type."""
+    """The dashboard has no updater for messages of this type."""
 
 
 @dataclass(frozen=True)
 class ApplyResult:
-    """What became of a batch."""
+    """The result of applying a batch."""
 
     counted: int
     """Verdicts, explanations and decisions that were not counted before."""
     rejected: dict[int, Exception] = field(default_factory=dict)
-    """The messages that can't be applied, by their place in the batch, and why."""
+    """Why messages can't be applied, by their place in the batch."""
 
 
 class Projector:
-    """Applies messages to the projection. Applying one again, or out of order, changes nothing."""
+    """Applies messages to the projection. The result does not depend on repetitions or on the order of messages."""
 
     def __init__(self, watermark: Watermark, updaters: Updaters) -> None:
         self.watermark = watermark
@@ -48,7 +48,7 @@ class Projector:
         """Check that messages of this type can be applied.
 
         Raises:
-            UnsupportedMessage: they can't.
+            UnsupportedMessage: they can't be applied.
         """
         if type(message) not in self._updaters:
             raise UnsupportedMessage(
@@ -59,8 +59,8 @@ class Projector:
         """Apply messages, those of one type together; return how many were counted for the first time.
 
         Raises:
-            UnsupportedMessage: one has a type that can't be applied.
-            redis.exceptions.RedisError: some may have been applied; apply all of them again.
+            UnsupportedMessage: a message has a type that can't be applied.
+            redis.exceptions.RedisError: some messages may have been applied; apply all of them again.
         """
         by_type: dict[type[Message], list[Message]] = defaultdict(list)
         for message in messages:
@@ -69,10 +69,10 @@ class Projector:
         return sum(self._updaters[kind](group) or 0 for kind, group in by_type.items())
 
     def apply_valid(self, messages: Sequence[Message]) -> ApplyResult:
-        """Apply messages, and leave out those whose content makes that fail.
+        """Apply messages, and leave out messages whose content can't be applied.
 
         Raises:
-            redis.exceptions.RedisError: some may have been applied; apply all of them again.
+            redis.exceptions.RedisError: some messages may have been applied; apply all of them again.
         """
         try:
             return ApplyResult(self.apply(messages))

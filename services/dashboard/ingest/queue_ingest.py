@@ -1,7 +1,7 @@
 """Ingest a queue: apply its messages to the projection, store them in the archive, then acknowledge them.
 
-Messages are applied to the projection at once, so that pages are live, and acknowledged when the archive has them on
-disk. While object storage is unavailable, messages are applied until the prefetch is reached; the others wait at the
+Messages are applied to the projection at once, so that pages are live, and acknowledged when they are in the archive.
+While object storage is unavailable, messages are applied until the prefetch is reached; the others wait at the
 broker. Messages that were not acknowledged before a crash are delivered again, and applying them again changes nothing.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from services.dashboard.ingest.archive import Archive
-from services.dashboard.ingest.projector import FLEETING, Projector, UnsupportedMessage
+from services.dashboard.ingest.projector import NOT_ARCHIVED, Projector, UnsupportedMessage
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from shared.health import Health
 from shared.messages import REASON_LENGTH
@@ -59,7 +59,7 @@ class QueueIngest:
     def join(self, timeout: float | None = None) -> None:
         """Wait until the messages that were received are acknowledged, or returned to the broker."""
         if self._thread.ident is None:
-            self._subscription.close()  # it never started
+            self._subscription.close()  # the thread was never started
         else:
             self._thread.join(timeout)
 
@@ -86,8 +86,8 @@ class QueueIngest:
                 self._projector.check(received.message)
             except UnsupportedMessage as error:
                 rejected[place] = str(error)
-        wanted = [place for place in range(len(batch)) if place not in rejected]
-        messages = [batch[place].message for place in wanted]
+        accepted = [place for place in range(len(batch)) if place not in rejected]
+        messages = [batch[place].message for place in accepted]
         inapplicable: dict[int, Exception] = {}
 
         def apply() -> None:
@@ -95,25 +95,25 @@ class QueueIngest:
             inapplicable.update(self._projector.apply_valid(messages).rejected)
 
         try:
-            if all(type(message) in FLEETING for message in messages):
+            if all(type(message) in NOT_ARCHIVED for message in messages):
                 apply()
-                name = ""  # none of it goes into the archive: a mark would stay in Redis for a day
+                name = ""  # nothing of the batch is archived, so it needs no mark in Redis
             else:
                 name = self._projector.watermark.apply(apply)
         except REDIS_UNAVAILABLE as error:
             raise RetryLater(str(error)) from error
         for place, cause in inapplicable.items():
             reason = f"it can't be applied: {type(cause).__name__}: {cause}"
-            rejected[wanted[place]] = reason[:REASON_LENGTH]
-        lasting = [
+            rejected[accepted[place]] = reason[:REASON_LENGTH]
+        archived = [
             received
             for place, received in enumerate(batch)
-            if place not in rejected and type(received.message) not in FLEETING
+            if place not in rejected and type(received.message) not in NOT_ARCHIVED
         ]
         stored = None
-        if lasting:
-            senders = [received.delivery.sender for received in lasting]
-            stored = self._archive.add([received.message for received in lasting], name, senders)
+        if archived:
+            senders = [received.delivery.sender for received in archived]
+            stored = self._archive.add([received.message for received in archived], name, senders)
         if any(received.delivery.is_suspect for received in batch):
             self._archive.flush()  # the broker delivers the next suspect when this one is acknowledged
         return Outcome(stored=stored, rejected=rejected)

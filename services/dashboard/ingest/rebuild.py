@@ -1,6 +1,6 @@
-"""Build the projection from the archive: all of it, or the segments that it lacks.
+"""Build the projection from the archive: from all segments, or from the segments that the projection lacks.
 
-It may run while dashboards count: each frame is counted once, whichever process applies it first.
+A rebuild may run while dashboards ingest messages: each frame is counted once, whichever process applies it first.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from shared.messages import REASON_LENGTH, Message
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 BATCH: Final = 200
-"""Messages that are applied at once: more take more memory, which the process keeps, and are not faster."""
+"""Messages that are applied at once. More messages need more memory and are not faster."""
 LEASE_SECONDS: Final = 300
-"""How long another process waits for one that builds and does not renew its lease."""
+"""Seconds after which another process may build if the building process has not renewed its lease."""
 
 Progress = Callable[[int, int], object]
-"""Called now and then with the number of segments that are applied, and of all segments."""
+"""Called during the build with the number of applied segments and the number of all segments to apply."""
 
 _log = structlog.stdlib.get_logger("rebuild")
 
@@ -56,7 +56,7 @@ class Rebuilder:
     def __init__(
         self, redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore, projector: Projector
     ) -> None:
-        """``projector``: one that announces nothing."""
+        """Use a ``projector`` whose updaters send no live events."""
         self._redis = redis
         self._keys = keys
         self._store = store
@@ -69,19 +69,19 @@ class Rebuilder:
 
     @property
     def built(self) -> bool:
-        """Return whether the projection was built from the archive; False if Redis is new or was emptied."""
+        """Whether the projection was built from the archive; False if Redis is new or was emptied."""
         return self._redis.get(self._keys.built) == LAYOUT
 
     @property
     def outdated(self) -> bool:
-        """Return whether the projection has the layout of another version of the dashboard."""
+        """Whether the projection has the layout of another version of the dashboard."""
         return self._redis.get(self._keys.built) not in (None, LAYOUT)
 
     def build(self, progress: Progress | None = None, *, from_nothing: bool = False) -> Rebuilt | None:
-        """Apply the segments that the projection lacks, newest first; return None if another process does so.
+        """Apply the segments that the projection lacks, newest first; return None if another process is doing so.
 
-        ``from_nothing``: delete the projection first. Without it, segments that are older than `seen_days` would be
-        counted again.
+        If ``from_nothing``, delete the projection first. Otherwise verdicts older than `seen_days` would be counted
+        again if their segments have no marks.
 
         Raises:
             StorageError, redis.exceptions.RedisError: the projection is not complete; build again.
@@ -119,7 +119,7 @@ class Rebuilder:
         return found
 
     def _apply_missing(self, lease: Lock, progress: Progress | None) -> Rebuilt:
-        """Apply segments until a listing shows no new ones, or only those that running lines have written meanwhile.
+        """Apply segments until a listing shows no new ones, or only segments that were written during the build.
 
         The process that writes a segment marks it, unless Redis lost a batch of it. So the last listing must contain
         all that was applied before the first one, and none of its segments may be merged while they are read.
@@ -148,9 +148,10 @@ class Rebuilder:
         return [key for key in reversed(archived) if key not in marked]
 
     def _apply_some(self, lease: Lock, keys: Iterator[str], found: Rebuilt, damaged: set[str]) -> int:
-        """Apply the next segments, about a batch of messages, and mark the complete ones; return how many were read.
+        """Apply the next segments and mark the complete ones; return how many were read.
 
-        Most segments hold a few messages, and applying few messages takes as many commands as applying many.
+        Segments are read until they have about `BATCH` messages together, because applying few messages takes as many
+        commands of Redis as applying many.
         """
         read, complete = list[str](), list[str]()
 
@@ -174,7 +175,7 @@ class Rebuilder:
     def _messages(
         self, keys: Iterator[str], read: list[str], complete: list[str], damaged: set[str]
     ) -> Iterator[Message]:
-        """Yield the messages of the next segments, about a batch, and add the keys of these segments to the lists."""
+        """Yield the messages of the next segments, about `BATCH`, and add the keys of these segments to the lists."""
         count = 0
         for key in keys:
             read.append(key)
@@ -183,7 +184,7 @@ class Rebuilder:
                     count += 1
                     yield message
             except ObjectNotFound:
-                continue  # merged into another segment, which the next listing shows
+                continue  # it was merged into another segment, which the next listing shows
             except DamagedSegment as error:
                 _log.error("skipped the rest of a segment of the archive", reason=str(error))
                 damaged.add(key)

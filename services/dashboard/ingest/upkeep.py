@@ -17,9 +17,9 @@ from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from shared.storage.port import ObjectStore, StorageError
 
 CHECK_SECONDS: Final = 5.0
-"""Between two checks that Redis still has the projection."""
+"""Seconds between two checks that Redis still has the projection."""
 COMPACT_EVERY: Final = 600 / CHECK_SECONDS
-"""Checks between two compactions, and between two comparisons of the projection with the whole archive."""
+"""Number of checks between two compactions, and between two comparisons of the projection with the whole archive."""
 
 RESTORED: Final = Counter(
     "dashboard_restored_frames", "Verdicts and explanations that Redis had lost, counted again from the archive"
@@ -61,7 +61,7 @@ class Upkeep:
 
     @property
     def unfinished(self) -> str | None:
-        """Return why counts may be missing right now; None if none are known to be missing."""
+        """The reason why counts may be missing; None if the projection is complete."""
         if not self._rebuilder.built:
             return "being built from the archive"
         return "being completed from the archive" if self._incomplete else None

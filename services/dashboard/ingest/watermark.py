@@ -1,8 +1,8 @@
-"""The watermark: marks in Redis of the segments of the archive that the projection holds.
+"""The watermark: marks in Redis that say which segments of the archive the projection holds.
 
-Redis may lose its newest writes, but no older ones: it writes its own log once a second, and a backup may be restored.
-So a mark is written after the messages that it stands for: if the mark is there, the messages are there too. A segment
-without a mark is applied again, and each of its frames is still counted once.
+Redis may lose its newest writes, because it writes its log once a second, and a backup may be restored. So a mark is
+written after the messages of its segment: if the mark exists, the messages were applied. A segment without a mark is
+applied again, and each of its frames is still counted once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ulid import ULID
 from services.dashboard.store.keys import Keys
 
 BATCH_SECONDS: Final = 86_400
-"""Lifetime of the mark of a batch. A segment that is written later is applied again."""
+"""Lifetime of the mark of a batch in seconds. If its segment is written later, the segment is applied again."""
 PRUNED_AFTER: Final = timedelta(hours=1)
-"""Age at which the mark of a deleted segment is removed: a merged segment is marked before it is written."""
+"""Age from which the mark of a missing segment is removed. A merged segment is marked before it is written."""
 PORTION: Final = 1_000
-"""Marks in one command."""
+"""Most marks in one command of Redis."""
 
 _log = structlog.stdlib.get_logger("watermark")
 
@@ -64,7 +64,7 @@ class Watermark:
         """Call ``apply``, mark the batch as applied, and return the name of the batch.
 
         Raises:
-            redis.exceptions.RedisError: some of it may be applied; apply all of it again.
+            redis.exceptions.RedisError: a part of the batch may be applied; apply all of it again.
         """
         before, batch = self.projection_id(), batch or str(ULID())
         apply()
@@ -78,7 +78,7 @@ class Watermark:
         self._written.append((segment, batches))
 
     def mark_written(self) -> bool:
-        """Mark the segments that this process wrote; return False if Redis has lost a batch of one of them."""
+        """Mark the segments that this process has written; return False if Redis has lost a mark of their batches."""
         whole = True
         while self._written:
             segment, batches = self._written[0]
@@ -87,7 +87,7 @@ class Watermark:
         return whole
 
     def mark(self, segments: Sequence[str], batches: Sequence[str]) -> bool:
-        """Mark segments, if Redis still has the marks of their batches; return whether it has."""
+        """Mark segments if Redis has the marks of all ``batches``; return whether it has."""
         keys = [self._keys.segments, *(self._keys.applied(batch) for batch in batches)]
         return bool(self._mark(keys=keys, args=segments))
 
@@ -111,7 +111,7 @@ class Watermark:
         self._redis.set(self._keys.restored, restored.model_dump_json())
 
     def restored(self) -> Restored | None:
-        """Return when frames were missing last, and how many; None if never."""
+        """Return when frames were last counted again, and how many; None if this never happened."""
         text = cast("str | None", self._redis.get(self._keys.restored))
         return Restored.model_validate_json(text) if text else None
 

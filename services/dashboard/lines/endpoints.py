@@ -30,13 +30,13 @@ Line = Annotated[Name, Path(examples=["line-1"])]
 
 @router.get("/lines", responses=documented(401, 503))
 def list_lines(lines: Lines) -> LineList:
-    """Return all lines as they are now."""
+    """Return the present state of all lines."""
     return LineList(lines=lines.states())
 
 
 @router.get("/lines/{line}", responses=documented(401, 404, 422, 503))
 def get_line(lines: Lines, line: Line) -> LineView:
-    """Return a line as it is now."""
+    """Return the present state of a line."""
     return lines.state(line)
 
 

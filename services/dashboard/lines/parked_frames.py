@@ -19,7 +19,7 @@ OLDEST_SECONDS: Final = 10.0
 
 
 class ParkedFrames:
-    """Asks the broker at most once a second, in a thread of its own."""
+    """Asks the broker for parked frames, at most once a second, in a thread."""
 
     def __init__(self, broker: Broker, away: ReasonAway) -> None:
         """``away`` returns why the broker is unavailable; a call then does not wait for the broker."""

@@ -1,4 +1,4 @@
-"""What Redis holds of lines: their names, the last reports of cameras and workers, and the throughput."""
+"""The repository of lines in Redis: their names, the last reports of cameras and workers, and the throughput."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ class OutputTest(BaseModel):
 
 
 class LineView(BaseModel):
-    """A line as it is now."""
+    """The present state of a line."""
 
     line: str
     state: LineState

@@ -90,11 +90,11 @@ class LinesService:
         self._latency_limit = timedelta(seconds=settings.delay_seconds)
 
     def states(self) -> list[LineView]:
-        """Return all lines as they are now."""
+        """Return the present state of all lines."""
         return [self._state(line) for line in self._lines.all()]
 
     def state(self, line: str) -> LineView:
-        """Return a line as it is now.
+        """Return the present state of a line.
 
         Raises:
             Problem: 404: there is no such line.

@@ -1,1 +1,1 @@
-"""Send live events to the pages."""
+"""Send events to open pages (server-sent events)."""

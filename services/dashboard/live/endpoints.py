@@ -1,4 +1,4 @@
-"""``/api/events``."""
+"""The endpoint of live events: ``/api/events``."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from services.dashboard.web.service_registry import service_of
 from shared.storage.port import StorageError
 
 CHECK_SECONDS: Final = 10.0
-"""Time between two checks that the caller is still logged in; each also extends the session of an open page."""
+"""Seconds between two checks that the caller is still logged in; each check also extends the caller's session."""
 
 SENTENCES: Final = frozenset({"reason", "last_error"})
-"""The fields of an event that hold a sentence."""
+"""Fields of an event that contain a sentence, which is translated."""
 
 router = APIRouter(prefix="/api", tags=["live"], dependencies=[at_least(Role.VIEWER)])
 
@@ -62,12 +62,12 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
 
 
 def in_language(event: ServerSentEvent) -> ServerSentEvent:
-    """Return an event with its sentences in the language of the page."""
+    """Return an event with its sentences in the language of the request."""
     if language() == ENGLISH or event.event not in ("line", "away") or event.raw_data is None:
         return event
-    told = json.loads(event.raw_data)
-    told = [translated(each) for each in told] if event.event == "away" else _in_language(told)
-    return ServerSentEvent(event=event.event, raw_data=json.dumps(told))
+    data = json.loads(event.raw_data)
+    data = [translated(each) for each in data] if event.event == "away" else _in_language(data)
+    return ServerSentEvent(event=event.event, raw_data=json.dumps(data))
 
 
 def _in_language(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """The live stream: server-sent events about lines, frames, workers, trainings and models.
 
-A note on a channel of Redis names what changed; each dashboard process reads it and sends it to its own pages. The
-state of the lines changes all the time, so it is read twice a second, and sent if it changed.
+A note on a channel of Redis names a changed item by the name of its event and its id. Each dashboard process receives
+the notes, reads the items, and sends them to its open pages. The states of lines and workers change all the time, so
+they are read twice a second, and sent if they have changed.
 """
 
 from __future__ import annotations
@@ -32,21 +33,25 @@ from shared.messaging.port import MessagingError
 from shared.storage.port import StorageError
 
 TICK_SECONDS: Final = 0.25
-STATES_EVERY: Final = 0.5
-BEAT_EVERY: Final = 2.0
-"""A page that gets no beat for a few seconds shows that its figures are old."""
+"""Seconds for which notes are collected before their events are sent."""
+STATE_SECONDS: Final = 0.5
+"""Seconds between two reads of the states."""
+BEAT_SECONDS: Final = 2.0
+"""Seconds between two beats; a page without a beat for a few seconds shows that its figures are old."""
 MOST_NOTES: Final = 12
-"""Notes of one tick and kind that are sent: people can't follow more."""
+"""Most events of one kind that are sent per tick; older ones are dropped, because people can't follow more."""
 MOST_WAITING: Final = 200
-"""Events that wait for one page; then the oldest are dropped."""
+"""Most events that wait for one page; beyond them the oldest event is dropped."""
 MOST_PAGES: Final = 200
+"""Most pages that listen."""
 MOST_OF_ONE: Final = 50
-"""Pages of one person."""
+"""Most pages of one person that listen."""
 RETRY_MS: Final = 2_000
+"""Milliseconds after which a page connects again."""
 CLOSE_SECONDS: Final = 3.0
-"""For the thread to end, which may wait for Redis."""
+"""Most seconds that `Hub.close` waits for the thread, which may be waiting for Redis."""
 
-PASSING: Final = (*REDIS_UNAVAILABLE, StorageError, MessagingError)
+TEMPORARY: Final = (*REDIS_UNAVAILABLE, StorageError, MessagingError)
 
 PAGES: Final = Gauge("dashboard_live_pages", "Pages that listen to the live stream")
 
@@ -55,7 +60,7 @@ _log = structlog.stdlib.get_logger("live")
 
 @dataclass(eq=False)
 class _Page:
-    """A page that listens."""
+    """One open page that listens to events."""
 
     loop: asyncio.AbstractEventLoop
     events: asyncio.Queue[ServerSentEvent | None] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
@@ -74,18 +79,18 @@ class _Page:
 
 @dataclass(frozen=True)
 class LiveSources:
-    """What the hub reads. Each function may raise `Problem` if the item does not exist any more."""
+    """The functions by which the hub reads states and items. They may raise `Problem` for an item that was deleted."""
 
     states: Callable[[], dict[str, BaseModel]]
-    """Return the states that every page shows: by a stable name, which begins with the event's name and a slash."""
+    """Return the states by a stable key: the name of the event, a slash, and a name."""
     by_id: dict[str, Callable[[str], BaseModel]]
-    """Return an item by its id; by the name of the event."""
+    """Functions that return an item by its id; by the name of the event."""
     away: Callable[[], list[str]] = list
-    """Return what people miss, a sentence for each server that is away."""
+    """Return a sentence for each unavailable server, which says what does not work without it."""
 
 
 class Hub:
-    """Reads what changed in a thread, and sends it to every page."""
+    """Reads changes in a thread, and sends them to each page that listens."""
 
     def __init__(self, redis: Redis, keys: Keys, sources: LiveSources) -> None:
         self._redis = redis
@@ -93,7 +98,7 @@ class Hub:
         self._sources = sources
         self._pages: set[_Page] = set()
         self._listeners: Counter[str] = Counter()
-        """By person; only the loop of the server uses it."""
+        """Number of pages by person; only the event loop of the server uses it."""
         self._sent: dict[str, str] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -101,10 +106,10 @@ class Hub:
 
     @contextmanager
     def place(self, person: str) -> Iterator[None]:
-        """Hold a place to listen while the block runs.
+        """Count one more listening page of a person while the block runs.
 
         Raises:
-            Problem: 503: too many pages listen, of this person or in all.
+            Problem: 503: too many pages listen, in total or of this person.
         """
         again = {"Retry-After": "30"}
         if self._listeners.total() >= MOST_PAGES or self._closed.is_set():
@@ -135,7 +140,7 @@ class Hub:
         try:
             yield ServerSentEvent(comment="seamline", retry=RETRY_MS)
             yield _away(self._sources.away())
-            with suppress(*PASSING):  # then they are sent when the server is back
+            with suppress(*TEMPORARY):  # the states are then sent when the server is back
                 for name, text in (await run_in_threadpool(self._states)).items():
                     yield _event(name.partition("/")[0], text)
             while (event := await page.events.get()) is not None:
@@ -156,11 +161,11 @@ class Hub:
         while not self._closed.is_set():
             try:
                 self._listen()
-            except PASSING as error:
+            except TEMPORARY as error:
                 if not waiting:
                     _log.warning("no live events can be sent; trying again", reason=str(error))
                 waiting = True
-                self._sent.clear()  # so that the states are sent again afterwards
+                self._sent.clear()  # all states are sent again when the server is back
                 self._send_away()
                 self._closed.wait(1.0)
             except Exception:  # noqa: BLE001  without this thread the pages would get no events until the next start
@@ -173,7 +178,7 @@ class Hub:
             channel.subscribe(self._channel)
             self._send_away()
             while not self._closed.is_set():
-                # the notes of one tick: ids by event, each once, the newest last
+                # the notes of one tick: ids by event, without repetitions, the newest last
                 notes: dict[str, dict[str, None]] = {}
                 until = time.monotonic() + TICK_SECONDS
                 while (left := until - time.monotonic()) > 0 and not self._closed.is_set():
@@ -187,15 +192,15 @@ class Hub:
                     continue
                 for event, ids in notes.items():
                     for changed in list(ids)[-MOST_NOTES:]:
-                        with suppress(Problem):  # only its explanation has come, or it does not exist any more
+                        with suppress(Problem):  # the verdict has not arrived yet, or the item was deleted
                             self._send(_event(event, self._sources.by_id[event](changed).model_dump_json()))
-                if time.monotonic() - read_at >= STATES_EVERY:
+                if time.monotonic() - read_at >= STATE_SECONDS:
                     read_at = time.monotonic()
                     for name, text in self._states().items():
                         if self._sent.get(name) != text:
                             self._sent[name] = text
                             self._send(_event(name.partition("/")[0], text))
-                if time.monotonic() - beat_at >= BEAT_EVERY:
+                if time.monotonic() - beat_at >= BEAT_SECONDS:
                     beat_at = time.monotonic()
                     self._send_away()
                     self._send(_event("beat", json.dumps({"at": datetime.now(UTC).isoformat()})))
@@ -204,7 +209,7 @@ class Hub:
         self._send(_away(self._sources.away()))
 
     def _states(self) -> dict[str, str]:
-        """Return the states as JSON, without the time at which they were read."""
+        """Return the states as JSON without the field ``at``, the time of the read."""
         return {name: state.model_dump_json(exclude={"at"}) for name, state in self._sources.states().items()}
 
     def _send(self, event: ServerSentEvent) -> None:

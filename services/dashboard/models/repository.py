@@ -1,4 +1,4 @@
-"""What Redis holds of models: the requested promotions and threshold sets, and the trainer's answers."""
+"""The repository of models in Redis: requested promotions and threshold sets, and the trainer's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches: the counts and the worst frames of each."""
+"""List the batches of a line, and make the report of a batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_LISTED: Final = 100
 
 
 class BatchesService:
-    """Answers about batches."""
+    """Makes the lists and reports of batches."""
 
     def __init__(self, lines: LineRepository, counting: Counting, frames: FramesService) -> None:
         self._lines = lines

@@ -136,7 +136,7 @@ def draw_pareto(labels: Sequence[LabelCount], colours: dict[str, str], title: st
 
 
 def _add_cumulative_line(faults: Sequence[int], tree: Any) -> None:
-    """Draw the sums of the bars up to each one, on the scale of the bars: the last one is the total."""
+    """Add a line of the cumulative number of faults to the chart, on the scale of the bars."""
     group = next((group for group in tree.iter("g") if "serie-0" in (group.get("class") or "").split()), None)
     bars = [rect for rect in group.iter("rect") if float(rect.get("height", 0)) > 0] if group is not None else []
     if group is None or len(bars) != len(faults) or len(faults) == 0:
@@ -152,7 +152,7 @@ def _add_cumulative_line(faults: Sequence[int], tree: Any) -> None:
 
 
 def _top(chart: Chart) -> float:
-    """Return the top of the scale: a round number above every rate and nearly every limit."""
+    """Return the top of the scale: a round number above all rates and nearly all limits."""
     rates = [point.rate.value for point in chart.points if point.rate]
     limits = sorted(point.high for point in chart.points if point.high is not None)
     highest = max([*rates, *limits[: max(1, len(limits) * 9 // 10)], 0.0005])
@@ -161,7 +161,7 @@ def _top(chart: Chart) -> float:
 
 
 def _steps(heights: Sequence[float | None]) -> Iterator[tuple[float, float] | None]:
-    """Yield a line that is level over each point, and broken at None."""
+    """Yield the points of a line that is horizontal over each point of the chart, and interrupted at None."""
     for place, height in enumerate(heights):
         if height is None:
             yield None

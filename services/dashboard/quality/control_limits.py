@@ -1,4 +1,4 @@
-"""Choose the samples from which the limits of a control chart are computed: of the window, or of the time before it."""
+"""Choose the samples for control limits: those of the window itself, or of a window of the same length before it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LimitsFrom(StrEnum):
     WINDOW = "window"
     """The frames that are shown."""
     BEFORE = "before"
-    """The frames of a window of the same length just before."""
+    """The frames of the window of the same length just before."""
 
 
 def limit_samples(

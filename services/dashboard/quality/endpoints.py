@@ -1,4 +1,4 @@
-"""``/api/quality`` and ``/api/lines/{line}/batches``."""
+"""The endpoints of quality: ``/api/quality`` and ``/api/lines/{line}/batches``."""
 
 from __future__ import annotations
 

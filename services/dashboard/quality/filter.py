@@ -1,4 +1,4 @@
-"""Which frames a question about quality is about: of which window, line and slice."""
+"""The filter of quality figures: the window, the line and the slice of the frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST: Final = timedelta(days=20 * 365)
 
 
 class ComparedBy(StrEnum):
-    """What the rates of a window are compared by."""
+    """What a window is divided by to compare rates: model, batch, camera or shift."""
 
     MODEL = "model"
     BATCH = "batch"
@@ -27,7 +27,7 @@ class ComparedBy(StrEnum):
 
 @dataclass(frozen=True)
 class QualityFilter:
-    """The frames of a window, and how they are shown."""
+    """The frames of a window, and the length of the chart's points."""
 
     first: datetime
     last: datetime
@@ -82,7 +82,7 @@ class QualityFilter:
         return replace(self, first=last - (self.last - self.first), last=last)
 
     def compared_with(self, first: datetime | None, last: datetime | None) -> Self:
-        """Return the filter to compare with: of the given window, or of one as long that ends where this one begins.
+        """Return the same filter for the window to compare with: the given one, or the one of equal length just before.
 
         Raises:
             Problem: 422: the window is invalid.

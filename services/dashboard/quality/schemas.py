@@ -49,8 +49,12 @@ class Chart(BaseModel):
     frames: int
     hits: int
     rate: Rate | None
-    centre: float | None = Field(description="the share between the limits; null without frames")
-    spread: float | None = Field(description="how many times as much as binomial chance the points vary")
+    centre: float | None = Field(
+        description="centre line: the overall share of the frames that make the limits; null without frames"
+    )
+    spread: float | None = Field(
+        description="σz: the deviation of the points divided by that of binomial chance; at least 1"
+    )
     provisional: bool = Field(description="whether the limits come from fewer than 20 points")
     frames_for_rules: int | None = Field(description="frames that a point needs for the rules about several points")
     points: list[Point]
@@ -74,7 +78,7 @@ class QualityView(BaseModel):
     labels: list[LabelCount] = Field(description="Pareto: the most frequent first")
     inspected: int = Field(description="frames with a verdict")
     error: int = Field(description="inspected frames with the verdict `error`, which are in no rate")
-    parts: PartCounts | None = Field(description="null where nothing decides about parts")
+    parts: PartCounts | None = Field(description="null if nothing decides about parts")
 
 
 class GroupCount(BaseModel):
@@ -131,7 +135,7 @@ class BatchView(BaseModel):
     ng: int
     error: int
     rate: Rate | None
-    parts: PartCounts | None = Field(description="null where nothing decides about parts")
+    parts: PartCounts | None = Field(description="null if nothing decides about parts")
 
 
 class BatchList(BaseModel):

@@ -35,15 +35,15 @@ from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
 
 MOST_GROUPS: Final = 30
-"""Models, batches or cameras that are compared at once."""
+"""Most models, batches or cameras in a comparison."""
 MOST_POINTS: Final = 800
-"""More points can neither be read nor computed at once."""
+"""Most points of a chart."""
 SLACK: Final = timedelta(hours=1)
-"""A window as long as counts are stored may begin within a bucket that has just expired."""
+"""A window may begin this much before the oldest stored bucket, which may just have expired."""
 
 
 class QualityService:
-    """Answers about quality."""
+    """Computes control charts, comparisons and breakdowns from counts."""
 
     def __init__(self, lines: LineRepository, counting: Counting, settings: DashboardSettings) -> None:
         self._lines = lines
@@ -94,7 +94,7 @@ class QualityService:
         )
 
     def compare(self, quality_filter: QualityFilter, against: QualityFilter) -> WindowComparison:
-        """Return two windows side by side; raises as `view`."""
+        """Return the counts and differences of two windows; raises the errors of `view`."""
         every = max(self._every(quality_filter), self._every(against), key=list(Every).index)
         ours, our_counts = self._count(quality_filter, every)
         if against.last == quality_filter.first:

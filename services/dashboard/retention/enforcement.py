@@ -44,12 +44,12 @@ from shared.storage.port import ObjectStore, StorageError, StoredObject
 from shared.storage.records import read_or_skip
 
 CHECK_SECONDS: Final = 30.0
-"""Between two checks for announced removals."""
+"""Time between two checks for announced removals."""
 INVENTORY_EVERY: Final = timedelta(hours=1)
 ANNOUNCED_FOR: Final = timedelta(minutes=2)
-"""Longer than a request takes: a label or mark that was under way at the announcement is stored by then."""
+"""Time from the announcement to the removal, in which a request that stores a label or a mark ends."""
 MOST_ORDERS: Final = 50
-"""Of one inventory: a quarter of a million objects. The rest goes after the next one."""
+"""Most orders after one inventory, for a quarter of a million objects. More are ordered after the next inventory."""
 BY: Final = "retention"
 """The author in the audit log."""
 

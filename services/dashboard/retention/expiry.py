@@ -51,11 +51,11 @@ def cuts_of(inventory: Inventory, rules: RetentionRules, today: date) -> dict[Da
 
 @dataclass
 class Removal:
-    """What the rules remove of one kind."""
+    """The amounts of one kind of data that the rules remove."""
 
     removed: Amount = field(default_factory=Amount)
     held: Amount = field(default_factory=Amount)
-    """What would be removed, but an open batch refers to it."""
+    """Data that the rules would remove, but to which an open batch refers."""
 
 
 def expired_files(

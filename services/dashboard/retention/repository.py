@@ -1,4 +1,4 @@
-"""What Redis holds of retention: the last inventory, for the pages of all dashboards, and the lock of its upkeep."""
+"""The repository of retention in Redis: the last inventory, for the pages of all dashboards, and a lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.dashboard.retention.schemas import StorageView
 from services.dashboard.store.keys import Keys
 
 LEASE_SECONDS: Final = 7_200
-"""How long other dashboards wait for one that takes an inventory and does not answer any more."""
+"""Seconds after which another dashboard may take an inventory if the one that is taking it does not answer."""
 
 
 class StorageRepository:

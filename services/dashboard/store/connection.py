@@ -17,11 +17,11 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE, RedisRefusedLogin
 
 LOGIN_TRIES: Final = 3
-"""A Redis that starts may refuse the right password for a moment."""
+"""Most attempts to log in, because a starting Redis may refuse the right password."""
 REQUEST_SECONDS: Final = 1.5
 """Time limit of a command for a request."""
 MOST_CONNECTIONS: Final = 100
-"""For requests at once."""
+"""Most connections for requests at the same time."""
 
 ReasonAway = Callable[[], str | None]
 """Return why a server counts as away; None while it does not."""
@@ -75,7 +75,7 @@ class _FailFastPool(ConnectionPool):
 
 
 def fail_fast_redis(redis: Redis, away: ReasonAway) -> Redis:
-    """Return the same Redis for requests. An embedded Redis is returned as it is."""
+    """Return the same Redis for requests. An embedded Redis is returned unchanged."""
     pool = redis.connection_pool
     if not isinstance(pool, ConnectionPool) or pool.connection_class not in (Connection, SSLConnection):
         return redis

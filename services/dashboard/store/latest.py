@@ -1,4 +1,4 @@
-"""Hashes in Redis that hold the latest value of each field, in whatever order the values arrive."""
+"""Hashes in Redis that hold the latest value of each field, also if values arrive out of order."""
 
 from __future__ import annotations
 

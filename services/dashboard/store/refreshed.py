@@ -26,7 +26,7 @@ class Refreshed(Generic[Value]):
     """A cached value; if it is old when it is requested, it is read again, by one thread at a time."""
 
     def __init__(self, read: Callable[[], Value], *, fresh_seconds: float, name: str) -> None:
-        """``fresh_seconds``: for so long a value is not read again; ``name``: of the thread that reads."""
+        """``fresh_seconds`` is the time for which a value is not read again; ``name`` names the thread that reads."""
         self._read = read
         self._fresh_seconds = fresh_seconds
         self._name = name

@@ -1,4 +1,4 @@
-"""What Redis holds of trainings: their requests, and how far each is."""
+"""The repository of trainings in Redis: their requests and their progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dependencies of endpoints that require a role of the caller."""
+"""Dependencies of endpoints, which require a role of the caller."""
 
 from __future__ import annotations
 

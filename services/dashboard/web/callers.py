@@ -11,17 +11,17 @@ class Role(StrEnum):
     """What a caller may do. Each role includes the ones before it."""
 
     VIEWER = "viewer"
-    """Sees everything."""
+    """May see everything."""
     OPERATOR = "operator"
-    """Marks wrong verdicts, and requests heatmaps."""
+    """May mark wrong verdicts, and request heatmaps."""
     ENGINEER = "engineer"
-    """Labels, trains, compares, promotes, rolls back, replays parked messages."""
+    """May label, train, compare, promote, roll back, and replay parked messages."""
     ADMIN = "admin"
-    """Discards parked messages, and manages people and tokens."""
+    """May discard parked messages, and manage people and tokens."""
 
     @property
     def rank(self) -> int:
-        """Return the place of this role, from 0 for the one that may do least."""
+        """The rank of this role; 0 is the role that may do least."""
         return list(Role).index(self)
 
     def may(self, needed: Role) -> bool:
@@ -31,15 +31,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends a request: a person who has logged in, a program with a token, or a program of this machine."""
+    """The sender of a request: a person who has logged in, a program with a token, or a program on this machine."""
 
     name: str
     role: Role
     kind: Literal["person", "token", "local"] = "person"
     session: str | None = None
-    """Of a person: the digest of the session's id."""
+    """The digest of the session's id, if the caller is a person."""
     language: str | None = None
-    """Of a person's account; None: the one of the browser."""
+    """The language of a person's account; None: use the browser's language."""
 
     def may(self, needed: Role | str) -> bool:
         """Return whether the caller has the role `needed`, or one that includes it."""
@@ -47,4 +47,4 @@ class Caller:
 
 
 LOCAL: Final = Caller("local", Role.ADMIN, "local")
-"""The caller of every request where no login is needed."""
+"""The caller of each request to a dashboard that needs no login."""

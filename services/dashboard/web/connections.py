@@ -1,4 +1,4 @@
-"""Limits of connections in number and in time, so that incomplete requests neither block nor end the service."""
+"""Limit the number and the duration of connections, so that incomplete requests can't block the service."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from services.dashboard.web.problems import Problem, respond
 
 HEAD_SECONDS: Final = 10.0
-"""Time limit from a connection to the end of the head of its first request."""
+"""Most seconds from the start of a connection to the end of the first request's head."""
 KEEP_ALIVE_SECONDS: Final = 30
-"""An idle connection is closed after so long."""
+"""Seconds after which an idle connection is closed."""
 UNREAD_SECONDS: Final = 60.0
-"""A connection that reads nothing of its answer for so long is closed."""
+"""Seconds after which a connection is closed if the caller reads nothing of the answer."""
 HANDSHAKE_SECONDS: Final = 5.0
-"""Time limit of a TLS handshake."""
+"""Most seconds of a TLS handshake."""
 BACKLOG: Final = 64
-"""Connections that wait to be accepted, at most."""
+"""Most connections that wait to be accepted."""
 MOST_DESCRIPTORS: Final = 65_536
 
 
 def raise_descriptors() -> int:
     """Raise the limit of open files and connections to the hard limit, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
+    limit = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        soft = limit
     return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
@@ -54,12 +54,12 @@ class LimitedSocket(socket.socket):
 class Connections:
     """The open connections, and which of them are idle.
 
-    When the limit is reached, a new connection replaces the one that has been idle longest; if none is idle, the new
-    one is refused.
+    When the limit is reached, a new connection replaces the connection that has been idle longest. If no connection is
+    idle, the new one is refused.
     """
 
     def __init__(self, most: int, most_of_one: int, proxies: Iterable[str] = ()) -> None:
-        """Limit the connections in all, and those of one address, except of reverse proxies."""
+        """Limit the number of all connections to ``most``, and of one address (except proxies) to ``most_of_one``."""
         self._most = most
         self._proxies = {each.strip() for each in proxies}
         self._most_of_one = most_of_one
@@ -68,7 +68,7 @@ class Connections:
         self._idle: OrderedDict[BoundedProtocol, None] = OrderedDict()
 
     def admit(self, connection: BoundedProtocol, address: str) -> bool:
-        """Count a new connection; False: it must be closed."""
+        """Count a new connection, and return True; return False if it must be closed."""
         too_many = self._of_address[address] >= self._most_of_one and address not in self._proxies
         if too_many and not self._make_room(address):
             return False
@@ -128,7 +128,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._wait(KEEP_ALIVE_SECONDS + HEAD_SECONDS)
-        super().on_response_complete()  # it may start to answer a pipelined request
+        super().on_response_complete()  # this may start the answer to a pipelined request
         if not self.cycle.response_complete:
             self._bounds.set_busy(self)
             self._disarm()

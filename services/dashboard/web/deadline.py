@@ -1,4 +1,4 @@
-"""A time limit for every answer while a server is away: within two seconds the caller learns what is missing."""
+"""Limit the time of each answer while a server is away, so that the caller learns soon what is missing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.readiness import Readiness
 
 READ_SECONDS: Final = 1.7
-"""Time limit of a request that changes nothing, while a server is away."""
+"""Most seconds for the answer to a request that changes nothing, while a server is away."""
 CHANGE_SECONDS: Final = 8.0
-"""Time limit of a change; longer than the broker has to confirm a message."""
+"""Most seconds for the answer to a change; longer than the time limit of the broker's confirm."""
 CHECK_SECONDS: Final = 0.1
+"""Seconds between two checks after the time limit."""
 
 _log = structlog.stdlib.get_logger("api")
 
 
 class Deadline:
-    """Answers 503 instead of an application that waits for a server that is away.
+    """Answers 503 in place of an application that waits for a server that is away.
 
-    The thread that waits is not ended: the time limit of its driver ends it.
+    The thread of the application continues until the time limit of its driver.
     """
 
     def __init__(self, app: ASGIApp, readiness: Readiness, answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""The words for values of enumerations."""
+"""The values of enumerations that pages show, marked for translation."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ WORDS: Final = (
     *(marked("few escapes"), marked("balanced"), marked("few false rejects"), marked("least cost")),
     marked("allowed overkill"),
 )
-"""The values of the enumerations that pages show."""
+"""The marked values."""

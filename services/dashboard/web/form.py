@@ -1,4 +1,4 @@
-"""The fields of a page's form. The page's address holds all of them, so that it can be sent to another person."""
+"""The fields of a page's form, which are in the page's address, so that a person can send the address to another."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class FormFields:
     values: dict[str, str]
 
     def get(self, name: str) -> str | None:
-        """Return a field; None when it is empty."""
+        """Return the value of a field; None if it is empty."""
         return self.values.get(name) or None
 
     def time(self, name: str, clock: Clock) -> datetime | None:
-        """Return a time of the plant's clock in UTC; None when the field is empty or holds no time."""
+        """Convert the time in a field from the plant's clock to UTC; None if the field is empty or has no time."""
         moment = clock.read(self.get(name))
         return moment.astimezone(UTC) if moment else None
 

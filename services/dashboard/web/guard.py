@@ -1,7 +1,7 @@
-"""The guard: it stands before the application and refuses requests that may not reach it.
+"""Refuse requests before they reach the application.
 
-It refuses unknown callers, host names that are not the dashboard's (DNS rebinding), and changes that a page of another
-site sends (CSRF).
+The guard refuses unknown callers, host names that are not the dashboard's (DNS rebinding), and changes that a page of
+another site sends (CSRF).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from services.dashboard.web.problems import SAFE, Answer, Problem
 from shared.storage.port import StorageError
 
 HEALTH: Final = "/healthz"
-"""For any caller, by any host name."""
+"""The only path that any caller may request by any host name."""
 OPEN: Final = frozenset(
     {(method, HEALTH) for method in ("GET", "HEAD")}
     | {(method, "/login") for method in ("GET", "HEAD", "POST")}
@@ -33,15 +33,15 @@ OPEN: Final = frozenset(
 )
 """Requests that need no login."""
 OPEN_FOLDER: Final = "/static/"
-"""Files of the page for logging in."""
+"""Public files, which the login page needs."""
 IDENTIFYING_THREADS: Final = 20
-"""Threads that identify callers; the application has others, which may all wait for a server."""
+"""Number of threads that identify callers. They are apart from the application's, which may all wait for a server."""
 MOST_BYTES: Final = 16 * 1024
-"""Largest body of a request without login."""
+"""Most bytes of the body of a request that needs no login."""
 OPEN_BODY_SECONDS: Final = 10.0
-"""Time limit of the body of a request without login."""
+"""Most seconds to receive the body of a request that needs no login."""
 BODY_SECONDS: Final = 30.0
-"""Time limit of the body of a request with login, except for uploads."""
+"""Most seconds to receive the body of another request, except uploads."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -57,17 +57,18 @@ HEADERS: Final = {
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 HTTPS_ONLY: Final = {"Strict-Transport-Security": "max-age=31536000"}
-"""For a year, and not for subdomains, which may belong to others."""
+"""Browsers use only TLS for a year. Subdomains, which may be other services, are not included."""
 
 
 Identify = Callable[[Headers], Caller | None]
-"""Return who sends a request with these headers; None for an unknown caller."""
+"""Returns the caller who sends a request with these headers; None for an unknown caller."""
 
 
 class AnswerHeaders:
     """Adds security headers to every answer, also to unexpected errors.
 
-    Caches store nothing, unless the answer itself allows it. Files of the pages are public, and have an ETag.
+    Caches may not store an answer, unless the answer itself allows it. This does not hold for the public files, which
+    have an ETag.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -88,13 +89,13 @@ class AnswerHeaders:
 
 
 class Guard:
-    """Refuses requests before any of their body is read.
+    """Refuses requests before their body is read.
 
-    It checks the path itself, never ``request.url``, which contains the host name that the caller sent.
+    It checks the path in the scope, not ``request.url``, which contains the host name that the caller sent.
 
-    A page of another site reaches a dashboard as easily as its users do, and the browser adds their cookies. So the
-    host name (``Host``) must be the dashboard's, and a change must come from a page of the dashboard
-    (``Sec-Fetch-Site``, ``Origin``). Programs send neither header, and are accepted.
+    A page of another site can send requests to the dashboard from a user's browser, which adds the user's cookies. So
+    the header ``Host`` must name the dashboard, and a change must come from a page of the dashboard by the headers
+    ``Sec-Fetch-Site`` or ``Origin``. Requests without these two headers come from programs, and are accepted.
     """
 
     def __init__(self, app: ASGIApp, settings: DashboardSettings, identify: Identify, answer: Answer) -> None:
@@ -113,7 +114,7 @@ class Guard:
         await (refusal or self._app)(scope, _with_time_limit(request, receive), send)
 
     async def _refusal_of(self, request: Request) -> Response | None:
-        """Return the answer to a request that is refused; None for one that is accepted, with its caller noted."""
+        """Return the answer to a refused request; for an accepted one, set its caller and language, and return None."""
         problem = self._check(request)
         if problem is None and not is_open(request):
             problem = await to_thread.run_sync(self._check_caller, request, limiter=self._threads)
@@ -142,7 +143,7 @@ class Guard:
         return None
 
     def _check_caller(self, request: Request) -> Problem | None:
-        """Note the caller in the request."""
+        """Set the caller of the request; return the problem if there is none."""
         try:
             caller = self._identify(request.headers)
         except (*REDIS_UNAVAILABLE, StorageError) as error:
@@ -162,7 +163,7 @@ class Guard:
 
 
 def _with_time_limit(request: Request, receive: Receive) -> Receive:
-    """Receive the body of a request until a time limit, then as if the caller disconnected. Uploads are not limited."""
+    """Return a function that receives the body, and reports a disconnect after a time limit; uploads have no limit."""
     if not is_open(request) and request.headers.get("content-type", "").startswith("multipart/"):
         return receive
     until = asyncio.get_running_loop().time() + (OPEN_BODY_SECONDS if is_open(request) else BODY_SECONDS)
@@ -190,7 +191,7 @@ def is_open(request: Request) -> bool:
 
 
 def is_same_site(headers: Headers) -> bool:
-    """Return whether a page of the dashboard, or a program, sends a request with these headers."""
+    """Return whether a request with these headers comes from a page of the dashboard or from a program."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -199,7 +200,7 @@ def is_same_site(headers: Headers) -> bool:
 
 
 def allowed_hosts(settings: DashboardSettings) -> frozenset[str]:
-    """Return the host names by which browsers may call; empty if any name is accepted, because people log in."""
+    """Return the accepted host names; empty if any name is accepted, because people log in."""
     named = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
     if named or not settings.loopback:
         return frozenset(named)
@@ -207,7 +208,7 @@ def allowed_hosts(settings: DashboardSettings) -> frozenset[str]:
 
 
 def hostname(host: str) -> str:
-    """Return the name in a ``Host`` header, without the port and in lower case; empty if it holds none."""
+    """Return the host name in a ``Host`` header in lower case, without the port; empty if there is none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: for the monitoring of the dashboard itself."""
+"""The endpoints for monitoring the dashboard: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 

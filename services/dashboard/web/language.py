@@ -5,7 +5,7 @@ A text in the code is English, and the key of its translation in ``locale/<langu
 - `gettext` and `ngettext`, in templates ``_`` and ``ngettext``, translate a text where it stands.
 - `marked` marks a constant, which `translated` translates where it is shown.
 - `reported` translates a finished sentence of a message, such as the reason of a verdict, by `REPORTED`.
-- `word` names a value of an enumeration: of those that pages show, the values are in ``words.py``.
+- `word` translates a value of an enumeration; ``words.py`` lists the values that pages show.
 """
 
 from __future__ import annotations
@@ -57,24 +57,24 @@ FORMS: Final[Mapping[str, Mapping[str, str]]] = {
         "time second": "HH:mm:ss",
     },
 }
-"""How times are written: with 24 hours, and with as many digits in every row of a table."""
+"""Formats of times by language: with 24 hours, and with the same number of digits in each row of a table."""
 REPORTED: Final = "services/dashboard/web/reported_texts.py"
 """The module with the sentences of messages."""
 NESTED: Final = "reason"
-"""The place of these sentences that holds a sentence itself."""
+"""The name of the placeholder whose value is itself a sentence of `REPORTED`."""
 PLACE: Final = re.compile(r"%\((\w+)\)[sd]")
-"""A place of a text that a value fills."""
+"""A placeholder of a text, which is replaced by a value."""
 
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def language() -> str:
-    """Return the language of the request that is answered, such as ``de``."""
+    """Return the language of the present request, such as ``de``."""
     return _language.get()
 
 
 def speak(chosen: str | None) -> None:
-    """Answer the present request in a language, if it is one of `LANGUAGES`."""
+    """Set the language of the present request, if it is one of `LANGUAGES`."""
     if chosen in LANGUAGES:
         _language.set(chosen)
 
@@ -100,46 +100,46 @@ def _translations(of: str) -> NullTranslations:
 
 
 def find(text: str) -> str:
-    """Return the translation of a text, with its places still to be filled."""
+    """Return the translation of a text, with its placeholders."""
     return _translations(language()).gettext(text)
 
 
 def find_plural(one: str, many: str, number: int) -> str:
-    """Return the translation of a text for a number of things, with its places still to be filled."""
+    """Return the translation of a text for a number, singular or plural, with its placeholders."""
     return _translations(language()).ngettext(one, many, number)
 
 
 def find_in_context(context: str, text: str) -> str:
-    """Return the translation of a text that means different things, by what it means here."""
+    """Return the translation of a text that has several meanings; ``context`` says which one."""
     return _translations(language()).pgettext(context, text)
 
 
 def gettext(text: str, **values: object) -> str:
-    """Return the translation of a text, with the values in its places; a percent sign is written twice."""
+    """Return the translation of a text with the values in its placeholders; the text has each percent sign twice."""
     return find(text) % values
 
 
 def ngettext(one: str, many: str, number: int, **values: object) -> str:
-    """Return the translation of a text for a number of things, which is its value ``num``."""
+    """Return the translation of a text for a number, singular or plural; the number fills the placeholder ``num``."""
     return find_plural(one, many, number) % {"num": number, **values}
 
 
 def word(value: object, *, capital: bool = False) -> str:
-    """Return the name of a value of an enumeration; of another value, the value itself."""
+    """Return the translated name of a value of an enumeration; return any other value as text."""
     shown = find(str(value.value).replace("-", " ").replace("_", " ")) if isinstance(value, Enum) else str(value)
     return capitalised(shown) if capital else shown
 
 
 def translated(text: object) -> str:
-    """Return the translation of a marked text; of another text, the text itself."""
+    """Return the translation of a text that was marked; return any other text unchanged."""
     return find(str(text)) if text else ""
 
 
 def reported(text: object) -> str:
-    """Return the translation of a sentence that a service reports; of an unknown one, the sentence itself.
+    """Return the translation of a sentence from a message; return a sentence that `REPORTED` lacks unchanged.
 
-    Names in it, such as those of labels, stay as they are. The parts of a list are translated one by one: a verdict's
-    reason names a fault in each.
+    Values in the sentence, such as names of labels, are not translated. The parts of a list are translated one by one,
+    because the reason of a verdict is a list of faults.
     """
     whole = str(text or "")
     if language() == ENGLISH or not whole:
@@ -158,7 +158,7 @@ def reported(text: object) -> str:
 
 @cache
 def _sentences(of: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return the sentences of `REPORTED` as patterns, with their translations; the longest first."""
+    """Return the sentences of `REPORTED` as patterns with their translations, the longest first."""
     found = []
     for message in catalogue(of):
         if isinstance(message.id, str) and " " in message.id and any(file == REPORTED for file, _ in message.locations):
@@ -176,7 +176,7 @@ def capitalised(text: str) -> str:
 
 @cache
 def script_texts(of: str) -> dict[str, str | tuple[str, ...]]:
-    """Return the translations of the texts in the pages' scripts; of a text with a plural, both forms."""
+    """Return the translations of the texts in the pages' scripts, by text; a text with a plural has both forms."""
     found: dict[str, str | tuple[str, ...]] = {}
     for message in catalogue(of) if of != ENGLISH else ():
         if message.id and message.string and any(file.endswith(".js") for file, _ in message.locations):
@@ -195,7 +195,7 @@ def _locale(of: str) -> Locale:
 
 @cache
 def _signs(of: str) -> tuple[str, str]:
-    """Return the decimal sign of a language, and what it writes after a number of percent."""
+    """Return the decimal sign of a language, and the text that it writes after a number of percent."""
     locale = _locale(of)
     return locale.number_symbols["latn"]["decimal"], locale.percent_formats[None].suffix[0]
 
@@ -206,12 +206,12 @@ def fixed(number: float, digits: int, *, signed: bool = False) -> str:
 
 
 def plain(number: float) -> str:
-    """Return a number with as few digits as it needs."""
+    """Return a number without trailing zeros, with at most six significant digits."""
     return f"{number:g}".replace(".", _signs(language())[0])
 
 
 def count(number: int) -> str:
-    """Return a number with thin spaces between thousands, as both languages allow and neither misreads."""
+    """Return a number with narrow spaces between thousands, which both languages allow."""
     return f"{number:,}".replace(",", "\u202f")
 
 
@@ -226,7 +226,7 @@ def data_size(number: float) -> str:
 
 
 def percent(share: float | None, digits: int | None = None) -> str:
-    """Return a share in percent, with more digits for rare defects."""
+    """Return a share in percent, by default with more digits for small shares; ``–`` for None."""
     if share is None:
         return "–"
     if digits is None:
@@ -236,12 +236,12 @@ def percent(share: float | None, digits: int | None = None) -> str:
 
 
 def written_time(moment: datetime, form: str) -> str:
-    """Return a time by a form of `FORMS`."""
+    """Return a time as text, in a format of `FORMS`."""
     return format_datetime(moment, FORMS[language()][form], tzinfo=None, locale=_locale(language()))
 
 
 def written_day(day: date) -> str:
-    """Return a day."""
+    """Return a day as text."""
     return format_date(day, FORMS[language()]["day"], locale=_locale(language()))
 
 

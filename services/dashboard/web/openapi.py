@@ -1,4 +1,4 @@
-"""Add to the OpenAPI document: how to log in, the role that each operation requires, and an example of every body."""
+"""Add the logins, the role that each operation requires, and an example of each body to the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from services.dashboard.web.examples import example_of
 from services.dashboard.web.problems import MEDIA_TYPE, SAFE, ProblemDetails, documented
 
 SCHEMES: Final = {
-    "token": {"type": "http", "scheme": "bearer", "description": "A token for a program, which an admin has made."},
+    "token": {"type": "http", "scheme": "bearer", "description": "The token of a program, which an admin has made."},
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": SESSION,
-        "description": "The cookie of `POST /api/session`; by TLS its name begins with `__Host-`.",
+        "description": "The cookie of `POST /api/session`; over TLS its name begins with `__Host-`.",
     },
 }
 EITHER: Final[list[dict[str, list[str]]]] = [{name: []} for name in SCHEMES]

@@ -1,4 +1,4 @@
-"""Lists in pages: each page begins after the position where the one before ended, whatever changed meanwhile."""
+"""Divide lists into pages. A page begins after the last item of the page before, also if the list has changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from services.dashboard.web.problems import Problem
 T = TypeVar("T")
 
 MOST: Final = 500
+"""Most items of a page."""
 USUAL: Final = 100
+"""Items of a page by default."""
 
 Place = tuple[int, str]
 """Position of an item in its list."""
@@ -35,19 +37,19 @@ Next = Annotated[
 
 @dataclass(frozen=True)
 class Paging:
-    """A page of a list; by default the whole list."""
+    """Which page of a list is requested; by default the whole list."""
 
     after: Place | None = None
     limit: int = sys.maxsize
 
-    def page(self, things: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
+    def page(self, items: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
         """Return the items of this page in the order of their places, and `next`.
 
         Args:
-            things: all items, in any order.
-            place: returns the place of an item; no two items have the same.
+            items: all items, in any order.
+            place: returns the place of an item; it differs for each item.
         """
-        rest = sorted((thing for thing in things if self.after is None or place(thing) > self.after), key=place)
+        rest = sorted((item for item in items if self.after is None or place(item) > self.after), key=place)
         shown = rest[: self.limit]
         return shown, cursor_of(place(shown[-1])) if len(rest) > len(shown) else None
 
@@ -63,12 +65,12 @@ Paged = Annotated[Paging, Depends(_paging)]
 
 
 def newest(moment: datetime, name: str) -> Place:
-    """Return the place in a list that begins with the newest item."""
+    """Return the place in a list with the newest item first: the negative Unix time in µs, and the name."""
     return -round(moment.timestamp() * 1_000_000), name
 
 
 def cursor_of(place: Place) -> str:
-    """Return a place as clients send it."""
+    """Return the cursor of a place, as clients send it."""
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
@@ -76,7 +78,7 @@ def place_of(cursor: str | None) -> Place | None:
     """Return the place of a cursor.
 
     Raises:
-        Problem: 422: it is not a cursor.
+        Problem: 422: the text is not a cursor.
     """
     if cursor is None:
         return None

@@ -23,9 +23,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 DETAILS: Final = {413: marked("the request body is too large: send less")}
-"""Details of errors for which the framework has none."""
+"""Details of errors that the framework answers without details."""
 OF_THE_FRAMEWORK: Final = (marked("Not Found"), marked("Method Not Allowed"))
-"""Details of errors that the framework gives."""
+"""Details of errors by the framework; they are listed here for translation."""
 
 _log = structlog.stdlib.get_logger("api")
 
@@ -33,11 +33,13 @@ _log = structlog.stdlib.get_logger("api")
 class ProblemDetails(BaseModel):
     """Problem details (RFC 9457)."""
 
-    type: str = Field("about:blank", description="the kind of problem; about:blank: the status says it")
+    type: str = Field("about:blank", description="the type of the problem; about:blank: the status says all")
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field("", description="what to do about it", examples=["no frame of that id is known"])
-    errors: list[dict[str, str]] | None = Field(None, description="of a request: where and what, one by one")
+    errors: list[dict[str, str]] | None = Field(
+        None, description="the invalid values of the request: `where` is the field, `what` is wrong there"
+    )
 
 
 class Problem(Exception):
@@ -81,7 +83,7 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
     Args:
         app: the application.
         page: returns the page that shows a problem to a person.
-        away: errors of a server that is away; they are answered with 503.
+        away: errors of unavailable servers; they are answered with 503.
 
     Returns:
         A function that answers a request with a problem.
@@ -125,7 +127,9 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
     @app.exception_handler(ClientDisconnect)
     def disconnected(request: Request, _error: ClientDisconnect) -> Response:
         _log.info("a caller disconnected", path=request.scope["path"])
-        return respond(Problem(400, gettext("the request was not sent to its end")).details)  # it reaches no caller
+        return respond(
+            Problem(400, gettext("the request was not sent to its end")).details
+        )  # the caller has disconnected, and does not receive it
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, _error: Exception) -> Response:
@@ -135,7 +139,7 @@ def install_problems(app: FastAPI, page: Page, *, away: Iterable[type[Exception]
 
 
 class ProblemsOnly:
-    """Answers with problem details where the framework answers an error in plain text: a body that is too large."""
+    """Replaces errors in plain text by problem details; the framework writes one if a body is too large."""
 
     def __init__(self, app: ASGIApp, answer: Answer) -> None:
         self._app = app
@@ -160,13 +164,13 @@ class ProblemsOnly:
 
 
 def allowed_methods(app: FastAPI, path: str) -> str:
-    """Return the methods of all routes of a path, as ``Allow`` lists them."""
+    """Return the methods of all routes of a path, as a value of the header ``Allow``."""
     contexts = [context for context in iter_route_contexts(app.routes) if isinstance(context.route, APIRoute)]
     return ", ".join(sorted({name for each in contexts if each.path_regex.match(path) for name in each.methods or ()}))
 
 
 def problem_of(error: RequestValidationError | ValidationError, within: str = "") -> Problem:
-    """Return the problem of invalid values, with each place (below the field ``within``) and what is wrong there."""
+    """Return the problem of invalid values, with each field (below the field ``within``) and its error."""
     errors = [
         {
             "where": ".".join(map(str, [*([within] if within else []), *found["loc"]])),

@@ -1,4 +1,4 @@
-"""Times in queries."""
+"""The type of a time in a query."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LATEST: Final = datetime(2201, 1, 1, tzinfo=UTC)
 
 
 def bounded(moment: datetime) -> datetime:
-    """Return the time unchanged if it is within `EARLIEST` and `LATEST`: windows around it then fit the calendar.
+    """Check that a time is within `EARLIEST` and `LATEST`, so that windows around it fit the calendar; return it.
 
     Raises:
-        ValueError: it is before `EARLIEST` or after `LATEST`.
+        ValueError: the time is before `EARLIEST` or after `LATEST`.
     """
     if not EARLIEST <= moment <= LATEST:
         raise ValueError(f"give a time from {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d}")
@@ -23,4 +23,4 @@ def bounded(moment: datetime) -> datetime:
 
 
 QueryTime = Annotated[AwareDatetime, AfterValidator(bounded)]
-"""A time in a query."""
+"""A time with a zone, from `EARLIEST` to `LATEST`."""

@@ -1,4 +1,4 @@
-"""Check again and again whether the servers that the dashboard needs are there, apart from any request."""
+"""Check in background threads, again and again, whether the servers that the dashboard needs are available."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, Field
 
 OVERDUE_SECONDS: Final = 1.2
-"""A check without a result for so long has failed; shorter than the time limit of a request."""
+"""A check without a result after this time has failed. The time is shorter than the time limit of a request."""
 NOT_CHECKED: Final = "not checked yet"
 
 AWAY: Final = Gauge("dashboard_server_away", "1 while a server that the dashboard needs is away", ["server"])
@@ -24,7 +24,7 @@ class Ready(BaseModel):
 
     ready: bool
     checks: dict[str, str] = Field(
-        description="by name: ok, or what is wrong",
+        description="by the name of the check: ok, or what is wrong",
         examples=[{"broker": "ok", "redis": "ok", "storage": "ok", "counts": "ok", "ingest": "ok"}],
     )
 
@@ -34,27 +34,27 @@ class Check:
     """A check of something that the dashboard needs."""
 
     run: Callable[[], object]
-    """Raises, or returns a text, if something is wrong; any other result is fine."""
+    """Raises an error or returns a text if something is wrong; any other result means success."""
     every_seconds: float = 1.0
     consequence: str | None = None
-    """Of a server: a sentence on what people miss while it is away."""
+    """If the check is of a server: a sentence that says what does not work while the server is away."""
 
 
 class Readiness:
-    """Runs each check in a thread of its own, so that one that hangs delays no other, and no request."""
+    """Runs each check in its own thread, so that a check that hangs delays no other check and no request."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
         self._results = dict.fromkeys(checks, NOT_CHECKED)
         self._started_at: dict[str, float] = {}
-        """Of the checks that run now."""
+        """When each running check was started, in seconds of the steady clock."""
         self._stop = threading.Event()
         for name, check in checks.items():
             if check.consequence:
                 AWAY.labels(name).set_function(partial(self._is_away, name))
 
     def start(self) -> None:
-        """Start the checks, and wait for the first results, for as long as one may take."""
+        """Start the checks, and wait for their first results, `OVERDUE_SECONDS` at most."""
         first = [threading.Event() for _ in self._checks]
         for (name, check), finished in zip(self._checks.items(), first, strict=True):
             threading.Thread(target=self._run, args=(name, check, finished), name=f"check {name}", daemon=True).start()
@@ -63,21 +63,21 @@ class Readiness:
             finished.wait(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """End the checks, without waiting for one that hangs."""
+        """End the checks, without waiting for running ones."""
         self._stop.set()
 
     def current(self) -> Ready:
-        """Return the present results at once."""
+        """Return the last results without a new check."""
         checks = {name: self._result(name) for name in self._checks}
         return Ready(ready=all(result == "ok" for result in checks.values()), checks=checks)
 
     def reason(self, name: str) -> str | None:
-        """Return why a server counts as away; None while it does not."""
+        """Return the reason why a server counts as away; None if it does not."""
         result = self._result(name)
         return None if result in ("ok", NOT_CHECKED) else result
 
     def away(self) -> list[str]:
-        """Return what people miss right now, a sentence for each server that is away."""
+        """Return a sentence for each server that is away, which says what does not work without it."""
         return [check.consequence for name, check in self._checks.items() if check.consequence and self.reason(name)]
 
     def _is_away(self, name: str) -> float:

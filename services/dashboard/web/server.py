@@ -1,4 +1,4 @@
-"""The HTTP server, in a thread: the main thread waits for the signal to stop."""
+"""Run the HTTP server in a thread, because the main thread waits for signals."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from services.dashboard.web.problems import Answer, ProblemsOnly
 from shared.errors import CannotStart
 
 GRACE_SECONDS: Final = 3
-"""For the requests that are being answered when the server stops."""
+"""Seconds for open requests after the server was stopped."""
 CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
-"""After which the process does not wait for a request any more."""
+"""Most seconds to wait for the server's thread after it was stopped."""
 
 
 class AddressTaken(CannotStart):
-    """The address of the settings can't be used."""
+    """The server can't listen at the address in the settings."""
 
 
 class ServerEnded(RuntimeError):
-    """The server ended without being stopped: the service ends with its thread."""
+    """The server ended by itself, so the service ends too."""
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterat
     """Serve the application until the block ends, then finish the open requests.
 
     Raises:
-        AddressTaken: the address can't be used.
+        AddressTaken: the server can't listen at its address.
     """
     descriptors = raise_descriptors()
     half = descriptors // 2
@@ -58,7 +58,7 @@ def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterat
     )
     config = uvicorn.Config(
         AnswerHeaders(ProblemsOnly(app, answer)),
-        http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # it is called as the class is
+        http=partial(BoundedProtocol, bounds),  # type: ignore[arg-type]  # uvicorn calls it like a class
         backlog=BACKLOG,
         log_config=None,
         access_log=False,
@@ -114,7 +114,7 @@ def _listen(host: str, port: int) -> LimitedSocket:
         listening = LimitedSocket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(BACKLOG)  # at once: a request that comes before the thread runs waits for it
+        listening.listen(BACKLOG)  # requests that come before the thread runs wait for it
     except OSError as error:
         raise AddressTaken(
             f"can't listen on {host}:{port} ({error.strerror}): give another DASHBOARD_PORT or DASHBOARD_HOST"

@@ -19,19 +19,19 @@ class Services:
         """Return the service of the class `kind`.
 
         Raises:
-            KeyError: the application has none.
+            KeyError: the application has no such service.
         """
         return cast("Service", self._by_class[kind])
 
 
 def service_of(request: Request, kind: type[Service]) -> Service:
-    """Return the service of the class `kind` that the application of a request has."""
+    """Return the service of the class `kind`, from the application that received the request."""
     services: Services = request.app.state.services
     return services.get(kind)
 
 
 def provided(kind: type[Service]) -> Any:
-    """Return a dependency that gives an endpoint the service of the class `kind`.
+    """Return a dependency by which an endpoint gets the service of the class `kind`.
 
     Use it as `Lines = Annotated[LinesService, provided(LinesService)]`.
     """

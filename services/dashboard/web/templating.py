@@ -31,21 +31,21 @@ from shared.messages import Verdict
 
 
 class Clock:
-    """The plant's clock: pages show its time, wherever the browser is."""
+    """The plant's clock. Pages show times by this clock, not by the browser's."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
 
     def __call__(self, moment: datetime, form: str = "minute") -> str:
-        """Return a time of the plant's clock as text, in one of the `language.FORMS`."""
+        """Return a time by the plant's clock as text, in a format of `language.FORMS`."""
         return written_time(moment.astimezone(self.zone), form)
 
     def field(self, moment: datetime, until: str = "minutes") -> str:
-        """Return a time of the plant's clock as the value of a form's field."""
+        """Return a time by the plant's clock as the value of a form's field."""
         return moment.astimezone(self.zone).replace(tzinfo=None).isoformat(timespec=until)
 
     def read(self, text: str | None) -> datetime | None:
-        """Return the time in a field of a form; None if the field is empty, or holds no time within the calendar."""
+        """Return the time in a form's field; None if the field is empty, or has no time that `bounded` accepts."""
         if not text:
             return None
         try:
@@ -56,7 +56,7 @@ class Clock:
 
 
 def only(caller: Caller, role: str) -> Markup:
-    """Return the attributes that disable a control, with the reason; none if the caller has the role."""
+    """Return HTML attributes that disable a control with a reason; empty if the caller has the role."""
     if caller.may(Role(role)):
         return Markup("")
     needed = gettext("This requires the role %(role)s: yours is %(own)s", role=word(Role(role)), own=word(caller.role))
@@ -64,24 +64,24 @@ def only(caller: Caller, role: str) -> Markup:
 
 
 def verdict_mark(verdict: Verdict) -> str:
-    """Return a verdict as a sign and a word."""
+    """Return a verdict as a symbol and a word."""
     signs = {Verdict.OK: f"✓ {gettext('OK')}", Verdict.NG: f"✕ {gettext('NG')}", Verdict.ERROR: f"▲ {gettext('Error')}"}
     return signs[verdict]
 
 
 def link(address: str, text: str, style: str = "") -> Markup:
-    """Return a link, for a place in a text."""
+    """Return an HTML link, as a value of a text."""
     kind = Markup(' class="{}"').format(style) if style else ""
     return Markup('<a{} href="{}">{}</a>').format(kind, address, text)
 
 
 def code(text: str) -> Markup:
-    """Return what a person types as it is, such as the name of a setting, for a place in a text."""
+    """Return a literal such as the name of a setting as HTML code, as a value of a text."""
     return Markup("<code>{}</code>").format(text)
 
 
 def _common_context(request: Request) -> dict[str, Any]:
-    """Return the caller, what people miss right now, and the address of the page, to come back to it."""
+    """Return the values for all templates: the caller, sentences on unavailable servers, and the page's address."""
     path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
     return {
         "caller": getattr(request.state, "caller", None),
@@ -91,7 +91,7 @@ def _common_context(request: Request) -> dict[str, Any]:
 
 
 FOLDERS: Final = sorted(Path(__file__).parents[1].glob("*/templates"))
-"""Each feature keeps its templates beside its code. No two templates have the same name."""
+"""The folders of templates, one per feature. No two templates have the same name."""
 
 templates: Final = Jinja2Templates(directory=FOLDERS, context_processors=[_common_context])
 templates.env.add_extension("jinja2.ext.i18n")
@@ -103,11 +103,11 @@ templates.env.filters.update(TEMPLATE_FILTERS)
 
 
 def show(request: Request, template: str, page: str, **context: Any) -> HTMLResponse:
-    """Return a page rendered from a template; ``page`` is its name in the navigation."""
+    """Render a template as a page; ``page`` is the page's name in the navigation."""
     clock = service_of(request, Clock)
     return templates.TemplateResponse(request, template, {"page": page, "clock": clock, **context})
 
 
 def show_problem(request: Request, details: ProblemDetails) -> HTMLResponse:
-    """Return the page of a problem: what is wrong, and the way back."""
+    """Render the page that shows a problem."""
     return templates.TemplateResponse(request, "problem.html", {"problem": details}, status_code=details.status)

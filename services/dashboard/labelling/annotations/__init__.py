@@ -1,1 +1,1 @@
-"""Annotations of frames: the log, its rules, and how far two people agree."""
+"""Annotations of frames: their log, the rules of labels, and the agreement of two people."""

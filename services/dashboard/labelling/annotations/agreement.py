@@ -1,4 +1,4 @@
-"""How far two people agree about the same frames."""
+"""Compute the agreement of two people who annotated the same frames."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Kappa:
     only_second: int
     neither: int
     kappa: float | None
-    """1: they always agree; 0: no more than by chance. None if the agreement expected by chance is 1."""
+    """1: the people always agree; 0: as often as by chance. None if the agreement expected by chance is 1."""
     low: float | None
-    """None also if one person always said the same: kappa is 0 then, whatever the other person says."""
+    """None if `kappa` is None, or if one person always said the same; kappa is then always 0."""
     high: float | None
 
     @property
@@ -33,7 +33,7 @@ class Kappa:
 
     @property
     def agreed(self) -> float | None:
-        """The share of the frames about which both people said the same."""
+        """The share of the frames to which both people gave the same value of the label; None without frames."""
         return (self.both + self.neither) / self.frames if self.frames else None
 
 
@@ -42,11 +42,11 @@ def kappa_of(pairs: Iterable[tuple[bool, bool]]) -> Kappa:
 
     Cohen, J. (1960), A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20(1),
     37-46; with the large-sample standard error of Fleiss, J. L., Cohen, J., Everitt, B. S. (1969), Large sample
-    standard errors of kappa and weighted kappa, Psychological Bulletin 72(5), 323-327. The interval is cut at -1 and 1,
-    and says little below some 30 frames.
+    standard errors of kappa and weighted kappa, Psychological Bulletin 72(5), 323-327. The interval is limited to -1
+    to 1, and is unreliable for fewer than about 30 frames.
 
     Args:
-        pairs: what the first and the second person said of each frame.
+        pairs: for each frame, whether the first and the second person gave it the label.
     """
     given = list(pairs)
     counts = [sum(pair == cell for pair in given) for cell in ((True, True), (True, False), (False, True))]

@@ -1,4 +1,4 @@
-"""Annotations: what people said about frames, and which labels of a frame follow from them.
+"""Annotations of frames by people, and the labels of a frame that follow from them.
 
 An annotation labels one frame or several at once, or undoes an earlier annotation.
 """
@@ -17,10 +17,10 @@ from shared.messages import Finding, FrameIdentity, FrameInspected
 from shared.validation import marked
 
 MOST_FRAMES: Final = 500
-"""Frames that one annotation may label."""
+"""Most frames that one annotation may label."""
 
 CORRECTION_TIME: Final = timedelta(minutes=1)
-"""Within this time a second annotator may correct a slip of the key."""
+"""Time within which a new second annotation by the same person counts as the correction of a typing mistake."""
 
 SourceId = Annotated[str, Field(pattern=r"^(video|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """``video-<ulid>``: an uploaded video. ``line-<recipe>``: the frames of the lines that use this recipe."""
@@ -34,7 +34,7 @@ Labels = dict[LabelName, bool]
 
 
 class AnnotationKind(StrEnum):
-    """What an annotation of a frame is for."""
+    """The kind of an annotation of a frame."""
 
     FIRST = "first"
     SECOND = "second"
@@ -73,7 +73,7 @@ class InspectedFrame(BaseModel):
 
 
 class Annotation(BaseModel):
-    """What one person said at one time."""
+    """The labels that one person gave to frames at one time, or the undoing of an earlier annotation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -83,9 +83,11 @@ class Annotation(BaseModel):
     by: str
     at: AwareDatetime
     frames: tuple[FrameKey, ...] = Field(min_length=1, max_length=MOST_FRAMES)
-    labels: Labels = Field(description="of each of the frames; empty if it undoes")
-    undoes: AnnotationId | None = Field(None, description="the annotation that it undoes")
-    inspected: dict[str, InspectedFrame] = Field(default_factory=dict, description="by frame; for frames of a line")
+    labels: Labels = Field(description="labels of each of the frames; empty if the annotation undoes another one")
+    undoes: AnnotationId | None = Field(None, description="id of the annotation that this one undoes")
+    inspected: dict[str, InspectedFrame] = Field(
+        default_factory=dict, description="frames of a line with their findings, by id"
+    )
 
     @model_validator(mode="after")
     def _labels_or_undoes(self) -> Self:
@@ -119,9 +121,9 @@ class FrameAnnotations(BaseModel):
     second: Annotation | None = None
     adjudication: Annotation | None = None
     independent: AnnotationPair | None = None
-    """The annotations as they were when neither person could know the other's. Later changes do not alter them."""
+    """The annotations of two people who did not know each other's labels. Later changes do not alter them."""
     first_annotators: frozenset[str] = frozenset()
-    """Everyone who ever gave a first annotation: they know the frame, and what they said of it."""
+    """The people who ever gave a first annotation. They may not give the second one, because they know the frame."""
 
     def of(self, kind: AnnotationKind) -> Annotation | None:
         """Return the annotation of this kind."""
@@ -158,7 +160,7 @@ class FrameAnnotations(BaseModel):
         return self.model_copy(update={**last, "independent": pair})
 
     def refusal(self, kind: AnnotationKind, by: str) -> str:
-        """Return why a person may not give this kind of annotation to the frame, or an empty text if they may."""
+        """Return why a person may not give this kind of annotation to the frame; empty if they may."""
         if kind is AnnotationKind.FIRST:
             independent = self.independent.second if self.independent else None
             if by in {each.by for each in (self.second, independent) if each}:
@@ -197,7 +199,7 @@ class FrameAnnotations(BaseModel):
 
     @property
     def later(self) -> list[Annotation]:
-        """The present annotations that are not the disputed ones: they were made after both people had looked."""
+        """The present annotations that are not among the disputed ones, so were made after them."""
         shown = {annotation.id for annotation in self.disputed or ()}
         return [annotation for annotation in self._first_and_second if annotation.id not in shown]
 
@@ -217,7 +219,7 @@ class FrameAnnotations(BaseModel):
 
 
 def _corrects(later: Annotation, second: Annotation) -> bool:
-    """Return whether a second annotator corrected a slip of the key at once, rather than changed their opinion."""
+    """Return whether a later annotation corrects a second annotation: by the same person, within `CORRECTION_TIME`."""
     return later.by == second.by and later.at - second.at <= CORRECTION_TIME
 
 

@@ -14,7 +14,7 @@ from services.dashboard.labelling.annotations.annotation import (
 
 
 class AnnotationLog:
-    """The annotations of one source, oldest first, and what they make of each frame. Several threads may read it."""
+    """The annotations of one source, oldest first, and the state of each frame. Several threads may read it."""
 
     def __init__(self) -> None:
         self.annotations: Sequence[Annotation] = ()
@@ -40,12 +40,12 @@ class AnnotationLog:
         return (each for each in reversed(self.annotations) if each.undoes is None and each.id not in undone)
 
     def inspected(self) -> dict[str, InspectedFrame]:
-        """Return every annotated frame of a line, as its newest annotation holds it."""
+        """Return the annotated frames of a line by id, each with the findings in its newest annotation."""
         return {key: frame for annotation in self.annotations for key, frame in annotation.inspected.items()}
 
 
 def frames_of(annotations: Sequence[Annotation]) -> dict[str, FrameAnnotations]:
-    """Return what annotations, ordered by id, make of each frame. One that is undone later counts until then."""
+    """Return the state of each frame after annotations, which are ordered by id."""
     frames: dict[str, FrameAnnotations] = {}
     remaining: dict[str, list[Annotation]] = defaultdict(list)
     undone: set[str] = set()

@@ -1,4 +1,4 @@
-"""Which labels a recipe allows together."""
+"""Check which labels a recipe allows together."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from shared.recipe import LabelRole, Recipe, Task
 
 
 def label_error(recipe: Recipe, labels: Mapping[str, bool]) -> str:
-    """Return in one line why an image can't have these labels, or an empty text if it can.
+    """Return in one line why an image can't have these labels; empty if it can.
 
     Args:
-        recipe: with the labels of the product.
-        labels: true or false for each of them.
+        recipe: the recipe of the product.
+        labels: the values of its labels, by name.
     """
     missing = [name for name in recipe.label_names if name not in labels]
     unknown = [name for name in labels if name not in recipe.label_names]

@@ -1,8 +1,8 @@
-"""Groups of the frames of lines: frames that must be in one split.
+"""Find the groups of the frames of lines. All frames of a group must be in one split.
 
-The group of a frame is its part or batch. Frames with neither are grouped by runs: the same thing may be in all frames
-that follow each other. A run ends with a pause of the line. A run that is too long is cut at its widest gap, and the
-frames right after the cut are in no group. So two frames of one line that are in two runs are at least `APART` apart.
+The group of a frame is its batch and part. Frames with neither are grouped by runs, because frames that follow each
+other may show the same part. A run ends with a pause of the line. A run that is too long is cut at its widest gap, and
+the frames right after the cut are in no group. So frames of two runs of one line are at least `APART` apart.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 from services.dashboard.labelling.annotations.annotation import InspectedFrame
 
 APART: Final = timedelta(seconds=30)
-"""A pause of a line after which it shows something else."""
+"""Least pause of a line after which its frames show another part."""
 LONGEST: Final = timedelta(minutes=30)
-"""A longer run is cut."""
+"""Longest run that is not cut."""
 
 
 def groups_of(frames: Iterable[InspectedFrame]) -> dict[str, str | None]:

@@ -27,7 +27,7 @@ class LabelledFrame:
     labels: tuple[bool, ...]
     """In the order of the recipe's labels."""
     group: str | None
-    """A video, a folder of an album, a part, a batch, or a run of frames. None: too near to two runs to be in one."""
+    """A video, a folder of an album, a part, a batch, or a run of frames; None if the frame is between two runs."""
 
     @property
     def name(self) -> str:

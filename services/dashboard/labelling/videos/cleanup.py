@@ -1,4 +1,4 @@
-"""Delete the parts of uploads that broke off. `Upkeep` runs the cleanup of each feature from time to time."""
+"""Delete the files of incomplete uploads. `Upkeep` calls this periodically."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from services.dashboard.labelling.videos.repository import FOLDER, MANIFEST, del
 from shared.storage.port import ObjectStore
 
 ABANDONED: Final = timedelta(days=1)
-"""An upload without a manifest is over after this time."""
+"""An upload that has no manifest after this time is incomplete."""
 
 _log = structlog.stdlib.get_logger("videos")
 
 
 def delete_incomplete_uploads(store: ObjectStore, now: datetime) -> int:
-    """Delete what is left of uploads that broke off a day ago or earlier. Return the number of these uploads."""
+    """Delete uploads that began more than `ABANDONED` ago and have no manifest; return their number."""
     files: dict[str, set[str]] = defaultdict(set)
     for key in store.keys(f"{FOLDER}/"):
         files[key.split("/")[2]].add(key.rpartition("/")[2])
@@ -34,7 +34,7 @@ def delete_incomplete_uploads(store: ObjectStore, now: datetime) -> int:
 
 
 def begun_at(video_id: str) -> datetime:
-    """Return when an upload began, or the end of time for a folder that is not an upload."""
+    """Return when an upload began; the latest possible time for a folder that is not an upload."""
     try:
         return ULID.from_str(video_id).datetime
     except ValueError:

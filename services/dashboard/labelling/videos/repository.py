@@ -33,7 +33,7 @@ FOLDER: Final = "labelling/videos"
 MANIFEST: Final = "video.json"
 TIMES: Final = "times.json"
 FIRST_FRAME: Final = "first"
-"""Stored by itself, so that a list of videos opens none of them."""
+"""The first image has its own object, so that a list of videos opens no video."""
 PART_BYTES: Final = 16 * 1024**2
 MOST_OPEN: Final = 4
 CACHE_BYTES: Final = 1024**3
@@ -118,7 +118,7 @@ class VideoRepository:
         """Store a scanned video.
 
         Raises:
-            VideoExists: Another person has uploaded it meanwhile.
+            VideoExists: another person has just uploaded the same video.
             StorageError: It was not stored. Parts that could not be deleted now are deleted by `cleanup`.
         """
         folder = f"{FOLDER}/{(video_id := str(ULID()))}"

@@ -1,4 +1,4 @@
-"""Decode uploaded videos in a process of its own, with limits on memory and time, and without this service's secrets.
+"""Decode uploaded videos in a child process with limits on memory and time, and without this service's secrets.
 
 ``python -m services.dashboard.labelling.videos.sandbox scan FILE`` prints what is in a video; ``… frames FILE`` returns
 frames by their numbers. Video decoders are large, and an uploaded file may exploit them: the exploit stays in there.
@@ -71,7 +71,7 @@ def scan_in_sandbox(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float
 
 
 class SandboxedVideoReader:
-    """Reads a video file in a process of its own; see `FrameReader`. Several threads may use it; they take turns."""
+    """Reads a video file in a child process; see `FrameReader`. Thread-safe: one thread reads at a time."""
 
     def __init__(self, path: Path, times: Sequence[float]) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Thumbnails: each is made once and cached, and the pixels that are decoded at the same time are limited."""
+"""Make and cache thumbnails; limit the number of pixels that are decoded at the same time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from shared.imaging.video import UnreadableMedia
 
 CACHE_BYTES: Final = 64 * 1024**2
 MOST_AT_ONCE: Final = 4
-"""Files that are read and decoded at the same time."""
+"""Most files that are read and decoded at the same time."""
 PIXELS_AT_ONCE: Final = PIXEL_LIMIT
-"""Pixels that are decoded at the same time: one of the largest images, or many small ones."""
+"""Most pixels that are decoded at the same time: one image of the largest size, or many small ones."""
 JPEG_QUALITY: Final = 85
 
 
@@ -34,11 +34,11 @@ class Thumbnails:
         self._changed = threading.Condition()
 
     def get(self, key: Hashable, width: int, read: Callable[[], bytes]) -> bytes:
-        """Return an image made no wider than this many pixels.
+        """Return a thumbnail of an image, at most ``width`` pixels wide.
 
         Args:
-            key: names the image and the width.
-            width: in pixels.
+            key: identifies the image and the width.
+            width: the largest width in pixels.
             read: returns the image file; called only if the thumbnail is not cached.
 
         Raises:
@@ -67,7 +67,7 @@ class Thumbnails:
 
     @contextmanager
     def _decoding(self, content: bytes) -> Iterator[None]:
-        """Wait until few enough pixels are being decoded by other threads."""
+        """Wait until the pixels that other threads decode leave room for this image, and count its pixels."""
         try:
             width, height = size_of(content)
         except UnreadableImage as error:
@@ -85,7 +85,7 @@ class Thumbnails:
 
 
 def thumbnail(content: bytes, width: int) -> bytes:
-    """Make an image file no wider than this many pixels. A narrower one is returned as it is.
+    """Return an image file that is at most ``width`` pixels wide. A narrower file is returned unchanged.
 
     Raises:
         UnreadableMedia: The image is broken.

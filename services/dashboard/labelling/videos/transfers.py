@@ -29,11 +29,11 @@ from shared.imaging.video import natural_order
 
 RETRY_SECONDS: Final = 30
 STALLED_SECONDS: Final = 60.0
-"""A transfer without a byte for this long is given up, because others want its slot."""
+"""Seconds without a byte after which a transfer is ended, so that its slot is free."""
 MOST_FILES: Final = 5_000
 FIELD_BYTES: Final = 200_000
 LARGEST: Final = 4_000_000_000
-"""Bytes of an upload that no setting can exceed."""
+"""Most bytes of an upload; `DASHBOARD_UPLOAD_MEGABYTES` can't exceed it."""
 CHUNK_BYTES: Final = 256 * 1024
 
 UPLOAD_BODY: Final[dict[str, Any]] = {
@@ -70,7 +70,7 @@ _log = structlog.stdlib.get_logger("labelling")
 
 
 class TransferSlots:
-    """Limits how many transfers of one kind run at once. Further ones are refused, never queued."""
+    """Limits how many transfers of one kind run at the same time. Further transfers are refused, not queued."""
 
     def __init__(self, what: str, count: int) -> None:
         """``what`` names the transfers in the plural."""
