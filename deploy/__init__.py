@@ -1,3 +1,3 @@
-"""How Seamline is put to work: one machine, compose, Kubernetes."""
+"""Deploy Seamline on one machine, with Docker Compose, or on Kubernetes."""
 
 import shared  # noqa: F401  it bounds OpenCV, so before anything imports that

@@ -18,21 +18,21 @@ from shared.topology import INFERENCE_FRAMES
 
 DAY_SECONDS: Final = 86_400
 JPEG_BYTES_PER_PIXEL: Final = 0.2
-"""JPEG of a textured surface at quality 90; a smooth surface needs half as much."""
+"""Bytes per pixel of a textured surface as JPEG of quality 90; a smooth surface needs half as much."""
 VERDICT_BYTES: Final = 800
-"""A verdict with four labels in a queue."""
+"""Bytes of a verdict with four labels in a queue."""
 ARCHIVED_BYTES: Final = 150
-"""A verdict in the archive, compressed; an upper estimate."""
+"""Bytes of a verdict in the compressed archive; an upper estimate."""
 HEATMAP_BYTES_PER_PIXEL: Final = 0.1
-"""The heatmap of one label, as PNG."""
+"""Bytes per pixel of the heatmap of one label as PNG."""
 BUCKET_BYTES_PER_LINE_AND_YEAR: Final = 15_600_000
-"""Counts in Redis of a line with two cameras and four labels: 156 MB for ten lines (benchmarks.quality)."""
+"""Bytes of counts in Redis of a line with two cameras and four labels (benchmarks.quality: 156 MB for ten lines)."""
 SLOTS_PER_LINE: Final = 25_000
 """Frames of a line that the dashboard can look up: flagged_frames + passed_frames."""
 SLOT_BYTES: Final = 2_200
-"""Such a frame in Redis, with its explanation (benchmarks.counting)."""
+"""Bytes of such a frame in Redis, with its explanation (benchmarks.counting)."""
 SEEN_DAYS: Final = 30
-"""Days for which a redelivered verdict is recognised, by one bit for each frame."""
+"""Days for which a redelivered verdict is recognised; this takes one bit per frame."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +55,34 @@ class Plant:
 
     @property
     def frames_per_second(self) -> float:
-        """Return the frames of all cameras in a second."""
+        """The frames per second of all cameras together."""
         return self.lines * self.cameras * self.fps
 
     @property
     def megapixels(self) -> float:
-        """Return the megapixels of an image."""
+        """The megapixels of an image."""
         return self.width * self.height / 1e6
 
     @property
     def image_bytes(self) -> float:
-        """Return the bytes of an image as JPEG."""
+        """The bytes of an image as JPEG."""
         return self.width * self.height * JPEG_BYTES_PER_PIXEL
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a frame costs, in milliseconds of one core."""
+    """The processing time of one frame by stage, in milliseconds of one core."""
 
     network_ms: float = 7.5
-    """The network of the sample model in fp32."""
+    """Time of the sample model's network in fp32."""
     prepare_ms_per_megapixel: float = 11.0
-    """Decode and scale a JPEG."""
+    """Time to decode and scale a JPEG."""
     messages_ms: float = 0.5
-    """Receive, judge, publish and acknowledge."""
+    """Time to receive and acknowledge a frame, and to make and publish its verdict."""
     broker_ms: float = 1.5
-    """RabbitMQ, for a frame to a worker and its verdict to the dashboard."""
+    """Time of RabbitMQ for a frame to a worker and its verdict to the dashboard."""
     explain_ms: float = 22.0
-    """The heatmaps of a flagged frame, of four labels at 480 x 480 pixels."""
+    """Time of the heatmaps of a flagged frame, for four labels at 480 x 480 pixels."""
     utilisation: float = 0.7
     """Share of a core that the plan uses; the rest is for bursts."""
 
@@ -97,10 +97,10 @@ class Need:
 
 
 def estimate(plant: Plant, costs: Costs) -> list[Need]:
-    """Return what a plant needs."""
+    """Return the servers, cores, disks and memory that a plant needs."""
     frames, a_day = plant.frames_per_second, plant.frames_per_second * plant.hours * 3600
     prepare_ms = costs.prepare_ms_per_megapixel * plant.megapixels
-    # the network of a worker is one thread, and images of the next batch are prepared beside it
+    # a worker runs the network in one thread, and prepares the next batch in another
     worker_ms = max(costs.network_ms, prepare_ms) / costs.utilisation
     inference_ms = costs.network_ms + prepare_ms + costs.messages_ms
     explained = frames * plant.flagged
@@ -182,7 +182,7 @@ def main(
         float, typer.Option(min=0.01, help="Milliseconds of the network in one thread, per frame.")
     ] = Costs.network_ms,
 ) -> None:
-    """Print what a plant needs."""
+    """Print the servers, cores, disks and memory that a plant needs."""
     plant = Plant(lines, cameras, fps, width, height, hours, flagged, labels, outage_hours)
     print(table(estimate(plant, Costs(network_ms=network_ms))))  # noqa: T201
 

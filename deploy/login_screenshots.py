@@ -1,4 +1,4 @@
-"""Make images of the pages of users, with a separate dashboard that has a login; `make demo` has none."""
+"""Take screenshots of the pages for users, in a separate dashboard with a login, which `make demo` does not have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 def photograph_user_pages(browser: Browser, out: Path) -> None:
-    """Write images of the login, people and tokens, and the audit log to ``out``, light and dark."""
+    """Write screenshots of the login, people and tokens, and the audit log to ``out``, light and dark."""
     with tempfile.TemporaryDirectory() as folder, _dashboard(Path(folder)) as address:
         _add_people(address)
         for scheme in SCHEMES:

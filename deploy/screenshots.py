@@ -1,9 +1,9 @@
-"""Make images of every page for the documentation, with a browser on the pages of the demo.
+"""Take screenshots of all pages for the documentation, in a browser on the pages of the demo.
 
     python -m deploy.screenshots [--out docs/images] [--frames 400]
 
-Starts the line of `make demo` in a folder of its own, waits until it has inspected that many frames, and photographs
-each page in Chromium, the light one and for the line's page the dark one too.
+Starts the line of `make demo` in another folder, waits until it has inspected this number of frames, and takes a
+screenshot of each page in Chromium: in light colours, and the page of the line also in dark colours.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ PAGES: Final = {
 }
 SIZE: Final = ViewportSize(width=1280, height=800)
 QUALITY: Final = 82
-PATIENCE_SECONDS: Final = 900.0
+READY_SECONDS: Final = 900.0
 LABELLED: Final = 60
-"""Frames of the video that are labelled before the image of the labelling session is made."""
+"""Frames of the video that are labelled before the screenshot of the labelling session."""
 SETTLE_MILLISECONDS: Final = 4000
-"""Wait for images and charts; a live page loads data all the time."""
+"""Milliseconds to wait for images and charts, because a live page never stops loading."""
 
 app = typer.Typer(add_completion=False)
 
@@ -52,13 +52,13 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def screenshots(
     *,
-    out: Annotated[Path, typer.Option(help="Gets <page>.jpg.")] = Path("docs/images"),
-    frames: Annotated[int, typer.Option(min=1, help="To judge before the images are taken.")] = 400,
-    state: Annotated[Path, typer.Option(help="Where the line keeps everything.")] = Path("var/screenshots"),
-    people: Annotated[bool, typer.Option("--people", help="The pages of people alone, without a line.")] = False,
-    chromium: Annotated[str, typer.Option(help="The browser's program.")] = shutil.which("chromium") or "chromium",
+    out: Annotated[Path, typer.Option(help="Folder for <page>.jpg.")] = Path("docs/images"),
+    frames: Annotated[int, typer.Option(min=1, help="Frames to inspect before the screenshots.")] = 400,
+    state: Annotated[Path, typer.Option(help="State folder of the line.")] = Path("var/screenshots"),
+    people: Annotated[bool, typer.Option("--people", help="Only the pages of people, without a line.")] = False,
+    chromium: Annotated[str, typer.Option(help="Path of Chromium.")] = shutil.which("chromium") or "chromium",
 ) -> None:
-    """Photograph the pages of a line that runs, and those of people, which take a login."""
+    """Take screenshots of the pages of a running line, and of the pages of people, which need a login."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
         photograph_user_pages(browser, out)
@@ -91,7 +91,7 @@ def _line(state: Path) -> Iterator[str]:
 
 def _wait_for(address: str, frames: int) -> None:
     """Wait until a number of frames is inspected and the flagged ones are explained."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         try:
             counts = httpx.get(f"{address}/api/lines/{LINE}/accounting", timeout=10)
@@ -100,18 +100,18 @@ def _wait_for(address: str, frames: int) -> None:
         if counts and counts.is_success and counts.json()["inspected"] >= frames and counts.json()["explained"]:
             return
         time.sleep(1)
-    raise typer.BadParameter(f"the line has not inspected {frames} frames in {PATIENCE_SECONDS:.0f} s: see its logs")
+    raise typer.BadParameter(f"the line has not inspected {frames} frames in {READY_SECONDS:.0f} s: see its logs")
 
 
 def _last_break(address: str) -> str:
-    """The clearest of the last broken seams."""
+    """Return the id of the frame with the highest score of `break` among the last 50."""
     wanted = {"verdict": "ng", "label": "break", "limit": "50"}
     frames = httpx.get(f"{address}/api/frames", params=wanted, timeout=30).raise_for_status().json()["frames"]
     return str(max(frames, key=lambda frame: frame["findings"]["break"]["score"])["frame_id"])
 
 
 def _model(address: str) -> str:
-    """The page of the model in production."""
+    """Return the path of the page of the model in production."""
     production = httpx.get(f"{address}/api/models/seam/production", timeout=30).raise_for_status().json()
     return f"/models/seam/{production['version']}"
 

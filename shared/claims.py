@@ -32,9 +32,9 @@ class Claim(BaseModel):
 
     holder: str
     attempts: int
-    """How many times the work was taken: a job whose process dies each time is given up."""
+    """How many times the work was taken, so that a job whose process always dies can be given up."""
     lease_seconds: float
-    """How long the claim is in force without a renewal."""
+    """Seconds for which the claim holds without a renewal."""
     released: bool = False
     mark: str = Field(default_factory=lambda: str(ULID()))
     """Distinguishes this claim from every other one."""

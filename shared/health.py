@@ -17,7 +17,7 @@ from shared.certificates import expiry_of
 from shared.settings import ServiceSettings
 
 HEALTH_CONNECTIONS: Final = 16
-"""Connections that are answered at the same time, at most."""
+"""Most connections that are answered at the same time."""
 HEALTH_TIMEOUT_SECONDS: Final = 5.0
 """Time limit of one read or write on such a connection."""
 NO_DESCRIPTOR_PAUSE_SECONDS: Final = 0.5
@@ -25,14 +25,14 @@ NO_DESCRIPTOR_PAUSE_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 30.0
 """A loop without a heartbeat for this long counts as stalled."""
 SLOW_SECONDS: Final = 300.0
-"""As `SILENCE_SECONDS`, for loops that load models, train or measure."""
+"""The same limit for loops that load models, train or measure."""
 
 STALLED: Final = Gauge("seamline_stalled_loops", "Loops and publishers of the service that are stalled")
 EXPIRY: Final = Gauge("seamline_certificate_expiry_seconds", "Unix time at which a certificate expires", ["file"])
 
 
 class HealthCheck(Protocol):
-    """What ``/healthz`` asks for the state of the service."""
+    """A check of the service's state, which ``/healthz`` calls."""
 
     @property
     def troubles(self) -> Sequence[str]:

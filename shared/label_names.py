@@ -12,9 +12,9 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 
 LONGEST_LABEL: Final = 64
-"""Characters of the name of a label, at most."""
+"""Most characters of the name of a label."""
 MOST_LABELS: Final = 64
-"""Labels of a recipe or a dataset, at most."""
+"""Most labels of a recipe or a dataset."""
 IMAGE_COLUMN: Final = "name"
 """The column of a table that names the images; no label may have its name."""
 PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -33,7 +33,7 @@ def written_alike(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def label_name(text: str) -> str:
-    """Return the name of a label as it is stored: see `written_alike`.
+    """Return the name of a label in its stored form (`written_alike`).
 
     Raises:
         ValueError: the name is empty, too long or reserved, or holds a character that can't be seen.

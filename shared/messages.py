@@ -27,7 +27,7 @@ LINE_LIMIT: Final = 1024 * 1024
 """Bytes of the longest JSON line that is parsed; the longest that a service sends is an evaluation of about 30 kB."""
 
 REASON_LENGTH: Final = 500
-"""Characters of the reason of a `MalformedMessage`, at most: it may quote text of the sender."""
+"""Most characters of the reason of a `MalformedMessage`: it may quote text of the sender."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A name that is part of routing keys, storage keys and URLs: letters, digits, ``_`` and ``-``."""
@@ -345,7 +345,7 @@ class PartAction(StrEnum):
 
 
 class PartDecided(Message):
-    """The gateway decided about a part: once, whatever comes later."""
+    """The decision of the gateway about a part; there is exactly one per part."""
 
     topic: ClassVar[str] = "decided.{0.frame.line}"
 
@@ -380,7 +380,7 @@ class OutputTestRequested(Message):
 
 
 def _check_keys(frame: FrameIdentity, *keys: str | None) -> None:
-    """Whatever says where a frame's files are may name its own files alone."""
+    """Check that all keys are of files of this frame."""
     for key in keys:
         if key is not None and not frame.owns(key):
             raise ValueError(f"{key[:80]!r} is not below {frame.storage_key}/")

@@ -1,4 +1,4 @@
-"""Serve registers over Modbus TCP, in a thread of its own."""
+"""Serve registers over Modbus TCP, in a thread."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ModbusThread:
     def close(self) -> None:
         """Stop the server, and its connections."""
         if self._loop and self._server:
-            with suppress(RuntimeError):  # it has ended by itself
+            with suppress(RuntimeError):  # the loop has ended
                 asyncio.run_coroutine_threadsafe(self._server.shutdown(), self._loop).result(START_SECONDS)
         if self._thread:
             self._thread.join(START_SECONDS)

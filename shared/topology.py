@@ -17,17 +17,17 @@ DELIVERY_LIMIT: Final = 2
 """Redeliveries of a message before it becomes a suspect."""
 
 SUSPECT_DELIVERY_LIMIT: Final = 1
-"""Redeliveries of a suspect before it is parked: one death of a reader may be a coincidence."""
+"""Redeliveries of a suspect before it is parked, because one death of a reader may be a coincidence."""
 
 DIED: Final = "its reader died each time it was read, the last times alone"
 """The reason of messages that are parked because of `SUSPECT_DELIVERY_LIMIT`."""
 
 BROADCAST_LIMIT: Final = 1_000
-"""Messages that wait for one reader of a broadcast, at most; beyond this, the oldest is dropped."""
+"""Most messages that wait for one reader of a broadcast; beyond this, the oldest message is dropped."""
 
 
 SUSPECTS: Final = ".suspects"
-"""What the name of each queue of suspects ends with."""
+"""End of the name of each queue of suspects."""
 
 
 class WhenFull(StrEnum):
@@ -102,7 +102,7 @@ DASHBOARD_VERDICTS: Final = Queue("dashboard.verdicts", VERDICTS, "inspected.#",
 GATEWAY_VERDICTS: Final = Queue(
     "gateway.verdicts", VERDICTS, "inspected.#", limit=10_000, when_full=WhenFull.SHED, one_reader=True
 )
-"""For decisions about parts. It sheds: without a gateway nothing waits for it, and an old verdict decides nothing."""
+"""Verdicts for decisions about parts. A full queue drops its oldest messages, because old verdicts decide nothing."""
 GATEWAY_REPORTS: Final = Queue("gateway.reports", REPORTS, "#", limit=1_000, when_full=WhenFull.SHED, one_reader=True)
 GATEWAY_COMMANDS: Final = Queue("gateway.commands", VERDICTS, "requested.test.#", limit=1_000, one_reader=True)
 DASHBOARD_PARTS: Final = Queue("dashboard.parts", VERDICTS, "decided.#", limit=1_000_000)

@@ -81,7 +81,7 @@ BEGINNINGS: Final = {
     "time": marked("give a time such as 06:00"),
     "url": marked("give an address such as https://host:8000"),
 }
-"""The same by the beginning of the type."""
+"""What to give instead, by the beginning of the error's type."""
 
 OWN: Final = ("value_error", "assertion_error")
 """Errors whose message is the product's."""

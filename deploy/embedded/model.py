@@ -32,7 +32,7 @@ KEPT_FIELDS: Final[tuple[str, ...]] = (
     "heatmaps",
     "best_epoch",
 )
-"""Fields of an evaluation that hold under any recipe: they follow from scores alone, or prove the variants."""
+"""Fields of an evaluation that hold for any recipe: they are computed from scores only, or prove the variants."""
 VERDICT_RATES: Final[tuple[str, ...]] = ("verdict_accuracy", "escape_rate", "overkill_rate", "cost")
 SCORE_FIGURES: Final = (
     "n",
@@ -43,9 +43,9 @@ SCORE_FIGURES: Final = (
     "expected_calibration_error",
     "reliability",
 )
-"""Figures of a label that follow from scores alone."""
+"""Figures of a label that are computed from scores only."""
 VERDICT_FIGURES: Final = ("accuracy", "precision", "recall", "f1")
-"""Figures of a label that follow from its threshold."""
+"""Figures of a label that depend on its threshold."""
 
 
 def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Path, Recipe]:
@@ -82,7 +82,7 @@ def check_is_used(first: Path, recipe: str, objects: Path) -> None:
     history = production_history(FilesystemStore(objects), recipe) if objects.exists() else []
     if history and version not in {promotion.version for promotion in history}:
         raise BundleError(
-            f"the line goes on with model {history[-1].version} of recipe {recipe}, not with {version}: leave MODEL= "
+            f"the line continues with model {history[-1].version} of recipe {recipe}, not with {version}: leave MODEL= "
             "and RECIPE= out, or give --state another folder, or start anew with FRESH=1 (--fresh), which deletes its "
             "labels, trainings and people"
         )

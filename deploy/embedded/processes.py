@@ -56,7 +56,7 @@ class Service:
                 stdout=log,
                 stderr=log,
                 pass_fds=self.inherited,
-                start_new_session=True,  # this process stops the services at a Ctrl-C, in the order of the flow
+                start_new_session=True,  # at Ctrl-C, this process stops the services in order
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
             )
 

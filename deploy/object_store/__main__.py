@@ -1,6 +1,6 @@
-"""Set up the object store: ``python -m deploy.object_store``, before the services start; it may run again.
+"""Set up the object store before the services start: ``python -m deploy.object_store``. It may run again.
 
-Only this command has the root user of the store. It makes the buckets, locks the objects of the audit log, and makes a
+Only this command uses the root user of the store. It makes the buckets, locks the objects of the audit log, and makes a
 user with its own policy for each service. ``… add-camera LINE NAME`` and ``… remove-camera LINE NAME`` make and delete
 the user of one more camera, whose password is in ``CAMERA_STORAGE_SECRET_KEY``.
 """
@@ -34,7 +34,7 @@ from shared.messages import Name
 from shared.settings import SecretFileSettings, split_address
 
 RETRY_SECONDS: Final = 60.0
-"""Time for retries, because the store may have just started."""
+"""Seconds for which a failed set-up is repeated, because the store may be starting."""
 TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)
 
 
@@ -89,17 +89,17 @@ class SetupSettings(SecretFileSettings):
 
     @property
     def bucket(self) -> str:
-        """Return the bucket of everything but the audit log."""
+        """The bucket of all data except the audit log."""
         return urlsplit(self.object_store_url).path.strip("/")
 
     @property
     def audit_bucket(self) -> str:
-        """Return the bucket of the audit log."""
+        """The bucket of the audit log."""
         return f"{self.bucket}-audit"
 
 
 class Admin(Protocol):
-    """The part of the store's administration that is needed here; MinIO has it."""
+    """The administration of users and policies, as MinIO offers it."""
 
     def policy_add(self, policy_name: str, *, policy: dict[str, Any]) -> object:
         """Make or replace a policy."""
@@ -136,7 +136,7 @@ def make_buckets(client: Minio, settings: SetupSettings) -> None:
     _make_bucket(client, settings.bucket, lock=False)
     _make_bucket(client, settings.audit_bucket, lock=settings.object_store_users == "each")
     if settings.object_store_users == "each" or settings.object_store_audit_removal_days:
-        # not sent to a simple store without need: it may take the removal of a rule for the removal of the bucket
+        # only if needed: a simple store may take the removal of a lifecycle rule for the removal of the bucket
         _set_audit_removal(client, settings)
     if settings.object_store_users == "single":
         return

@@ -70,8 +70,11 @@ RIGHTS: Final = {
         audits=True,
     ),
 }
-"""What no service may delete: people, labels, models, dataset versions and their images, counts of condensed days, and
-an audit log in a bucket of its own. In the common bucket, the dashboard removes old entries by its retention rule."""
+"""The rights of each service.
+
+No service may delete people, labels, models, dataset versions and their images, counts of condensed days, and an audit
+log in its own bucket. In the common bucket, the dashboard removes old entries of the audit log by its retention rule.
+"""
 
 
 def policy(service: str, bucket: str, audit_bucket: str, line: str = "*") -> dict[str, Any]:

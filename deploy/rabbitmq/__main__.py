@@ -1,6 +1,6 @@
 """Write definitions.json from the topology: ``python -m deploy.rabbitmq > deploy/rabbitmq/definitions.json``.
 
-RabbitMQ reads the file at each start. So the topology exists, and services need no right to make or delete queues.
+RabbitMQ reads the file at each start, so services need no right to make or delete queues.
 ``python -m deploy.rabbitmq camera LINE NAME`` writes the definitions of the user of one more camera, whose password is
 in ``CAMERA_PASSWORD``.
 """
@@ -24,10 +24,10 @@ from shared.messaging.rabbitmq.connection import arguments_of, bindings_of, dire
 VHOST: Final = "seamline"
 ADMINISTRATOR: Final = "admin"
 OWN_QUEUE: Final = r"amq\.gen-.+"
-"""Names of the queues that RabbitMQ makes for one connection, in which broadcasts arrive."""
+"""Pattern of the names of queues that RabbitMQ makes for one connection to receive broadcasts."""
 NAME: Final[TypeAdapter[str]] = TypeAdapter(messages.Name)
 WORD: Final = "[A-Za-z0-9][A-Za-z0-9_-]*"
-"""A name in a routing key, as a pattern: see `shared.messages.Name`."""
+"""Pattern of a name in a routing key, as `shared.messages.Name`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rights:
     """The rights of a user, besides reading and parking the messages of its service's queues."""
 
     sends: tuple[type[Message], ...]
-    hears: tuple[topology.Broadcast, ...] = ()
+    receives: tuple[topology.Broadcast, ...] = ()
     """Broadcasts that the user receives."""
     reviews: bool = False
     """Whether the user reads parked messages of all queues and replays them."""
@@ -50,9 +50,9 @@ RIGHTS: Final = {
             messages.ImageDeferred,
             messages.WorkerReported,
         ),
-        hears=(topology.PROMOTIONS,),
+        receives=(topology.PROMOTIONS,),
     ),
-    "explainer": Rights(sends=(messages.FrameExplained, messages.WorkerReported), hears=(topology.PROMOTIONS,)),
+    "explainer": Rights(sends=(messages.FrameExplained, messages.WorkerReported), receives=(topology.PROMOTIONS,)),
     "trainer": Rights(
         sends=(
             messages.TrainingProgressed,
@@ -87,7 +87,7 @@ class User:
     name: str
     service: str
     fixed: dict[str, str]
-    """Values that the names in its routing keys must have: ``line``, ``camera``, ``service``."""
+    """Values that the fields ``line``, ``camera`` and ``service`` in its routing keys must have."""
 
 
 def user_of(service: str) -> User:
@@ -140,7 +140,7 @@ def permissions(user: User) -> dict[str, str]:
     """Return the patterns of the exchanges and queues that a user may configure, write to and read from."""
     rights = RIGHTS[user.service]
     queues = [queue for queue in topology.QUEUES if queue.name.startswith(f"{user.service}.")]
-    own = [OWN_QUEUE] if rights.hears else []
+    own = [OWN_QUEUE] if rights.receives else []
     writes = dict.fromkeys(
         [
             *(topology.EXCHANGE_OF[kind] for kind in rights.sends),
@@ -149,12 +149,12 @@ def permissions(user: User) -> dict[str, str]:
         ]
     )
     reads = [rf"{re.escape(queue.name)}(\.suspects)?" for queue in queues]
-    heard = dict.fromkeys(broadcast.exchange for broadcast in rights.hears)
+    received = dict.fromkeys(broadcast.exchange for broadcast in rights.receives)
     parked = [r".+\.parked"] if rights.reviews else []
     return {
         "configure": _any_of(own),
         "write": _any_of([*map(re.escape, writes), *own]),
-        "read": _any_of([*reads, *parked, *map(re.escape, heard), *own]),
+        "read": _any_of([*reads, *parked, *map(re.escape, received), *own]),
     }
 
 
@@ -169,7 +169,7 @@ def topic_permissions(user: User) -> dict[str, dict[str, str]]:
             "write": _any_of(
                 [_keys_of(kind, user.fixed) for kind in rights.sends if topology.EXCHANGE_OF[kind] == exchange]
             ),
-            "read": _any_of([re.escape(heard.binding) for heard in rights.hears if heard.exchange == exchange]),
+            "read": _any_of([re.escape(each.binding) for each in rights.receives if each.exchange == exchange]),
         }
         for exchange in topology.EXCHANGES
     }

@@ -1,8 +1,8 @@
 """Make users, queues and exchanges of a running RabbitMQ: ``python -m deploy.rabbitmq.importing``.
 
-In Kubernetes, where RabbitMQ is started by its operator and not by start.sh. What is there stays, and passwords become
-those of the environment: ``<SERVICE>_PASSWORD`` of each service, and ``CAMERA_PASSWORD_<number>`` of the cameras that
-``CAMERAS`` names, such as ``line-1/camera-1,line-1/camera-2``, from number 0.
+This is for Kubernetes, where an operator starts RabbitMQ instead of start.sh. Existing objects are not deleted, and
+passwords are set to those in the environment: ``<SERVICE>_PASSWORD`` of each service, and ``CAMERA_PASSWORD_<number>``
+of the cameras that ``CAMERAS`` names, such as ``line-1/camera-1,line-1/camera-2``, from number 0.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Show which pixels led to a verdict."""
+"""The explainer: makes heatmaps, which show the pixels that led to a verdict."""

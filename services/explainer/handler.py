@@ -1,4 +1,4 @@
-"""Explain frames: flagged frames in, explanations out."""
+"""Explain frames: take flagged frames and requests, and return explanations."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
 
 @dataclass
 class Case:
-    """A frame with what its explanation is made of."""
+    """A frame to explain, with the parts of its explanation."""
 
     frame: FrameInspected
     labels: tuple[str, ...] = ()
-    """The labels that a person requested heatmaps of; empty: those that the explainer chooses."""
+    """The labels of which a person requested heatmaps; empty: the explainer chooses the labels."""
     image: Image | None = None
     reason: str = ""
     """Why the frame has no heatmaps; empty when it has some."""
     heatmaps: list[tuple[Question, Heat, float | None]] = field(default_factory=list)
-    """With the rarity of the evidence among good images, as far as it is known."""
+    """The heatmaps, each with the rarity of its evidence; None if the rarity is not known."""
     method: str = ""
-    """How the heatmaps were computed."""
+    """The method by which the heatmaps were computed."""
 
     @classmethod
     def of(cls, message: Message) -> Self:

@@ -1,4 +1,4 @@
-"""Inspect frames: frames in, verdicts out."""
+"""Inspect frames: take batches of frames, and return their verdicts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Prepared:
 
 
 class Inspector:
-    """Inspect batches of frames, each batch with one model from beginning to end.
+    """Inspects batches of frames, each batch with one model.
 
     Three threads share the work, so that the network does not wait: while it runs on one batch, the images of the next
     batch are prepared, and the images and verdicts of the batch before are stored and written.
@@ -54,7 +54,7 @@ class Inspector:
         live: LiveImages,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Ask ``model`` for the model of each batch, store images in ``images``, and show frames in ``live``."""
+        """Get the model of each batch from ``model``; store images in ``images``, and live images in ``live``."""
         self._model = model
         self._images = images
         self._live = live
@@ -180,7 +180,7 @@ class Inspector:
 
 
 def _read(frame: FrameCaptured, content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judgement:
-    """Return an image as the network takes it, or the verdict *error*."""
+    """Return an image prepared for the network, or the verdict *error*."""
     wanted, own = frame.frame.recipe, model.recipe.name
     if wanted and wanted != own:
         return error_judgement(f"its trigger asks for the recipe {wanted}, and this worker has {own}")

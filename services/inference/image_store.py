@@ -1,4 +1,4 @@
-"""Store and fetch the images of frames, without waiting for an object storage that is unavailable."""
+"""Store and fetch the images of frames, without waiting while object storage is unavailable."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ImageStore:
         self._threads = thread_pool("images")
 
     def fetch(self, frames: Sequence[FrameCaptured]) -> list[bytes | Missing]:
-        """Return the image of each frame: the one that it carries, or the one that it names."""
+        """Return the image of each frame: from its message, or from object storage."""
         keys = [frame.image_key for frame in frames if frame.image_key]
         fetched = iter(self._in_parallel([partial(self._store.get, key, FILE_LIMIT) for key in keys]))
         contents: list[bytes | Missing] = []
@@ -137,7 +137,7 @@ class ImageStore:
 
 
 def thread_pool(name: str) -> ThreadPoolExecutor:
-    """Start a pool with all of its threads: an outage, which needs them all, must not make the process larger."""
+    """Start a pool with all of its threads, so that an outage, which needs them all, does not enlarge the process."""
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
     all_started = threading.Barrier(THREADS)
     wait([pool.submit(all_started.wait) for _ in range(THREADS)])
@@ -145,7 +145,7 @@ def thread_pool(name: str) -> ThreadPoolExecutor:
 
 
 def image_key(frame: FrameCaptured, judgement: Judgement) -> str:
-    """Return the key under which an inspected frame's image is stored; it names the kind, by which it is removed."""
+    """Return the key of an inspected frame's image; it contains the kind, by which retention rules remove it."""
     if judgement.verdict is Verdict.NG:
         kind = DataKind.NG
     else:
@@ -161,5 +161,5 @@ def _attempt(call: Callable[[], Result]) -> Result | StorageError:
 
 
 def _is_unavailable(error: StorageError) -> bool:
-    """Return whether the storage failed, rather than the request being at fault."""
+    """Return whether an error means that the storage failed, not that the request was wrong."""
     return not isinstance(error, ObjectNotFound | ObjectTooLarge | InvalidKey)

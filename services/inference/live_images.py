@@ -1,4 +1,4 @@
-"""Store the newest inspected image of each camera, at a low rate, for people who look at the line."""
+"""Store the newest inspected image of each camera, at a low rate, for the page of the line."""
 
 from __future__ import annotations
 

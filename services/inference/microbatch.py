@@ -1,4 +1,4 @@
-"""Gather frames into batches: one run of the network and one commit for several frames."""
+"""Gather frames into batches, so that several frames share one run of the network and one commit."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ from shared.recipe import Recipe
 from shared.verdict import Judgement, judge, scores_of
 
 PROOF_IMAGES: Final = 8
-"""Images that are judged one by one and as a batch, and must get the same scores, before a network is used."""
+"""Images that must get the same scores one by one and as a batch before a network is used."""
 
 SIZES: Final = (32, 16, 8, 4, 2, 1)
 """The batch sizes that the network runs, largest first; other batches are divided. OpenVINO prepares each size at its
-first use, which takes time and memory: so each size is run once before the model is used."""
+first use, which takes time and memory, so each size is run once before the model is used."""
 
 _log = structlog.stdlib.get_logger("model")
 
@@ -37,7 +37,7 @@ def error_judgement(reason: str) -> Judgement:
 
 @dataclass(frozen=True)
 class Model:
-    """A network, and the recipe that gives its outputs their meaning."""
+    """A network, and the recipe by which its outputs become verdicts."""
 
     version: str
     recipe: Recipe
@@ -48,7 +48,7 @@ class Model:
     """The reference images of the recipe, if it has any."""
 
     def prepare(self, image: Image) -> NDArray[np.float32]:
-        """Return a decoded image as the network takes it.
+        """Return a decoded image prepared for the network.
 
         Raises:
             NotAligned: no reference image can be aligned with it.

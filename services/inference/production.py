@@ -20,9 +20,9 @@ from shared.recipe import RecipeError
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 
 POLL_SECONDS: Final = 0.5
-"""Longest wait before a request to stop is noticed."""
+"""Most seconds until a request to stop is noticed."""
 REFUSAL_SECONDS: Final = 300.0
-"""Pause before a network that this worker could not run is tried again; a damaged bundle is read at each check."""
+"""Seconds before a network that this worker could not run is tried again; a damaged bundle is read at each check."""
 
 _log = structlog.stdlib.get_logger("production")
 

@@ -49,7 +49,7 @@ def read_order(store: ObjectStore, key: str) -> RemovalOrder:
     """Read an order.
 
     Raises:
-        ObjectNotFound: the order was carried out meanwhile.
+        ObjectNotFound: the order has been carried out since.
         ValueError: the order can't be read.
     """
     return RemovalOrder.model_validate_json(store.get(key))

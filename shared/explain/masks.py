@@ -25,7 +25,7 @@ class MarkedImage:
     path: Path
     group: str
     masks: dict[str, Path]
-    """By label: the region of a defect or attribute; for a missing quality, all defects."""
+    """The masks by label: the region of a defect or an attribute; for a missing quality, the regions of all defects."""
 
 
 def masks_of(files: Mapping[str, Path], name: str, true: Collection[str], recipe: Recipe) -> dict[str, Path]:

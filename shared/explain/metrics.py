@@ -271,7 +271,7 @@ class _Finding:
     """1: the heatmap has no heat."""
     alike: float
     curves: tuple[Curves, Curves] | None
-    """Of the map, and of a random map."""
+    """The curves of the heatmap, and of a random map."""
 
 
 def score_heatmaps(

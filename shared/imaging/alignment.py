@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE: Final = 160
-"""Pixels of the longer side at which images are aligned, at most; the result is finer than a pixel."""
+"""Most pixels of the longer side at which images are aligned; the result is finer than a pixel."""
 SOFTNESS: Final = 1.0
 """Standard deviation of the blur before, in pixels: it hides noise, and widens the reach of the refinement."""
 MOTIONS: Final = {
@@ -21,9 +21,9 @@ MOTIONS: Final = {
 }
 """OpenCV's names of the motions."""
 CRITERIA: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
-"""Of the refinement: steps at most, and the smallest gain of likeness."""
+"""When the refinement ends: after 30 steps, or if the likeness grows by less than 0.0001."""
 COVERED: Final = 0.999
-"""From which on a pixel is covered by the reference, and not by what lies beside it."""
+"""Least weight with which the reference covers a pixel; other pixels lie partly beside the reference."""
 
 Matrix = NDArray[np.float32]
 """(2, 3): the place in the reference of each place in the image."""

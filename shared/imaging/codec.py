@@ -24,9 +24,9 @@ FILE_LIMIT: Final = 4 * PIXEL_LIMIT
 """Bytes of the largest file that is read for decoding; a PNG of noise is smaller."""
 
 MOST_SEGMENTS: Final = 100_000
-"""Segments of a file, at most; encoders write one for each few kilobytes."""
+"""Most segments of a file; encoders write one for each few kilobytes."""
 MOST_SCANS: Final = 30
-"""Scans of a JPEG, at most; encoders write about ten, and each covers all pixels."""
+"""Most scans of a JPEG; encoders write about ten, and each covers all pixels."""
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 CHUNK: Final = struct.Struct(">I4s")
@@ -58,7 +58,7 @@ HEIF_BRANDS: Final = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1"
                       b"avif": "AVIF", b"avis": "AVIF"}  # fmt: skip
 CONVERT: Final = "save it as JPEG or PNG"
 MOST_TAGS: Final = 4_096
-"""Tags of one page of a TIFF, at most."""
+"""Most tags of one page of a TIFF."""
 REDUCED: Final = 1
 """The bit of a TIFF page's type (tag 254) that says that the page is a smaller copy of another one."""
 

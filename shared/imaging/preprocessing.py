@@ -1,4 +1,4 @@
-"""Prepare images for a network. Each image is normalised by itself: no verdict depends on the rest of its batch."""
+"""Prepare images for a network. Each image is normalised separately, so no verdict depends on the other images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def resize(image: Image, spec: ImageSpec) -> NDArray[np.uint8]:
 def normalise(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
     """Convert bytes to the numbers of the network, by the normalisation of the recipe.
 
-    A reference beside the image is normalised by itself.
+    A reference beside the image is normalised separately.
 
     Args:
         pixels: (height, width, channels), 0 to 255, as `resize` or `References.beside` gives them.

@@ -29,7 +29,7 @@ THUMBNAIL: Final = 32
 LEAST_COVERED: Final = 0.75
 """Share of an image that its reference must cover."""
 DATE: Final = (2000, 1, 1, 0, 0, 0)
-"""Of the files in the archive, so that equal references make equal archives."""
+"""The time of all files in the archive, so that equal references make equal archives."""
 
 Pixels = NDArray[np.uint8]
 """(height, width, channels), as `shared.imaging.preprocessing.resize` gives them."""

@@ -16,9 +16,9 @@ import cv2
 from shared.imaging.decoder_log import count_repairs, repairs
 
 TIMEOUT_MILLISECONDS: Final = 5_000
-"""To open a video, and to read one frame."""
+"""Time limit to open a video, and to read one frame."""
 LONGEST_DAMAGE: Final = 1_000
-"""Packets in a row that can't be decoded, at most; after more, a video is at its end."""
+"""Most packets in a row that can't be decoded; after more, a video is at its end."""
 LONGEST_WAIT_FOR_INTRA: Final = 600
 """Frames after a repair, at most, that count as damaged while no intra frame comes: 20 s at 30 frames per second."""
 HIGHEST_FRAME_RATE: Final = 1_000.0
@@ -92,7 +92,7 @@ class Grabber:
         self._reorders = False
 
     def grab(self, longest_seconds: float = TIMEOUT_MILLISECONDS / 1000) -> Grabbed | None:
-        """Go to the next frame that can be decoded; return None at the end, or when nothing came for so long."""
+        """Go to the next frame that can be decoded; return None at the end, or if no data came for this time."""
         before = repairs()
         for lost in range(self._longest_damage):
             began = time.monotonic()

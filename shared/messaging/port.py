@@ -39,7 +39,7 @@ class UnroutableMessage(MessagingError):
 
 @dataclass(frozen=True)
 class EncodedMessage:
-    """A message that was encoded before it is published, such as one that was stored on a disk meanwhile."""
+    """A message that was encoded before it is published, such as a message that was stored on disk in between."""
 
     exchange: str
     routing_key: str
@@ -190,7 +190,7 @@ class Broker(Protocol):
     def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """Keep, replay or discard each parked message of a queue, oldest first, as ``decide`` returns.
 
-        Other reviews may not see the same messages meanwhile. To list the messages, keep each of them.
+        While a review runs, other reviews may not see the same messages. To list the messages, keep each of them.
 
         Raises:
             PublishRefused: the queue is full; the message stays parked.

@@ -27,7 +27,7 @@ UNREADABLE: Final = Counter(
 
 _log = structlog.stdlib.get_logger("records")
 _unreadable: dict[str, tuple[str, float]] = {}
-"""By key: why the record is unreadable, and when this process last tried to read it."""
+"""Why records are unreadable, and when this process last tried to read them, by key."""
 _lock = threading.Lock()
 Record = TypeVar("Record")
 

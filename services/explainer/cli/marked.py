@@ -19,9 +19,9 @@ from shared.recipe import Recipe
 from shared.verdict import judge
 
 LEARNED_TABLES: Final = ("train.csv", "valid.csv")
-"""The files of a bundle that list the images that its network was trained or validated on."""
+"""The files of a bundle that list the images on which its network was trained or validated."""
 TABLES: Final = (*LEARNED_TABLES, "test.csv")
-"""Those of all its images, which set the scale of its heatmaps."""
+"""The files of a bundle that list all images of its dataset, which set the scale of its heatmaps."""
 
 
 class MarkedFolderError(ValueError):

@@ -15,7 +15,7 @@ STAGES: Final = ((32, 2), (64, 2))
 need resolution more than depth."""
 DROPOUT: Final = 0.2
 MOMENTUM: Final = 0.9
-"""Of the running statistics: with hundreds of images, an epoch has few steps in which they can follow."""
+"""Momentum of the running statistics of batch normalisation; low, because an epoch may have few steps."""
 
 
 def build_compact(image: ImageSpec, labels: int) -> keras.Model:

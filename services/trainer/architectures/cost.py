@@ -15,7 +15,7 @@ class LayerCost:
     name: str
     kind: str
     shape: tuple[int, ...]
-    """Of its output for one image."""
+    """The shape of the layer's output for one image."""
     parameters: int
     macs: int
 

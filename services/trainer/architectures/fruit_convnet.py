@@ -10,7 +10,7 @@ from keras import layers
 from shared.recipe import ImageSpec
 
 FILTERS: Final = (32, 64, 64, 128)
-"""Of the four convolutions. Each but the last is followed by pooling that halves the image."""
+"""Filters of the four convolutions. Pooling that halves the image follows each of them except the last."""
 UNITS: Final = 128
 POOL: Final = 4
 DROPOUT: Final = 0.3

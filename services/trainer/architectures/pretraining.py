@@ -31,12 +31,12 @@ class WeightsOrigin:
 
 @dataclass(frozen=True)
 class PixelScale:
-    """The scale of the pixels that weights were trained on: bytes minus a mean, divided by a deviation."""
+    """The scale of the pixels on which weights were trained: bytes minus a mean, divided by a deviation."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     order: Literal["rgb", "bgr"] = "rgb"
-    """Of the channels, and of the mean and deviation."""
+    """The order of the image's channels, and of `mean` and `deviation`."""
 
 
 def rescale(images: keras.KerasTensor, spec: ImageSpec, scale: PixelScale) -> keras.KerasTensor:

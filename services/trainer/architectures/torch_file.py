@@ -139,7 +139,7 @@ def read_tensors(path: Path) -> Tensors:
     """Read a file that ``torch.save`` wrote of a network's ``state_dict()``.
 
     Returns:
-        The tensors by name, each an array of its own.
+        The tensors by name, each as a separate array.
 
     Raises:
         UnreadableTensors: it is not such a file, or contains anything but tensors.

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as they are stored. This module imports no library for computing."""
+"""The stored figures of an evaluation."""
 
 from __future__ import annotations
 

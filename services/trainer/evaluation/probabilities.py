@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 Numbers = NDArray[np.float64]
 
 FEWEST_IMAGES: Final = 5
-"""With fewer images with the label, or without it, only the mean of the probabilities is fitted."""
+"""If fewer images have or lack the label, only the mean of the probabilities is fitted."""
 SMALLEST_PROBABILITY: Final = 1e-6
 """Smallest score or probability; the largest is one minus this number."""
 SMALLEST_SLOPE: Final = 0.1

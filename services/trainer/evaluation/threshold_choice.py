@@ -27,13 +27,13 @@ from shared.recipe import Recipe, Task
 from shared.verdict import faults_if_chosen, has_verdicts, possible_faults
 
 MOST_OVERKILL: Final = 0.2
-"""Of the balanced operating point."""
+"""Highest overkill rate of the balanced operating point."""
 FEW_ERRORS_RATE: Final = 0.02
-"""The rate of escapes, or of overkill, of an operating point that has few of them."""
+"""Escape rate of the operating point with few escapes, and overkill rate of the one with few false rejects."""
 SAME_ESCAPES: Final = 0.01
-"""Escape rates that differ by less are the same: one escape less is not worth any number of false rejects."""
+"""Escape rates that differ by less count as equal, so that one escape less does not cost many false rejects."""
 BOUNDS: Final = (0.001, 0.999)
-"""Of thresholds."""
+"""The lowest and the highest threshold."""
 DIGITS: Final = 4
 FOLDS: Final = 5
 EVEN_PROBABILITY: Final = 0.5
@@ -41,7 +41,7 @@ ALLOWED_OVERKILL: Final = TrainingOptions().overkill
 ROUNDING: Final = 0.01
 """Deviations by which a bound is above the largest value, so that a rounded threshold is too."""
 FEWEST_NG: Final = 5
-"""With fewer images of NG parts, a model learns from good images alone, and they alone choose its threshold."""
+"""With fewer images of NG parts, a model learns from good images only, and its threshold is chosen by them."""
 
 Rates = TypeVar("Rates", float, Numbers)
 

@@ -41,7 +41,7 @@ class Defect:
     image: NDArray[np.float32]
     """(height, width, channels), the input of the network."""
     mask: Mask
-    """Of any size: it is compared with a heatmap that is resized to it."""
+    """The region of the defect, in any size; the heatmap is resized to it."""
     output: int
     """The position among the network's outputs of the label that the defect decides."""
     for_label: bool

@@ -21,7 +21,7 @@ FEWEST_IMAGES: Final = 5
 """Fewest good images for a scale."""
 FOLDS: Final = 10
 SMALLEST_DEVIATION: Final = 0.01
-"""In log odds: good images may all have the same score."""
+"""Least standard deviation of evidence that is assumed, in log odds, because all good images may have one score."""
 TAIL_QUANTILE: Final = 0.75
 """The quantile above which evidence is the tail of its distribution."""
 

@@ -1,4 +1,4 @@
-"""Follow the process of one training: report each epoch, and renew the claim."""
+"""Follow the child process of one training: report each epoch, and renew the claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.messages import Message, TrainingRequested
 from shared.storage.port import StorageUnavailable
 
 EVENT_SECONDS: Final = 0.5
-"""Longest wait for an event; a stop or a cancellation is delayed by this time at most."""
+"""Most seconds that `follow` waits for an event, and so by which a stop or a cancellation is delayed."""
 
 _log = structlog.stdlib.get_logger("attempt")
 
@@ -33,7 +33,7 @@ class Stopped(BaseModel):
 
 
 class Lost(BaseModel):
-    """Another trainer has taken the training, because this one was silent for longer than its lease."""
+    """Another trainer has taken the training, because this one did not renew its claim within the lease."""
 
 
 End = Event | Cancelled | Stopped | Lost
@@ -75,7 +75,7 @@ class Attempt:
         lease_seconds: float,
         health: Health,
     ) -> End:
-        """Report each stage and epoch, until the child, the training or the trainer ends; return how it ended.
+        """Report each stage and epoch until the child, the training or the trainer ends, and return how it ended.
 
         Args:
             child: the running process.

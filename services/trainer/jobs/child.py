@@ -1,7 +1,7 @@
-"""Run a training or a measurement in a child process, so that the trainer stays responsive if the child dies.
+"""Run a training or a measurement in a child process, so that the trainer survives if the child dies.
 
-The child writes one event per line, as JSON, to its standard output. It ends by itself when its standard input is
-closed, which happens when the trainer is killed.
+The child writes one event per line, as JSON, to its standard output. It ends when its standard input is closed, which
+happens when the trainer ends or is killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MEASURE: Final = "measure"
 COMPARISON: Final = "comparison"
 THRESHOLDS: Final = "thresholds"
 GRACE_SECONDS: Final = 10.0
-"""Time that a child has to end before it is killed."""
+"""Seconds between the request to end and the killing of a child."""
 
 
 class StageReached(BaseModel):
@@ -87,7 +87,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         while os.read(0, 1024):
-            """The trainer writes nothing: the pipe ends with it."""
+            """The trainer writes nothing, so `read` returns only when the trainer has ended."""
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -140,7 +140,7 @@ def start_process(command: Sequence[str]) -> Iterator[Child]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # the trainer decides what a Ctrl-C at the terminal means
+        start_new_session=True,  # Ctrl-C at the terminal then reaches the trainer only
     )
     with process:
         if process.stdout is None:

@@ -1,4 +1,4 @@
-"""Run the requested trainings one at a time, each in a child process, and report how each goes."""
+"""Run the requested trainings one at a time, each in a child process, and report their progress and end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from shared.storage.port import ObjectStore, StorageUnavailable
 MOST_ATTEMPTS: Final = 3
 """Number of attempts without a finished epoch, after which a training fails."""
 RETRY_SECONDS: Final = 2.0
-"""Pause before the end of a training is reported again."""
+"""Seconds between two attempts to report the end of a training."""
 TRAININGS: Final = Counter("seamline_trainings", "Trainings that ended", ["state"])
 
 _log = structlog.stdlib.get_logger("runner")
@@ -112,7 +112,7 @@ class Runner:
         return self._handle_end_with_retries(attempt, end)
 
     def _cancel_waiting(self, current: TrainingRequested) -> None:
-        """End trainings that were cancelled before they began, while the current training goes on."""
+        """End trainings that were cancelled before they began, while the current training continues."""
         try:
             for request in self._trainings.list_open():
                 training_id = request.training_id

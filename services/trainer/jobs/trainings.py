@@ -1,9 +1,9 @@
 """Trainings in object storage, so that no training is lost if its trainer dies.
 
-``trainings/<id>/`` holds ``request.json``, the message as it came; ``claim.<number>.json``, the trainer that works on
-it; ``begun.json``, the request with the dataset version and the recipe that the training began with;
-``checkpoint.npz``, its state after the last epoch; ``cancelled.json``, if it is to stop; and ``outcome.json``, how it
-ended. A training without an outcome is open. Open trainings run in the order in which they were requested.
+``trainings/<id>/`` has these objects: ``request.json``, the message unchanged; ``claim.<number>.json``, which trainer
+works on the training; ``begun.json``, the request with the dataset version and the recipe with which the training
+began; ``checkpoint.npz``, its state after the last epoch; ``cancelled.json``, if it is to stop; ``outcome.json``, how
+it ended. A training without an outcome is open. Open trainings run in the order of their requests.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Trainings(JobRepository):
         return True
 
     def request(self, training_id: str) -> TrainingRequested:
-        """Read the request of a training, as it came.
+        """Read the request of a training, unchanged.
 
         Raises:
             ObjectNotFound: there is no such request.

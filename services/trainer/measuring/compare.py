@@ -62,7 +62,7 @@ class ScoredTest:
     truth: NDArray[np.float32]
     """(images, labels), in the order of the candidate's labels."""
     scores: Sequence[Scores]
-    """Of the baseline and of the candidate, in the same order."""
+    """The scores of the baseline and of the candidate, (images, labels) each, in the order of `truth`."""
     learned_from: Sequence[int | None]
     """Images that the baseline and the candidate learned from; None: not known."""
     known_groups: int

@@ -107,7 +107,7 @@ class ThresholdSet:
 
     base: Bundle
     recipe: Recipe
-    """With the new thresholds."""
+    """The recipe with the new thresholds."""
     scored: ScoredImages
     request: ThresholdsRequested
     version: str

@@ -1,6 +1,6 @@
-"""The comparison of two models on the same images, as it is stored: ``models/<recipe>/comparisons/<a>.<b>.json``.
+"""Stored comparisons of two models on the same images: ``models/<recipe>/comparisons/<baseline>.<candidate>.json``.
 
-`services.trainer.measuring.compare` makes one. Neither models nor test splits ever change, so it is made once.
+`services.trainer.measuring.compare` makes a comparison. Models and test splits never change, so it is made once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Side(BaseModel):
 
     version: str
     learned_from: int | None = Field(
-        description="of the images, those that it was trained or validated on, which flatter it; null: not known"
+        description="images among these that it was trained or validated on, which flatter its figures; null: not known"
     )
     evaluation: Evaluation
 
@@ -37,19 +37,21 @@ class Comparison(BaseModel):
     dataset: str = Field(description="the dataset version of the images")
     images: int
     groups: int
-    known_groups: int = Field(description="of the groups, those with other images that the candidate was trained on")
-    ng: int = Field(description="of the images, those that show an NG part")
+    known_groups: int = Field(description="groups among these with other images that the candidate was trained on")
+    ng: int = Field(description="images among these that show an NG part")
     baseline: Side
     candidate: Side = Field(description="the images are its test split, and the roles and costs those of its recipe")
     deciding: tuple[str, ...] = Field(description="the labels that make a part ok or NG")
-    differences: tuple[str, ...] = Field(description="between the recipes, in what makes a part NG and what that costs")
-    extra_cost: float = Field(description="of the candidate, per image; below 0 where it is cheaper")
-    extra_cost_interval: Interval | None = Field(description="95 %, of the difference on the same images")
+    differences: tuple[str, ...] = Field(
+        description="differences of the recipes in what makes a part NG and in the costs"
+    )
+    extra_cost: float = Field(description="cost per image of the candidate minus that of the baseline")
+    extra_cost_interval: Interval | None = Field(description="95 % interval of this difference on the same images")
     compared_at: AwareDatetime
 
 
 def find_comparison(store: ObjectStore, recipe: str, baseline: str, candidate: str) -> Comparison | None:
-    """Return the stored comparison; None where there is none, where it was refused, or where it can't be read."""
+    """Return the stored comparison; None if there is none, if it was refused, or if it can't be read."""
     try:
         return Comparison.model_validate_json(store.get(comparison_key(recipe, baseline, candidate)))
     except (ObjectNotFound, ValueError):
@@ -63,7 +65,7 @@ def store_comparison(store: ObjectStore, comparison: Comparison) -> None:
 
 
 def store_refusal(store: ObjectStore, request: ComparisonRequested, reason: str) -> None:
-    """Store, in the place of the comparison, why there is none."""
+    """Store the reason why two models can't be compared, under the key of their comparison."""
     refusal = {"reason": reason, "at": request.at.isoformat()}
     key = comparison_key(request.recipe, request.baseline, request.candidate)
     store.put(key, json.dumps(refusal).encode(), "application/json")

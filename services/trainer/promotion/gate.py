@@ -1,7 +1,7 @@
 """Decide by a comparison whether a model may follow the one in production.
 
-It must not be worse, on images that it never learned from. Nor may it pass because there was little to see: see
-`unproven`.
+It must not be worse, on images that it never learned from. Nor may it pass because there are too few images: see
+`proof_objections`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def objections(comparison: Comparison) -> list[str]:
 
 
 def proof_objections(comparison: Comparison) -> list[str]:
-    """Return why the comparison proves too little, whatever its figures are.
+    """Return why the comparison proves too little, no matter how good its figures are.
 
     There must be `FEW` images with and `FEW` without each label that makes a part ok or NG: on fewer, a model that
     misses many defects on the line may miss none. Both recipes must agree on what makes a part NG and on what a wrong

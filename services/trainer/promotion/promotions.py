@@ -1,7 +1,7 @@
 """Decide about promotions: move the pointer to the model in production, or refuse with a reason.
 
-A model must be no worse than the one that it follows, unless a person forces it and says why. Every decision is stored,
-so a request that is delivered twice gets the same answer twice.
+A model must be no worse than the model in production, unless a person forces the promotion and gives a reason. Each
+decision is stored, so a request that is delivered twice gets the same decision twice.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _log = structlog.stdlib.get_logger("promotions")
 
 @dataclass(frozen=True)
 class ComparisonNeeded:
-    """A promotion that can't be decided before its model is compared with the model in production."""
+    """The promotion can't be decided until its model is compared with the model in production."""
 
     baseline: str
     """The version in production."""
@@ -88,10 +88,11 @@ class Promotions:
 
         Args:
             request: the request.
-            not_comparable: by version in production: why the model can't be compared with it.
+            not_comparable: why the model can't be compared with the one in production, by the version in production.
 
         Raises:
-            StorageUnavailable: also if another decision moved the pointer at the same moment: decide again.
+            StorageUnavailable: object storage is unavailable, or another decision moved the pointer at the same time.
+                Decide again.
         """
         if decided := find_decision(self._store, request.recipe, request.promotion_id):
             return decided
@@ -119,11 +120,11 @@ class Promotions:
     def promote_initial_model(self, folder: Path) -> ModelPromoted | None:
         """Promote the bundle of a folder if its recipe has no model yet; else return None.
 
-        The caller publishes the message and then calls `record_published`: a promotion that was not published,
-        because the broker was unavailable, is published at the next start.
+        The caller publishes the returned message and then calls `record_published`. If it can't, this method returns
+        the same message at the next start.
 
         Raises:
-            BundleError: the folder holds no bundle, or one that must not be used, or that can't be explained.
+            BundleError: the folder has no bundle, or its model must not be used or can't be explained.
         """
         bundle = read_bundle_folder(folder)
         request = PromotionRequested(
@@ -151,7 +152,7 @@ class Promotions:
         store_decision(self._store, promoted)
 
     def _check_model(self, request: PromotionRequested) -> None:
-        """Refuse a model that is missing, changed or not proven: `force` does not overrule this."""
+        """Refuse a model that is missing, changed or not proven, also if the promotion is forced."""
         if request.force and not request.reason.strip():
             raise _Refusal("to force a promotion, give the reason")
         try:
@@ -179,7 +180,7 @@ class Promotions:
         if production == request.model_version:
             return _Approval(IN_PRODUCTION)
         if request.rollback:
-            # refuse a rollback that was requested while another model was in production: it means something else now
+            # the version before may differ from the one at the time of the request
             before = version_before(history)
             if before is None:
                 raise _Refusal(f"no other model of recipe {request.recipe!r} was in production before")
@@ -191,11 +192,11 @@ class Promotions:
         if (rollback := _later_rollback(request, history[-1])) and not request.force:
             raise _Refusal(f"{rollback}: ask again, or force it with a reason")
         if comparison := find_comparison(self._store, request.recipe, production, request.model_version):
-            found, images = comparison_result(comparison), describe_images(comparison)
-            against = objections(comparison)
-            if not against:
-                return _Approval(f"{found} {production} on {images}")
-            objection = f"{found} {production} in production, on {images}: {'; '.join(against)}"
+            result, images = comparison_result(comparison), describe_images(comparison)
+            reasons = objections(comparison)
+            if not reasons:
+                return _Approval(f"{result} {production} on {images}")
+            objection = f"{result} {production} in production, on {images}: {'; '.join(reasons)}"
         elif production in not_comparable:
             objection = f"not comparable with {production} in production: {not_comparable[production]}"
         else:
@@ -207,7 +208,7 @@ class Promotions:
     def _move_pointer(
         self, request: PromotionRequested, history: Sequence[Promotion], approval: _Approval
     ) -> ModelPromoted:
-        """Move the pointer, unless an earlier delivery of the request has moved it already."""
+        """Move the pointer, unless an earlier delivery of the same request has moved it."""
         last = history[-1] if history else None
         if last is None or last.version != request.model_version:
             last = Promotion(
@@ -248,7 +249,7 @@ def _current_version(history: Sequence[Promotion]) -> str | None:
 
 
 def _later_rollback(request: PromotionRequested, last: Promotion) -> str:
-    """Return who rolled back after a promotion was requested, so that it is no longer wanted; empty without one."""
+    """Return who rolled back after the promotion was requested, and when; empty if there was no such rollback."""
     if not last.rollback or request.at > last.at:
         return ""
     return f"{last.by} rolled back to {last.version} at {last.at:%Y-%m-%d %H:%M:%S} UTC, after this was requested"

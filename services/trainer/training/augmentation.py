@@ -1,4 +1,4 @@
-"""Change the images of a training at random, in the ways that the recipe allows."""
+"""Augment images: apply the random changes that the recipe allows."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ Pixels = NDArray[np.uint8]
 BRIGHTNESS_SHARE: Final = 0.7
 """Share of the images whose contrast and brightness change."""
 CONTRAST: Final = (0.8, 1.2)
+"""Range of the factor of the grey values."""
 BRIGHTNESS: Final = (0.0, 15.0)
+"""Range of the grey levels that are added."""
 STRIP_SHARE: Final = 0.5
+"""Share of the images of which a strip is moved."""
 STRIP: Final = 0.3
 """Height of the largest strip that is moved, as a share of the image's height."""
 BLUR_SHARE: Final = 0.3
+"""Share of the images that are blurred."""
 BLUR: Final = (0.3, 1.0)
-"""Standard deviation in pixels."""
+"""Range of the standard deviation in pixels."""
 NOISE_SHARE: Final = 0.5
+"""Share of the images that get noise."""
 NOISE: Final = (1.0, 8.0)
-"""Standard deviation in grey levels."""
+"""Range of the standard deviation in grey levels."""
 
 
 def augment(pixels: Pixels, allowed: Augmentation, rng: np.random.Generator) -> Pixels:
-    """Return an image that is changed at random.
+    """Return a randomly changed image.
 
     Args:
-        pixels: (height, width, channels); not changed.
-        allowed: the changes that keep the labels true.
+        pixels: (height, width, channels); the array is not changed.
+        allowed: the changes after which the labels are still true.
         rng: chooses the changes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Validate a training after each epoch, and save what it needs to continue after it was killed."""
+"""Validate a training after each epoch, and save a checkpoint from which it can continue."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Arrays = list[NDArray[np.generic]]
 
 GROUPS: Final = ("network", "optimizer", "best")
 UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What NumPy, JSON and `Checkpoint` raise for bytes that are no checkpoint."""
+"""The errors of NumPy, JSON and `Checkpoint` for bytes that are not a checkpoint."""
 
 
 class CheckpointError(TrainerError):
-    """A checkpoint of another training, or bytes that are no checkpoint."""
+    """A checkpoint of another training, or bytes that are not a checkpoint."""
 
 
 @dataclass
@@ -37,22 +37,23 @@ class Checkpoint:
     """The state of a training between two epochs."""
 
     digest: str = ""
-    """Of the images, architecture, recipe, weights and options, without the precision."""
+    """SHA-256 of the images, architecture, recipe, weights and options (except the precision), in hexadecimal."""
     epoch: int = 0
-    """Number of epochs done."""
+    """The number of finished epochs."""
     best_epoch: int = 0
     best_score: tuple[float, float] = (-np.inf, -np.inf)
+    """Average precision and negative loss of the best epoch, on the validation split."""
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of each epoch."""
     runs: list[dict[str, int | str]] = field(default_factory=list)
-    """The precision and the hardware from each epoch on at which they changed: see `precision.ComputeConfig`."""
+    """The precision and hardware at the start and after each change of them (`precision.ComputeConfig`)."""
     network: Arrays = field(default_factory=list)
     optimizer: Arrays = field(default_factory=list)
     best: Arrays = field(default_factory=list)
     """The network's weights after the best epoch."""
 
     def encode(self) -> bytes:
-        """Return the checkpoint as a file of plain arrays."""
+        """Return the checkpoint as an NPZ file without pickled objects."""
         state = {
             "digest": self.digest,
             "epoch": self.epoch,
@@ -70,7 +71,7 @@ class Checkpoint:
 
 
 def decode_checkpoint(content: bytes) -> Checkpoint:
-    """Read what `Checkpoint.encode` wrote, without running anything in it.
+    """Read a file that `Checkpoint.encode` wrote, without unpickling.
 
     Raises:
         CheckpointError: the content is something else.
@@ -106,7 +107,7 @@ class StoredCheckpoint:
     """The checkpoint of one training in object storage."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
-        """Raises `InvalidKey` now, and not after hours of training."""
+        """Check the key; raises `InvalidKey`."""
         self._store = store
         self._key = check_key(key)
 
@@ -127,20 +128,20 @@ class TrainingListener(Protocol):
     """Receives the progress of a training."""
 
     def on_stage(self, stage: str) -> None:
-        """Receive what the training does now, apart from epochs, in a few words: ``measuring heatmaps``."""
+        """Receive the stage that begins, other than an epoch, in a few words, such as ``measuring heatmaps``."""
         ...
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
-        """Receive the share (0 to 1) of an epoch (from 1) that is done, with its mean loss so far."""
+        """Receive the finished share (0 to 1) of an epoch (from 1), and the epoch's mean loss so far."""
         ...
 
     def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        """Receive the metrics of an epoch (from 1) of ``epochs``."""
+        """Receive the metrics of an epoch (from 1 to ``epochs``)."""
         ...
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: validate, remember the best weights, save a checkpoint, report, and maybe stop early.
+    """After each epoch, validates, remembers the best weights, saves a checkpoint, reports, and maybe stops early.
 
     If several processes train together, the chief does this, and the other ranks receive its decisions.
     """
@@ -160,12 +161,12 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
         Args:
             network: receives the weights of the model that is trained.
-            optimizer: of that model, without loss scaling, whose factor is found again in a few steps.
+            optimizer: the optimizer of that model without loss scaling; the scaling factor is not stored.
             validator: measures the network.
-            options: have the number of epochs, and the patience.
+            options: the number of epochs and the patience.
             listener: receives the progress.
             workers: the processes that train together.
-            checkpoints: where they are stored; None to store none.
+            checkpoints: where checkpoints are stored; None to store none.
         """
         super().__init__()
         self.state = Checkpoint()
@@ -178,17 +179,17 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._checkpoints = checkpoints if workers.rank.is_chief else None
 
     def resume(self, digest: str, config: ComputeConfig) -> int:
-        """Load the last checkpoint, if there is one, in whatever precision and by however many ranks it was written.
+        """Load the last checkpoint, if there is one. Its precision and number of ranks may differ from those now.
 
         Args:
-            digest: of what is trained.
+            digest: the digest of this training, see `Checkpoint.digest`.
             config: the precision and hardware of the remaining epochs.
 
         Returns:
-            The number of epochs that are done.
+            The number of finished epochs.
 
         Raises:
-            CheckpointError: it is of another training.
+            CheckpointError: the checkpoint is of another training.
         """
         content = self._checkpoints.load() if self._checkpoints else None
         if content:
@@ -207,7 +208,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return self.state.epoch
 
     def is_exhausted(self) -> bool:
-        """Return whether the last epochs brought no better network, by the chief's count."""
+        """Return whether the best epoch of the chief is ``patience`` epochs ago, so that the training stops early."""
         exhausted = self.state.epoch - self.state.best_epoch >= self._options.patience
         return bool(self._workers.broadcast(int(exhausted)))
 
@@ -232,7 +233,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = self.is_exhausted()
 
     def remember_best(self, metrics: dict[str, float] | None = None) -> None:
-        """Take the network's weights as the best ones if their metrics are; by default, measure them."""
+        """Remember the network's weights as the best if their metrics are the best; without metrics, validate first."""
         metrics = metrics or self._validator(self._network)
         state = self.state
         state.network = [np.asarray(variable) for variable in self._network.variables]
@@ -241,7 +242,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             state.best_score, state.best_epoch, state.best = score, state.epoch, state.network
 
     def restore_best(self) -> None:
-        """Give the network its best weights, in all ranks."""
+        """Assign the best weights to the network, in all ranks."""
         if self._workers.rank.is_chief:
             _assign(self._network.variables, self.state.best)
         self._workers.broadcast_variables(self._network.variables)

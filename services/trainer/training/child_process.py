@@ -1,4 +1,4 @@
-"""Do one training in the child process that the trainer starts."""
+"""Run one training, in the child process that the trainer starts."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class ProgressReporter:
 
 
 def run(training_id: str, settings: TrainerSettings) -> None:
-    """Do a training, and report how it ended.
+    """Run a training, and report how it ended.
 
-    The work folder is cleared before the last report, because the trainer ends the process when it receives that.
+    The work folder is deleted before the last report, because the trainer ends this process after that report.
     """
     end_with_parent()
     delete_work_folder(settings.work_folder, training_id)  # an earlier process may have been killed
@@ -66,7 +66,7 @@ def run(training_id: str, settings: TrainerSettings) -> None:
 
 
 def train(training_id: str, folder: Path, settings: TrainerSettings) -> Reported:
-    """Do a training in a local folder, and return how it ended."""
+    """Run a training with a local folder for its files, and return how it ended."""
     store = open_store(settings)
     trainings = Trainings(store, settings.name, settings.lease_seconds)
     try:
@@ -116,13 +116,13 @@ def make_model(
     scratch.mkdir(parents=True, exist_ok=True)
     checkpoint = StoredCheckpoint(store, trainings.key(request.training_id, CHECKPOINT))
     built = build(spec, scratch, ProgressReporter(), checkpoint)
-    with suppress(bundles.BundleExists):  # another trainer took over the training, and was faster
+    with suppress(bundles.BundleExists):  # another trainer took the training and was faster
         bundles.write_bundle(store, built.bundle.manifest, built.bundle.files)
     return version
 
 
 def recipe_of(request: TrainingRequested, store: ObjectStore) -> Recipe:
-    """Return the recipe of the request, or else that of the model in production."""
+    """Return the recipe of the request, or if it has none, the recipe of the model in production."""
     if request.recipe_yaml is None:
         version = production_version(store, request.recipe)
         if version is None:

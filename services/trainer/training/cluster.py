@@ -1,4 +1,4 @@
-"""Read `TF_CONFIG`: which processes train one model together, and which of them this process is.
+"""Read `TF_CONFIG`, which says which processes train one model together, and which of them this process is.
 
 The format is TensorFlow's own, as in `EXAMPLE`, with an optional ``"chief": ["host:port"]`` beside the workers. Without
 a chief, worker 0 is the chief.
@@ -21,36 +21,36 @@ Address = Annotated[str, StringConstraints(pattern=r"^[^\s:/]+:\d{1,5}$")]
 
 
 class WrongCluster(TrainerError):
-    """`TF_CONFIG` names no cluster that can train, or this process is not in it."""
+    """`TF_CONFIG` is wrong, or this process is not in the cluster that it describes."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """The number of this process among those that train together."""
+    """The number of this process among the processes that train together, and their addresses."""
 
     index: int
-    """0 is the chief."""
+    """From 0; the chief has 0."""
     addresses: tuple[str, ...]
-    """Of all ranks."""
+    """The addresses of all ranks, as ``host:port``."""
 
     @property
     def size(self) -> int:
-        """Return the number of ranks, with the chief."""
+        """The number of ranks, including the chief."""
         return len(self.addresses)
 
     @property
     def address(self) -> str:
-        """Return the address of this process."""
+        """The address of this process."""
         return self.addresses[self.index]
 
     @property
     def is_chief(self) -> bool:
-        """Return whether this rank validates, saves checkpoints, reports, and writes the bundle."""
+        """Whether this rank is the chief, which validates, saves checkpoints, reports, and writes the bundle."""
         return self.index == 0
 
 
 SINGLE: Final = Rank(0, ("",))
-"""The rank of a process that trains by itself."""
+"""The rank of a process that trains alone."""
 
 
 class ClusterJobs(BaseModel):
@@ -90,7 +90,7 @@ def rank_of(config: str) -> Rank:
     """Return the rank that a `TF_CONFIG` gives to this process.
 
     Raises:
-        WrongCluster: it is wrong, in the field that the message names.
+        WrongCluster: a field is wrong; the message names it.
     """
     try:
         read = ClusterConfig.model_validate_json(config)

@@ -1,4 +1,4 @@
-"""Shuffle, augment and normalise the images of a training while the network is busy."""
+"""Shuffle, augment and normalise the images of a training in background threads."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class UnevenBatch(TrainerError):
 
 
 class Feed:
-    """Batches of one split. The same seed gives the same batches, in a resumed training too.
+    """The batches of one split. The same seed gives the same batches, also in a resumed training.
 
-    If several processes train together, each rank gets an equal share of every batch. If the last batch of an epoch
-    can't be shared evenly, every rank gets all of it: all learn the same from it, and the results are averaged.
+    If several processes train together, each rank gets an equal share of each batch. If the last batch of an epoch
+    can't be shared evenly, each rank gets the whole batch, and the gradients are averaged.
     """
 
     def __init__(
         self, store: PixelStore, rows: Rows, augmentation: Augmentation, *, batch: int, seed: int, rank: Rank = SINGLE
     ):
-        """Feed the images ``rows``, ``batch`` images in a step of all ranks together.
+        """Make batches of the images ``rows``; ``batch`` is the number of images in a step of all ranks together.
 
         Raises:
-            UnevenBatch: the ranks can't share that number of images evenly.
+            UnevenBatch: ``batch`` is not a multiple of the number of ranks.
         """
         if batch % rank.size:
             raise UnevenBatch(f"{rank.size} workers can't share {batch} images: give a multiple as batch_size")
@@ -44,7 +44,7 @@ class Feed:
 
     @property
     def batch_sizes(self) -> list[int]:
-        """Return the number of images of each step of an epoch, of all ranks together; the last may be smaller."""
+        """The number of images in each step of an epoch, of all ranks together; the last number may be smaller."""
         return [min(self._batch, len(self._rows) - start) for start in range(0, len(self._rows), self._batch)]
 
     def epochs(self, first: int, last: int) -> tf.data.Dataset:
@@ -69,7 +69,7 @@ class Feed:
         return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def _load(self, epoch: np.int64, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return this rank's share of a batch. Each image has its own generator, so threads may run in any order."""
+        """Return the images and labels of this rank's share of a batch. Each image is seeded by epoch and row."""
         images = []
         if len(rows) % self._rank.size == 0:
             rows = rows[self._rank.index :: self._rank.size]

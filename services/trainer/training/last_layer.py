@@ -20,27 +20,28 @@ from shared.recipe import Augmentation, Task
 
 LOGITS: Final = "logits"
 REGULARISATIONS: Final = (0.0003, 0.001, 0.003, 0.01, 0.03)
-"""Values of scikit-learn's C that are tried, for features of deviation 1: there are many features and few images."""
+"""The values of scikit-learn's C that are tried, for features with a standard deviation of 1; ascending."""
 REGULARISATION: Final = 0.01
-"""Of a last layer that fine-tuning starts from."""
+"""The C of the last layer from which fine-tuning starts."""
 ITERATIONS: Final = 300
 TOLERANCE: Final = 1e-3
 SMALLEST_SHARE: Final = 1e-3
-"""Assumed for a label that no image has."""
+"""Least share of images with or without a label that is assumed for the initial bias."""
 
 MOST_FLIPPED: Final = 5000
+"""Most images of which flipped copies are made."""
 SMALLEST_DEVIATION: Final = 1e-6
 LARGEST_SPACE: Final = 512
-"""Directions at most."""
+"""Most directions of a `Space`."""
 MOST_IMAGES: Final = 2000
-"""From which the directions are found, at random: the time grows with the third power of their number."""
+"""Most images, chosen at random, from which the directions are computed; the time grows with the third power."""
 SMALLEST_STRENGTH: Final = 1e-6
-"""Of a direction, as a share of the strongest: weaker ones are rounding."""
+"""Least eigenvalue of a direction as a share of the largest eigenvalue; smaller ones are rounding errors."""
 
 Features = NDArray[np.float32]
 """(images, features), the inputs of the last layer."""
 Copies = NDArray[np.float32]
-"""(copies, images, features), of the images as they are, and of flipped ones."""
+"""(copies, images, features): first of the unchanged images, then of flipped images."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class LastLayer:
 def learned_features(network: keras.Model, store: PixelStore, rows: Rows, allowed: Augmentation) -> Copies:
     """Return the inputs of the last layer, computed by the engine that will run the network on the line.
 
-    The first copy is that of the images as they are. The others are those of the flipped images that the recipe allows,
-    unless there are more than `MOST_FLIPPED` images: these show enough by themselves, and their copies take memory.
+    The first copy is of the unchanged images. The other copies are of flipped images, if the recipe allows the flips
+    and there are at most `MOST_FLIPPED` images; copies of more images bring little and need much memory.
     """
     compiled = compile_for_openvino(keras.Model(network.input, network.get_layer(LOGITS).input), "features")
     engine = OpenVinoEngine(compiled.xml, compiled.weights)
@@ -77,9 +78,10 @@ def learned_features(network: keras.Model, store: PixelStore, rows: Rows, allowe
 
 @dataclass(frozen=True)
 class Space:
-    """The main directions of the features of some images, scaled to deviation 1, in which a regression is fast.
+    """The principal directions of images' features, scaled to a standard deviation of 1; a regression is fast there.
 
-    With at most `LARGEST_SPACE` images nothing is lost: a regularised regression is a sum of its images' features.
+    With at most `LARGEST_SPACE` images the directions span all features of the images, so a regularised regression has
+    the same result as on the features themselves.
     """
 
     mean: Features
@@ -99,11 +101,11 @@ class Space:
         return cls(mean, deviation, np.asarray(basis, np.float32))
 
     def project(self, features: Features) -> Features:
-        """Return the directions' values: (…, images, directions) of (…, images, features)."""
+        """Return the coordinates of features in the directions, (…, images, directions), of (…, images, features)."""
         return np.asarray((features - self.mean) / self.deviation @ self.basis, np.float32)
 
     def layer(self, kernel: NDArray[np.floating], bias: NDArray[np.floating]) -> LastLayer:
-        """Return the layer on features that equals one on directions, (directions, labels) and (labels,)."""
+        """Convert a layer on directions, with kernel (directions, labels) and bias (labels,), into one on features."""
         on_features = np.asarray(self.basis @ kernel / self.deviation[:, np.newaxis], np.float32)
         return LastLayer(on_features, np.asarray(bias - self.mean @ on_features, np.float32))
 
@@ -112,7 +114,7 @@ def regression(values: Features, truth: NDArray[np.float32], task: Task, regular
     """Fit a layer by logistic regression.
 
     Args:
-        values: (images, directions), of a `Space`.
+        values: (images, directions), coordinates in a `Space`.
         truth: (images, labels), 0 or 1.
         task: one regression for each label, or one for all exclusive labels.
         regularisation: scikit-learn's C; smaller is smoother.
@@ -124,7 +126,7 @@ def regression(values: Features, truth: NDArray[np.float32], task: Task, regular
     fitted = LogisticRegression(C=regularisation, max_iter=ITERATIONS, tol=TOLERANCE)
     if task is Task.EXCLUSIVE and len(classes) > 1:
         fitted.fit(values, truth.argmax(axis=1))
-        of_two = len(classes) == 2  # scikit-learn then gives the second class alone
+        of_two = len(classes) == 2  # scikit-learn then has coefficients of the second class only
         kernel[:, classes] = np.vstack([-fitted.coef_ / 2, fitted.coef_ / 2] if of_two else fitted.coef_).T
         bias[classes] = np.hstack([-fitted.intercept_ / 2, fitted.intercept_ / 2] if of_two else fitted.intercept_)
     elif task is Task.MULTI_LABEL:
@@ -138,14 +140,14 @@ def regression(values: Features, truth: NDArray[np.float32], task: Task, regular
 def fit_last_layer(network: keras.Model, store: PixelStore, rows: Rows, task: Task) -> None:
     """Fit the last layer alone, before all layers are fine-tuned.
 
-    Fine-tuning all layers at once, with a random last layer, would destroy what the others have learned (Kumar et al.
-    2022, arXiv 2202.10054).
+    Fine-tuning all layers at once with a random last layer would destroy the pretrained features (Kumar et al. 2022,
+    arXiv 2202.10054).
 
     Args:
-        network: with weights that were trained on other images.
+        network: a network with pretrained weights.
         store: the images.
         rows: the rows of the training split; their images are not augmented.
-        task: of the recipe.
+        task: the task of the recipe.
     """
     (features,) = learned_features(network, store, rows, Augmentation())
     space = Space.of(features)
@@ -155,16 +157,16 @@ def fit_last_layer(network: keras.Model, store: PixelStore, rows: Rows, task: Ta
 
 
 def fit_by_folds(copies: Copies, truth: NDArray[np.float32], folds: NDArray[np.int64], task: Task) -> FittedByFolds:
-    """Fit the last layer to all copies of all images, and to those of all but one fold for each fold.
+    """Fit the last layer to all copies of all images, and once for each fold to the copies of the other folds.
 
-    The regularisation is the one with the least cross-entropy out of fold; from the smoothest on, the first after which
-    it grows.
+    The values of `REGULARISATIONS` are tried in ascending order, until the cross-entropy out of fold grows; the value
+    before is used.
 
     Args:
-        copies: of the images.
+        copies: the features of the images.
         truth: (images, labels), 0 or 1.
         folds: (images,), the fold of each image; no group is in two folds.
-        task: of the recipe.
+        task: the task of the recipe.
     """
     space = Space.of(copies[0])
     values = space.project(copies)
@@ -184,10 +186,10 @@ def fit_without(
     """Fit the last layer again, with the same regularisation, but not to the held-out images.
 
     Args:
-        fitted: the layer that was fitted to all images.
+        fitted: the result of `fit_by_folds`.
         truth: (images, labels), 0 or 1.
-        held_out: (images,).
-        task: of the recipe.
+        held_out: (images,), True for held-out images.
+        task: the task of the recipe.
     """
     layer = _fit_copies(fitted.values[:, ~held_out], truth[~held_out], task, fitted.regularisation)
     return fitted.space.layer(layer.kernel, layer.bias)
@@ -195,15 +197,15 @@ def fit_without(
 
 @dataclass(frozen=True)
 class FittedByFolds:
-    """A last layer, and how it would score images that it did not learn from."""
+    """A last layer, and the logits of all images out of fold."""
 
     layer: LastLayer
-    """Fitted to all images."""
+    """The layer that was fitted to all images."""
     out_of_fold: Logits
-    """(images, labels), each image by a layer that was fitted to the other folds."""
+    """(images, labels), the logits of each image by a layer that was fitted to the other folds."""
     regularisation: float
     values: Copies
-    """(copies, images, directions), what the layers were fitted to."""
+    """(copies, images, directions), the coordinates to which the layers were fitted."""
     space: Space
 
 
@@ -226,7 +228,10 @@ def score_out_of_fold(
     regularisation: float,
     part: NDArray[np.bool_] | None = None,
 ) -> Logits:
-    """Return the logits of each image by a layer that was fitted to the other folds, or to a part of their images."""
+    """Return the logits of each image by a layer that was fitted to the other folds.
+
+    If ``part`` is given, (images,), the layers are fitted only to images where it is True.
+    """
     logits = np.empty(truth.shape, np.float32)
     for fold in np.unique(folds):
         held_out = folds == fold

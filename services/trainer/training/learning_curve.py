@@ -1,4 +1,4 @@
-"""Estimate from parts of the images what more images would bring."""
+"""Estimate how much more images would improve a model, from models of parts of the images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from shared.recipe import Task
 from shared.verdict import scores_of
 
 SHARES: Final = (0.25, 0.5)
-"""Of the groups of the other folds; all of them are the last point of the curve."""
+"""Shares of the groups of the other folds that are learned from; the last point of the curve is all groups."""
 FEWEST: Final = 5
-"""Images with a label, below which its curve is left out: they would be one or two in the first part."""
+"""Least images with and without a label for a curve of the label; the first part would have one or two of fewer."""
 SMALLEST_ERROR: Final = 1e-3
+"""Least error (one minus average precision) that is assumed, because a logarithm is taken."""
 DIGITS: Final = 4
+"""Decimal digits of the average precision."""
 
 
 class LabelCurve(BaseModel):
@@ -28,30 +30,30 @@ class LabelCurve(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    average_precision: tuple[float, ...] = Field(description="of each number of images")
+    average_precision: tuple[float, ...] = Field(description="average precision, by number of images")
     at_twice: float = Field(description="expected with twice as many images")
 
 
 class LearningCurve(BaseModel):
-    """What more images would bring."""
+    """The learning curves of all labels, and the average precision that is expected with twice as many images."""
 
     model_config = ConfigDict(frozen=True)
 
-    images: tuple[int, ...] = Field(description="numbers of images that were learned from, on average over the folds")
-    labels: dict[str, LabelCurve] = Field(description="of labels with enough images")
+    images: tuple[int, ...] = Field(description="numbers of images that were learned from, as means over the folds")
+    labels: dict[str, LabelCurve] = Field(description="curves of the labels with enough images")
 
     @property
     def now(self) -> float:
-        """Return the mean average precision of these labels with all images."""
+        """The mean average precision of these labels with all images."""
         return float(np.mean([curve.average_precision[-1] for curve in self.labels.values()]))
 
     @property
     def at_twice(self) -> float:
-        """Return the mean that is expected with twice as many images."""
+        """The mean average precision that is expected with twice as many images."""
         return float(np.mean([curve.at_twice for curve in self.labels.values()]))
 
     def in_words(self) -> str:
-        """Return what twice as many images would bring, and which label would gain most."""
+        """Return a sentence on the effect of twice as many images, and on the label that would gain most."""
         gains = {name: curve.at_twice - curve.average_precision[-1] for name, curve in self.labels.items()}
         most = max(gains, key=lambda name: gains[name])
         return (
@@ -71,16 +73,16 @@ def learning_curve(
 ) -> LearningCurve | None:
     """Fit the last layer to parts of the groups, and extrapolate its error out of fold.
 
-    The error, one minus the average precision, is taken for a power of the number of images (Hestness et al. 2017,
+    The error (one minus the average precision) is assumed to be a power of the number of images (Hestness et al. 2017,
     arXiv 1712.00409).
 
     Args:
-        names: of the labels.
+        names: the names of the labels.
         truth: (images, labels), 0 or 1.
         folds: (images,), the fold of each image.
-        groups: the group of each image; parts are of whole groups.
-        fitted: to all images, by folds.
-        task: of the recipe.
+        groups: the group of each image; a part consists of whole groups.
+        fitted: the result of `fit_by_folds` for all images.
+        task: the task of the recipe.
 
     Returns:
         None if every label has too few images.
@@ -102,12 +104,12 @@ def learning_curve(
     images.append(round(len(truth) * (1 - 1 / len(of_fold))))
     precisions = np.array([_precisions(logits, truth, task, columns) for logits in (*scored, fitted.out_of_fold)])
     curves = {}
-    for column, found in zip(columns, precisions.T, strict=True):
-        errors = np.maximum(1 - found, SMALLEST_ERROR)
+    for column, precision in zip(columns, precisions.T, strict=True):
+        errors = np.maximum(1 - precision, SMALLEST_ERROR)
         slope = min(0.0, float(np.polyfit(np.log(images), np.log(errors), 1)[0]))
         curves[names[column]] = LabelCurve(
-            average_precision=tuple(np.round(found, DIGITS).tolist()),
-            at_twice=round(float(1 - (1 - found[-1]) * 2**slope), DIGITS),
+            average_precision=tuple(np.round(precision, DIGITS).tolist()),
+            at_twice=round(float(1 - (1 - precision[-1]) * 2**slope), DIGITS),
         )
     return LearningCurve(images=tuple(images), labels=curves)
 

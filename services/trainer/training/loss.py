@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from shared.recipe import Task
 
 Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
-"""Takes truth and logits, (images, labels) each, and gives one number per image."""
+"""Takes truth and logits, (images, labels) each, and returns the loss of each image, (images,)."""
 
 LARGEST_WEIGHT: Final = 5.0
+"""The weight of a label is at most this, and at least its reciprocal."""
 
 
 def weights_of(task: Task, truth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the weight of each label where it is true: (labels,).
+    """Return the weight of each label in images that have it, (labels,).
 
-    It is the square root of the odds against the label: enough that a rare defect is learned, and not so much that the
-    network finds it in every image.
+    The weight is the square root of the odds against the label. With it a rare defect is learned; with the odds
+    themselves the network would find the defect in too many images.
 
     Args:
-        task: of the recipe.
+        task: the task of the recipe.
         truth: (images, labels) of the training split, 0 or 1.
     """
     share = np.clip(truth.mean(axis=0), 1e-6, 1 - 1e-6)
@@ -37,7 +38,7 @@ def loss_of(task: Task, truth: NDArray[np.float32]) -> Loss:
     """Return the loss for a task, with the weights of `weights_of`.
 
     Args:
-        task: multi-label tasks have a binary cross-entropy per label, exclusive ones a categorical one.
+        task: binary cross-entropy per label for multi-label tasks, categorical cross-entropy for exclusive labels.
         truth: (images, labels) of the training split, 0 or 1.
     """
     weights = weights_of(task, truth)

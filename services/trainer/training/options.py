@@ -13,7 +13,7 @@ from shared.validation import describe
 
 
 class WrongOption(TrainerError):
-    """An option that does not exist, or a value that it can't have."""
+    """An unknown option, or an option with a wrong value."""
 
 
 def read_options(given: Mapping[str, JsonValue]) -> TrainingOptions:
@@ -36,12 +36,12 @@ def shares_of(text: str) -> dict[str, JsonValue]:
     """Return the option ``shares`` of ``train,valid,test`` on a command line.
 
     Raises:
-        WrongOption: the text is something else.
+        WrongOption: the text has another form.
     """
     try:
         train, valid, test = (float(share) for share in text.split(","))
     except ValueError:
-        raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, and not {text!r}") from None
+        raise WrongOption(f"split is three shares such as 0.78,0.20,0.02, not {text!r}") from None
     return {"train": train, "valid": valid, "test": test}
 
 

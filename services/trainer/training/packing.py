@@ -25,7 +25,7 @@ LIBRARIES: Final = ("keras", "tensorflow-cpu", "tensorflow", "openvino", "nncf",
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from."""
+    """What a model was made from."""
 
     version: str
     architecture: str
@@ -33,7 +33,7 @@ class Provenance:
     """A dataset version, or the digest of its table."""
     created_at: datetime
     options: dict[str, JsonValue] = field(default_factory=dict)
-    """Of the training, with the seed."""
+    """The options of the training, including the seed."""
 
 
 def pack(
@@ -51,10 +51,10 @@ def pack(
     Args:
         network: the trained network.
         compiled: the network, compiled for inference.
-        recipe: with the thresholds that were chosen for the network.
-        evaluation: JSON.
-        provenance: where the model comes from.
-        heatmaps: how they are computed and scaled.
+        recipe: the recipe, with the thresholds that were chosen for the network.
+        evaluation: the content of ``evaluation.json``.
+        provenance: what the model was made from.
+        heatmaps: how heatmaps are computed and scaled.
         extra: further files, by name.
     """
     files = {
@@ -82,7 +82,7 @@ def pack(
 def keras_file(network: keras.Model) -> bytes:
     """Return a network in Keras's own format, without the state of its optimizer.
 
-    The archive is compressed again: Keras only stores its files, and a third of a small network is padding.
+    Keras does not compress its archive, a third of which is padding for a small network; so the archive is compressed.
     """
     compressed = BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +95,7 @@ def keras_file(network: keras.Model) -> bytes:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the installed libraries that make a model."""
+    """Return the versions of the installed libraries of `LIBRARIES`, by name."""
     versions = {}
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):

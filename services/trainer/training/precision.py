@@ -1,8 +1,8 @@
-"""Choose the precision that a training computes in: float32, or 16 bits if the hardware is made for it.
+"""Choose the precision of a training: float32, or mixed precision if the hardware supports 16 bits.
 
-Mixed precision is that of Micikevicius et al. 2018 (arXiv 1710.03740): layers compute in 16 bits, while weights, batch
-normalisation, logits, loss and optimizer stay in float32. It affects only the copy of the network that is trained; the
-network that is validated, saved and compiled is always a plain float32 one.
+In mixed precision (Micikevicius et al. 2018, arXiv 1710.03740) layers compute in 16 bits, while weights, batch
+normalisation, logits, loss and optimizer stay in float32. Only the copy of the network that is trained uses it; the
+network that is validated, saved and compiled is always float32.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ TENSOR_CORES: Final = (7, 0)
 BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 CPU_INFO: Final = Path("/proc/cpuinfo")
 IN_FLOAT32: Final = ("logits",)
-"""Names of layers from which the loss is computed."""
+"""Names of layers that compute in float32, because the loss is computed from them."""
 
 _log = structlog.stdlib.get_logger("training")
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a training runs on."""
+    """The processor or the GPUs of a training."""
 
     name: str
     mixed: str | None
-    """The policy of mixed precision that it is made for."""
+    """The policy of mixed precision that the hardware supports; None if it supports none."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,17 @@ class ComputeConfig:
     """A policy of Keras: ``float32``, ``mixed_float16``, ``mixed_bfloat16``."""
     hardware: str
     replicas: int = 1
-    """Number of copies of the network, each of which learned from its share of every batch."""
+    """Number of copies of the network, each of which learns from its share of each batch."""
 
 
 def compute_config(requested: Precision, architecture: Architecture, hardware: Hardware | None = None) -> ComputeConfig:
-    """Return the precision to compute in on this machine.
+    """Return the precision and the hardware of a training on this machine.
 
-    Mixed precision is faster on a GPU with tensor cores for every architecture, and on a processor for those that were
-    measured.
+    For ``auto``, mixed precision is used where it is faster: on a GPU with tensor cores, and on a processor for
+    architectures with ``fast_in_bfloat16``.
 
     Raises:
-        WrongOption: mixed precision is requested, and the machine is not made for it.
+        WrongOption: mixed precision is requested, and the hardware does not support it.
     """
     hardware = hardware or hardware_of_this_machine()
     if requested is Precision.MIXED and hardware.mixed is None:
@@ -77,7 +77,7 @@ def compute_config(requested: Precision, architecture: Architecture, hardware: H
 
 
 def hardware_of_this_machine() -> Hardware:
-    """Return its GPUs if TensorFlow finds any, or else its processor."""
+    """Return the GPUs of this machine if TensorFlow finds any, or else its processor."""
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     if gpus:
         has_tensor_cores = all(gpu.get("compute_capability", (0, 0)) >= TENSOR_CORES for gpu in gpus)
@@ -87,7 +87,7 @@ def hardware_of_this_machine() -> Hardware:
 
 
 def processor(cpu_info: str) -> Hardware:
-    """Return the processor of a ``/proc/cpuinfo``; if that is empty, what Python knows of it."""
+    """Return the processor that the content of ``/proc/cpuinfo`` describes; if it is empty, by Python's `platform`."""
     lines = (line.partition(":") for line in cpu_info.splitlines())
     info = {name.strip(): value.strip() for name, _, value in lines}
     bfloat16 = BFLOAT16_FLAGS & set(info.get("flags", "").split())
@@ -96,7 +96,7 @@ def processor(cpu_info: str) -> Hardware:
 
 
 def record_run(runs: list[dict[str, int | str]], config: ComputeConfig, epoch: int) -> None:
-    """Record what a training computes in from an epoch (from 1) on, unless that has not changed."""
+    """Record the precision and hardware from an epoch (from 1) on, if they have changed."""
     run: dict[str, int | str] = asdict(config)
     before = {name: runs[-1][name] for name in run} if runs else None
     if before and before["precision"] != run["precision"]:
@@ -106,13 +106,13 @@ def record_run(runs: list[dict[str, int | str]], config: ComputeConfig, epoch: i
 
 
 def clone_in_precision(network: keras.Model, precision: str, replicas: int = 1) -> keras.Model:
-    """Return a model of the same layers and weights that is trained in a precision.
+    """Return a model with the same layers and weights that is trained in this precision.
 
-    In float32 without replicas it shares the network's own weights; otherwise `copy_weights` has to keep them equal.
-    Replicas normalise by the statistics of the batch that they share.
+    In float32 without replicas, the model shares the network's weights; otherwise `copy_weights` copies them. Batch
+    normalisation of replicas uses the statistics of the whole batch.
 
     Args:
-        network: in float32.
+        network: a network in float32.
         precision: a policy of Keras.
         replicas: number of clones that train together.
     """
@@ -122,7 +122,7 @@ def clone_in_precision(network: keras.Model, precision: str, replicas: int = 1) 
     def clone(layer: layers.Layer) -> layers.Layer:
         config = layer.get_config()
         plain = isinstance(layer, layers.Layer) and layer.dtype_policy.name == FLOAT32
-        # the scale of pixels, the logits, and layers with a precision of their own keep it
+        # layers that scale pixels, logits, and layers with another policy stay unchanged
         if plain and not isinstance(layer, layers.Normalization | layers.Rescaling) and layer.name not in IN_FLOAT32:
             config["dtype"] = precision
         if isinstance(layer, layers.BatchNormalization):
@@ -141,7 +141,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
             to_target.assign(from_source)
     for layer in target.layers:
         if isinstance(layer, layers.Normalization):
-            layer.finalize_state()  # otherwise it would use the mean and variance that it had before
+            layer.finalize_state()  # otherwise the layer would use its previous mean and variance
 
 
 def with_loss_scaling(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:

@@ -28,7 +28,7 @@ LOST: Final = (
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
 )
-"""What TensorFlow raises when another process of a cluster is gone; each process may see another of them."""
+"""The errors that TensorFlow raises if another process of the cluster has ended; they may differ by process."""
 DIGITS: Final = 15
 """Hexadecimal digits of a digest that fit into an integer of 64 bits."""
 
@@ -36,26 +36,26 @@ _log = structlog.stdlib.get_logger("training")
 
 
 class LostWorker(TrainerError):
-    """Another process of the cluster is gone, and the training with it."""
+    """Another process of the cluster has ended, so the training can't continue."""
 
 
 class UnlikeWorker(TrainerError):
-    """A process of the cluster would train something else than the chief."""
+    """A process of the cluster has other images, weights, recipe or options than the chief."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A model with what it learns by and from."""
+    """A model with its optimizer, its loss and its batches."""
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    """Built for the model."""
+    """The optimizer, already built for the model."""
     loss: Loss
     feed: Feed
 
 
 class Workers:
-    """The processes that train together, as one of them sees them; here, this process alone."""
+    """The processes that train together, from the view of this process. This class is for one process alone."""
 
     rank: Rank = SINGLE
 
@@ -67,13 +67,13 @@ class Workers:
         """Train some epochs.
 
         Args:
-            learner: what to train.
-            callback: is called after each step and epoch, and may stop the training.
-            first: epoch, from 0.
-            last: epoch before which the training ends.
+            learner: the model to train.
+            callback: called after each step and epoch; it may stop the training.
+            first: the first epoch, from 0.
+            last: the epoch before which the training ends.
 
         Raises:
-            LostWorker: another process is gone.
+            LostWorker: another process has ended.
         """
         learner.model.compile(learner.optimizer, learner.loss, jit_compile=False)
         learner.model.fit(
@@ -97,11 +97,13 @@ class Workers:
         return self.all_gather(number)[0]
 
     def broadcast_variables(self, variables: Sequence[keras.Variable]) -> None:
-        """Give variables the values that they have in the chief. All ranks have to call this together."""
+        """Assign the chief's values to the variables. All ranks have to call this together."""
         if self.rank.size == 1:
             return
         values = [np.asarray(variable) for variable in variables]
-        flat = np.concatenate([value.ravel().astype(np.float64) for value in values])  # holds integers exactly, too
+        flat = np.concatenate(
+            [value.ravel().astype(np.float64) for value in values]
+        )  # float64 also represents the integers exactly
         received = self.all_reduce(flat if self.rank.is_chief else np.zeros_like(flat))
         pieces = np.split(received, np.cumsum([value.size for value in values])[:-1])
         for variable, value, piece in zip(variables, values, pieces, strict=True):
@@ -113,18 +115,18 @@ class Workers:
 
 
 class ClusterWorkers(Workers):
-    """Several processes, each with a replica of the network that learns from its share of every batch.
+    """Several processes, each with a replica of the network that learns from its share of each batch.
 
-    ``fit`` of Keras 3 does not run under `tf.distribute.MultiWorkerMirroredStrategy`, so this class takes the steps
-    itself; the gradients of all replicas are added.
+    ``fit`` of Keras 3 does not run under `tf.distribute.MultiWorkerMirroredStrategy`, so this class has its own loop of
+    steps. The optimizer adds the gradients of all replicas.
     """
 
     def __init__(self, rank: Rank) -> None:
-        """Wait until all ranks are there. To be called before TensorFlow computes anything.
+        """Wait until all ranks are connected. Must be called before TensorFlow computes anything.
 
         Raises:
-            WrongCluster: the address of this process is not available.
-            LostWorker: some ranks did not come.
+            WrongCluster: this process can't listen at its address.
+            LostWorker: some ranks did not connect.
         """
         self.rank = rank
         gpus = tf.config.list_physical_devices("GPU")[:1]
@@ -165,7 +167,7 @@ class ClusterWorkers(Workers):
                 return
 
     def _compile_step(self, learner: Learner) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Return a function of this rank's images and labels that takes a step and gives the mean loss of all ranks."""
+        """Return a function that does one step with images and labels of this rank, and returns the mean loss."""
         model, optimizer = learner.model, learner.optimizer
         in_float16 = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
@@ -175,9 +177,9 @@ class ClusterWorkers(Workers):
                 scaled = optimizer.scale_loss(loss)
             variables = model.trainable_variables
             gradients = tape.gradient(scaled, variables)
-            if in_float16:  # either all ranks must see that the scale was too large, or none
+            if in_float16:  # all ranks must agree whether the loss scale is too large
                 gradients = [_sum_of_replicas(gradient) / self.rank.size for gradient in gradients]
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))  # adds those of all ranks
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))  # adds the gradients of all ranks
             return _sum_of_replicas(loss)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -203,24 +205,24 @@ def _raising_lost_worker() -> Iterator[None]:
 
 
 def _sum_of_replicas(tensor: tf.Tensor) -> tf.Tensor:
-    """Return the sum of a tensor over all replicas; to be called in a replica."""
+    """Return the sum of a tensor over all replicas. Must be called in a replica."""
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(tensor))
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """Return the most telling line of an error."""
+    """Return the line of a TensorFlow error that names the cause."""
     message = str(error.message)
     line = next((line for line in message.splitlines() if "aborted by" in line), message.partition("\n")[0])
     return line.rpartition("}} ")[2]  # after the name of an operation
 
 
 def agree(workers: Workers, digest: str, config: ComputeConfig) -> ComputeConfig:
-    """Check that all ranks would train the same, and return the precision that all of them can compute in.
+    """Check that all ranks train the same model, and return the precision that all of them support.
 
     Args:
         workers: the processes that train together.
-        digest: hexadecimal, of what this process would train.
-        config: what it would compute in.
+        digest: the digest of this process's training, in hexadecimal (`Checkpoint.digest`).
+        config: the precision and hardware of this process.
 
     Raises:
         UnlikeWorker: a rank has another digest than the chief.
@@ -237,11 +239,11 @@ def agree(workers: Workers, digest: str, config: ComputeConfig) -> ComputeConfig
 
 
 def workers_of(config: str | None) -> Workers:
-    """Return the workers of a `TF_CONFIG`, once all of them are there; this process alone if it names no other.
+    """Return the workers of a `TF_CONFIG` after all of them have connected; this process alone if it names no other.
 
     Raises:
-        WrongCluster: it is wrong, or the address of this process is not available.
-        LostWorker: some workers did not come.
+        WrongCluster: `TF_CONFIG` is wrong, or this process can't listen at its address.
+        LostWorker: some workers did not connect.
     """
     rank = rank_of(config) if config else SINGLE
     return ClusterWorkers(rank) if rank.size > 1 else Workers()
@@ -249,7 +251,7 @@ def workers_of(config: str | None) -> Workers:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the process at once: TensorFlow waits where Python does not receive it."""
+    """Let Ctrl-C end the process at once, because Python receives no signal while TensorFlow waits."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield

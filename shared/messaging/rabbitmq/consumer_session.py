@@ -23,7 +23,7 @@ TURN_SECONDS: Final = 1.0
 """Longest wait for data from the broker; a new job ends the wait."""
 
 MOST_SUSPECTS: Final = 20
-"""Suspects that one query reads, at most."""
+"""Most suspects that one query reads."""
 
 _log = structlog.stdlib.get_logger("messaging")
 Result = TypeVar("Result")

@@ -19,7 +19,7 @@ from shared.messaging.window import Window
 
 CLOSING_SECONDS: Final = 5.0
 GROUP: Final = 256
-"""Messages of one commit, at most: readers wait for its end."""
+"""Most messages of one commit: readers wait for its end."""
 
 
 @dataclass

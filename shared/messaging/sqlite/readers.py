@@ -1,4 +1,4 @@
-"""Detect dead readers: every reader holds the lock of its own file until its process ends.
+"""Detect dead readers: each reader holds a lock on its own file until its process ends.
 
 The operating system releases the lock whenever the process ends, so no heartbeat is needed, and a reader that computes
 for an hour does not count as dead.
