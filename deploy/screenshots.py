@@ -1,19 +1,23 @@
 """Take screenshots of all pages for the documentation, in a browser on the pages of the demo.
 
     python -m deploy.screenshots [--out docs/images] [--frames 400]
+    python -m deploy.screenshots --review var/review
 
 Starts the line of `make demo` in another folder, waits until it has inspected this number of frames, and takes a
-screenshot of each page in Chromium: in light colours, and the page of the line also in dark colours.
+screenshot of each page in Chromium: in light colours, and the page of the line also in dark colours. ``--review``
+takes a screenshot of each whole page instead, in English and German, light and dark, at three widths, and prints the
+weight and the first paint of each page.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -38,7 +42,17 @@ PAGES: Final = {
     "labelling": "/labelling",
     "history": "/labelling/history",
 }
+REVIEWED: Final = {"kiosk": "/?kiosk", "batches": f"/lines/{LINE}/batches", "api": "/api/docs"}
+"""Further pages of a review."""
 SIZE: Final = ViewportSize(width=1280, height=800)
+LOCALES: Final = {"en": "en-GB", "de": "de-DE"}
+WIDTHS: Final = (1280, 820, 390)
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+WEIGHT: Final = (
+    "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+    ".reduce((sum, entry) => sum + entry.transferSize, 0)"
+)
+FIRST_PAINT: Final = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 QUALITY: Final = 82
 READY_SECONDS: Final = 900.0
 LABELLED: Final = 60
@@ -56,12 +70,16 @@ def screenshots(
     frames: Annotated[int, typer.Option(min=1, help="Frames to inspect before the screenshots.")] = 400,
     state: Annotated[Path, typer.Option(help="State folder of the line.")] = Path("var/screenshots"),
     people: Annotated[bool, typer.Option("--people", help="Only the pages of people, without a line.")] = False,
+    review: Annotated[
+        Path | None, typer.Option(help="Folder for every page in every language, width and colour.")
+    ] = None,
     chromium: Annotated[str, typer.Option(help="Path of Chromium.")] = shutil.which("chromium") or "chromium",
 ) -> None:
     """Take screenshots of the pages of a running line, and of the pages of people, which need a login."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium)
-        photograph_user_pages(browser, out)
+        if not review:
+            photograph_user_pages(browser, out)
         browser.close()
     if people:
         return
@@ -70,10 +88,33 @@ def screenshots(
         browser = playwright.chromium.launch(executable_path=chromium)
         model = _model(address)
         found = {"session": _label(address), "frame": f"/frames/{_last_break(address)}"}
-        for name, path in {**PAGES, **found, "model": model, "thresholds": f"{model}/thresholds"}.items():
+        pages = {**PAGES, **found, "model": model, "thresholds": f"{model}/thresholds"}
+        if review:
+            _review(browser, address, {**pages, **REVIEWED}, review)
+            return
+        for name, path in pages.items():
             _photograph(browser, address + path, out / f"{name}.jpg", "light")
         _photograph(browser, address, out / "line-dark.jpg", "dark")
         browser.close()
+
+
+def _review(browser: Browser, address: str, pages: Mapping[str, str], out: Path) -> None:
+    """Take a screenshot of each whole page in every language, width and colour; print its weight and first paint."""
+    typer.echo("| page | KB | first paint, ms |\n|---|---|---|")
+    for (language, locale), width, scheme in itertools.product(LOCALES.items(), WIDTHS, SCHEMES):
+        folder = out / f"{language}-{width}-{scheme}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in pages.items():
+            context = browser.new_context(
+                viewport=ViewportSize(width=width, height=SIZE["height"]), color_scheme=scheme, locale=locale
+            )
+            page = context.new_page()
+            page.goto(address + path, wait_until="domcontentloaded")
+            page.wait_for_timeout(SETTLE_MILLISECONDS // 2)
+            page.screenshot(path=folder / f"{name}.jpg", type="jpeg", quality=QUALITY, full_page=True)
+            if folder.name == "en-1280-light":
+                typer.echo(f"| {name} | {page.evaluate(WEIGHT) / 1000:.0f} | {page.evaluate(FIRST_PAINT):.0f} |")
+            context.close()
 
 
 @contextmanager

@@ -55,12 +55,21 @@ def test_the_documents_of_the_api_come_from_this_machine_alone(client: httpx.Cli
     ):
         assert address in page.text
         assert client.get(address).status_code == 200
+        plain = client.get(address, headers={"Accept-Encoding": "identity"})
+        assert plain.content == client.get(address).content
     document = client.get("/api/openapi.json").json()
     assert document["components"]["schemas"]["ProblemDetails"]
     assert document["components"]["schemas"]["TrainingRequest"]["example"]
     described = [operation for path in document["paths"].values() for operation in path.values()]
     assert all(operation.get("description") for operation in described)
     assert all("HTTPValidationError" not in str(operation) for operation in described)
+
+
+def test_a_browser_loads_less_than_600_kb_for_the_documents_of_the_api(client: httpx.Client) -> None:
+    sent = 0
+    for address in ("", "/swagger-ui-bundle.js", "/swagger-ui.css"):
+        sent += int(client.get(f"/api/docs{address}").headers["Content-Length"])
+    assert sent + int(client.get("/api/openapi.json").headers["Content-Length"]) < 600_000
 
 
 ASTRAY = [
