@@ -28,6 +28,7 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
 from shared.contracts import bundle
 from shared.contracts.bundle import HeatmapSpec
+from shared.contracts.promotion import Promotion, production_history, store_promotion
 from shared.messages import FrameCaptured, Message, decode
 from shared.messaging import open_broker
 from shared.messaging.port import Broker
@@ -264,6 +265,22 @@ def problem(answer: httpx.Response, status: int, says: str) -> None:
     assert details["title"]
     assert details["type"] == "about:blank"
     assert says in str(details)
+
+
+def put_in_production(store: ObjectStore, version: str, previous: str | None, **details: bool) -> None:
+    """Store a promotion, as the trainer does."""
+    promotion = Promotion(
+        sequence=len(production_history(store, "seam")) + 1,
+        recipe="seam",
+        version=version,
+        digest="0" * 64,
+        previous=previous,
+        reason="",
+        by="eva",
+        at=datetime.now(UTC),
+        **details,
+    )
+    store_promotion(store, promotion)
 
 
 def put_model(store: ObjectStore, version: str = "model-1", recipe: str = RECIPE, **evaluation: object) -> None:

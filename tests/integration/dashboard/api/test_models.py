@@ -7,27 +7,17 @@ from datetime import UTC, datetime
 import httpx
 
 from shared.contracts import bundle
-from shared.contracts.promotion import Promotion, production_history, store_decision, store_promotion
+from shared.contracts.promotion import store_decision
 from shared.messages import ComparisonRequested, ModelPromoted, PromotionRefused, PromotionRequested
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from tests.dashboards import commands, problem, publish, put_model, soon
+from tests.dashboards import commands, problem, publish, put_in_production, put_model, soon
 
 
 def test_models_are_listed_with_labels_and_evaluation(client: httpx.Client, store: ObjectStore) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
-    pointer = Promotion(
-        sequence=1,
-        recipe="seam",
-        version="model-1",
-        digest="0" * 64,
-        previous=None,
-        reason="first",
-        by="eva",
-        at=datetime.now(UTC),
-    )
-    store_promotion(store, pointer)
+    put_in_production(store, "model-1", None)
     models = client.get("/api/models").json()["models"]
     assert [(model["version"], model["in_production"]) for model in models] == [("model-2", False), ("model-1", True)]
     assert models[0]["evaluation"] == {"loss": 0.25}
@@ -114,28 +104,12 @@ def test_an_impossible_promotion_is_refused(client: httpx.Client, store: ObjectS
     problem(client.post("/api/models/seam/model-1/promotion", json={"force": True}), 422, "reason")
 
 
-def move(store: ObjectStore, version: str, previous: str | None, **details: bool) -> None:
-    sequence = len(production_history(store, "seam")) + 1
-    pointer = Promotion(
-        sequence=sequence,
-        recipe="seam",
-        version=version,
-        digest="0" * 64,
-        previous=previous,
-        reason="",
-        by="eva",
-        at=datetime.now(UTC),
-        **details,
-    )
-    store_promotion(store, pointer)
-
-
 def test_a_rollback_leads_to_the_version_before(client: httpx.Client, broker: Broker, store: ObjectStore) -> None:
     for version in ("model-1", "model-2"):
         put_model(store, version)
-    move(store, "model-1", None)
+    put_in_production(store, "model-1", None)
     problem(client.post("/api/models/seam/rollback"), 409, "no other model of recipe 'seam' was in production before")
-    move(store, "model-2", "model-1")
+    put_in_production(store, "model-2", "model-1")
     answer = client.post("/api/models/seam/rollback", json={"reason": "too many alarms"})
     assert (answer.status_code, answer.json()["state"], answer.json()["version"]) == (202, "requested", "model-1")
     (asked,) = commands(broker)
@@ -145,7 +119,7 @@ def test_a_rollback_leads_to_the_version_before(client: httpx.Client, broker: Br
 
 def test_the_history_has_every_promotion_and_every_refusal(client: httpx.Client, store: ObjectStore) -> None:
     assert client.get("/api/models/seam/history").json() == {"recipe": "seam", "history": [], "next": None}
-    move(store, "model-1", None)
+    put_in_production(store, "model-1", None)
     refused = PromotionRefused(
         promotion_id="promotion-2",
         recipe="seam",
@@ -156,8 +130,8 @@ def test_the_history_has_every_promotion_and_every_refusal(client: httpx.Client,
         production_version="model-1",
     )
     store_decision(store, refused)
-    move(store, "model-3", "model-1", forced=True)
-    move(store, "model-1", "model-3", rollback=True)
+    put_in_production(store, "model-3", "model-1", forced=True)
+    put_in_production(store, "model-1", "model-3", rollback=True)
     history = client.get("/api/models/seam/history").json()["history"]
     assert [(entry["outcome"], entry["previous"], entry["version"], entry["by"]) for entry in history] == [
         ("rolled back", "model-3", "model-1", "eva"),

@@ -13,7 +13,7 @@ from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
 from tests.browsers import put_images
-from tests.dashboards import publish, put_model
+from tests.dashboards import publish, put_in_production, put_model
 from tests.verdicts import RECIPE, Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -57,6 +57,12 @@ MEASURED: dict[str, Any] = {
 """An evaluation, as far as the pages show it."""
 
 
+BROKEN_ROWS = """rows => rows
+  .filter(row => row.checkVisibility() && getComputedStyle(row).display !== "table-row")
+  .map(row => row.textContent.trim())"""
+"""Rows of tables whose cells are not side by side."""
+
+
 def barriers(page: Page) -> list[str]:
     """Return what axe finds on a page that a person with a disability can't use."""
     return [
@@ -84,7 +90,9 @@ def test_every_page_leads_to_every_other(page: Page, broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_barrier_on_any_page(page: Page, broker: Broker, store: ObjectStore, scheme: str) -> None:
+def test_axe_finds_no_barrier_and_tables_have_rows_on_every_page(
+    page: Page, broker: Broker, store: ObjectStore, scheme: str
+) -> None:
     line = fill(broker)
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark", reduced_motion="reduce")
     frame = line.verdict("break")
@@ -95,10 +103,12 @@ def test_axe_finds_no_barrier_on_any_page(page: Page, broker: Broker, store: Obj
     put_model(
         store, heatmaps={"labels": {"break": {"trustworthy": False, "reason": "no better than chance"}}}, **MEASURED
     )
+    put_in_production(store, "model-1", None)
     for address in (*PAGES.values(), *BEHIND, f"/frames/{frame.frame.frame_id}", "/api/docs"):
         page.goto(address)
         expect(page.locator("h1").first).to_be_visible()
         assert barriers(page) == [], address
+        assert page.locator("tr").evaluate_all(BROKEN_ROWS) == [], address
 
 
 @pytest.mark.parametrize("width", [1280, 820, 390])
