@@ -63,6 +63,13 @@ BROKEN_ROWS = """rows => rows
 """Rows of tables whose cells are not side by side."""
 
 
+CUT = """nodes => nodes
+  .filter(node => node.checkVisibility() && !node.closest("table") && node.closest(".panel"))
+  .filter(node => node.getBoundingClientRect().right > node.closest(".panel").getBoundingClientRect().right)
+  .map(node => node.outerHTML)"""
+"""Fields and buttons that reach beyond their panel, where they are cut off."""
+
+
 def barriers(page: Page) -> list[str]:
     """Return what axe finds on a page that a person with a disability can't use."""
     return [
@@ -115,11 +122,12 @@ def test_axe_finds_no_barrier_and_tables_have_rows_on_every_page(
 def test_on_a_narrow_screen_the_pages_can_still_be_reached(page: Page, broker: Broker, width: int) -> None:
     fill(broker)
     page.set_viewport_size({"width": width, "height": 800})
-    for address in PAGES.values():
+    for address in (*PAGES.values(), *BEHIND[:-2]):
         page.goto(address)
         for link in page.get_by_role("navigation", name="Pages").get_by_role("link").all():
             expect(link).to_be_in_viewport(ratio=1)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        assert page.locator("input, select, button, summary, .button").evaluate_all(CUT) == [], address
 
 
 @pytest.mark.parametrize("width", [1280, 820])
