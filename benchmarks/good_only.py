@@ -86,7 +86,7 @@ def cells_of(pack: Path, rounds: int) -> tuple[str, ...]:
         rows, fold_of = np.arange(len(groups)), folds(dataset.examples, seed=0)
         trained = fit_good_only(spec.recipe.image, store, rows, fold_of, OPTIONS, listener=Silent())
     minutes = (perf_counter() - began) / 60
-    scores = scores_of(trained.out_of_fold, spec.recipe.task)
+    scores = scores_of(trained.memory.out_of_fold[:, np.newaxis], spec.recipe.task)
     recipe, points = choose_thresholds(spec.recipe, store.labels, scores, groups)
     label = evaluate(recipe, store.labels, scores, groups).labels[ANOMALY]
     low, high = label.intervals["roc_auc"]

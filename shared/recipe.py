@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -277,6 +277,39 @@ class Parts(_Section):
         return self.frames
 
 
+class GoodBy(_Section):
+    """The labels of the images of a model that learns from good images alone: they say which parts are good."""
+
+    task: Task
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=MOST_LABELS)]
+
+    @model_validator(mode="after")
+    def _labels_agree(self) -> Self:
+        refuse_conflicts(self.task, self.labels)
+        return self
+
+
+def refuse_conflicts(task: Task, labels: Sequence[Label]) -> None:
+    """Refuse labels that share a name, a key or a colour, and an exclusive choice between fewer than two.
+
+    Raises:
+        ValueError: what to change.
+    """
+    for what in ("name", "key", "colour"):
+        first: dict[object, Label] = {}
+        for label in labels:
+            value = getattr(label, what)
+            other = first.setdefault(value, label)
+            if other is not label and value is not None:
+                raise PydanticCustomError(
+                    "conflict",
+                    "the same {what} as label {other}: give each its own",
+                    {"what": what, "other": other.name, "label": label.name},
+                )
+    if task is Task.EXCLUSIVE and len(labels) < 2:
+        raise ValueError("an exclusive recipe chooses between labels: name at least two")
+
+
 class Recipe(_Section):
     """What is inspected on one product."""
 
@@ -300,28 +333,15 @@ class Recipe(_Section):
         lt=1,
         description="share of NG parts on the line; give it if the share among the labelled images differs",
     )
-    good_by: dict[LabelName, bool] | None = Field(
+    good_by: GoodBy | None = Field(
         None,
-        max_length=MOST_LABELS,
-        description="of a model that learns from good images alone: the labels of its images, with the value that a "
-        "good part has; its own label is true of every other image",
+        description="of a model that learns from good images alone: the labels that people give to its images, which "
+        "say what a good part is; the model's own label is true of every other image",
     )
 
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:
-        for what in ("name", "key", "colour"):
-            first: dict[object, Label] = {}
-            for label in self.labels:
-                value = getattr(label, what)
-                other = first.setdefault(value, label)
-                if other is not label and value is not None:
-                    raise PydanticCustomError(
-                        "conflict",
-                        "the same {what} as label {other}: give each its own",
-                        {"what": what, "other": other.name, "label": label.name},
-                    )
-        if self.task is Task.EXCLUSIVE and len(self.labels) < 2:
-            raise ValueError("an exclusive recipe chooses between labels: name at least two")
+        refuse_conflicts(self.task, self.labels)
         if self.good_by is not None and (
             self.task is Task.EXCLUSIVE or [label.role for label in self.labels] != [LabelRole.DEFECT]
         ):
@@ -332,6 +352,13 @@ class Recipe(_Section):
     def label_names(self) -> tuple[str, ...]:
         """Return the names of the labels, in the order of the network's outputs."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def annotated(self) -> Recipe:
+        """Return the recipe of the labels that people give to images."""
+        if self.good_by is None:
+            return self
+        return self.model_copy(update={"task": self.good_by.task, "labels": self.good_by.labels, "good_by": None})
 
     def label(self, name: str) -> Label:
         """Return the label with this name.
@@ -354,10 +381,12 @@ class Recipe(_Section):
     def to_yaml(self) -> str:
         """Return the recipe as YAML, from which an equal recipe can be read."""
         document = self.model_dump(mode="json", exclude_defaults=True)
-        for label, written in zip(self.labels, document["labels"], strict=True):
-            written["colour"] = "#" + bytes(label.colour).hex()
-        labels = {written.pop("name"): written for written in document.pop("labels")}
-        return yaml.safe_dump({**document, "labels": labels}, sort_keys=False, allow_unicode=True)
+        for section in filter(None, (document, document.get("good_by"))):
+            written = section.pop("labels")  # the labels come last
+            section["labels"] = {
+                label.pop("name"): {**label, "colour": "#" + bytes(label["colour"]).hex()} for label in written
+            }
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -385,14 +414,19 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     if tree is None or not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise RecipeError(f"{source}, line 1: a recipe has a name, a task and labels: see docs/recipes.md")
     _refuse_repeated_keys(tree, source)
-    labels = [
-        {"name": name, **(entry if isinstance(entry, dict) else {"role": entry})}
-        for name, entry in document["labels"].items()
-    ]
+    sections = {**document, "labels": _named(document["labels"])}
+    good_by = document.get("good_by")
+    if isinstance(good_by, dict) and isinstance(good_by.get("labels"), dict):
+        sections["good_by"] = {**good_by, "labels": _named(good_by["labels"])}
     try:
-        return Recipe.model_validate({**document, "labels": labels})
+        return Recipe.model_validate(sections)
     except ValidationError as error:
-        raise RecipeError(_explain(error, tree, list(document["labels"]), source)) from error
+        raise RecipeError(_explain(error, tree, document, source)) from error
+
+
+def _named(labels: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the labels of a section as a list; a label that is written as a word has this role."""
+    return [{"name": name, **(entry if isinstance(entry, dict) else {"role": entry})} for name, entry in labels.items()]
 
 
 def _read_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
@@ -452,17 +486,20 @@ def _refuse_repeated_keys(tree: yaml.Node, source: str) -> None:
         _refuse_repeated_keys(value, source)
 
 
-def _explain(error: ValidationError, tree: yaml.Node, labels: list[str], source: str) -> str:
+def _explain(error: ValidationError, tree: yaml.Node, document: dict[str, Any], source: str) -> str:
     problem = error.errors()[0]
     where: list[Any] = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
     if problem["type"] == "conflict":
-        where = ["labels", problem["ctx"]["label"], problem["ctx"]["what"]]
-    elif len(where) > 1 and where[0] == "labels" and isinstance(where[1], int):
-        where[1] = labels[where[1]]
+        where += ["labels", problem["ctx"]["label"], problem["ctx"]["what"]]
+    above = ["good_by"] if where[:1] == ["good_by"] else []
+    at = len(above) + 1  # the position of a label
+    in_label = where[:at] == [*above, "labels"] and len(where) > at
+    if in_label and isinstance(where[at], int):
+        where[at] = list((document["good_by"] if above else document)["labels"])[where[at]]
     line = _line_of(tree, where)
     text = describe(problem)
-    place = f"label {where[1]}, " if len(where) > 1 and where[0] == "labels" else ""
-    field = f"{where[-1]}: " if where and where[-1] != "labels" and not (place and len(where) == 2) else ""
+    place = f"label {where[at]}, " if in_label else ""
+    field = f"{where[-1]}: " if where and where[-1] != "labels" and not (in_label and len(where) == at + 1) else ""
     given = f" (is {_quoted(problem['input'])})" if isinstance(problem["input"], str | int | float | bool) else ""
     return f"{source}, line {line}: {place}{field}{text}{given}"
 

@@ -204,6 +204,7 @@ class _Builder:
             image.by or labelled_by,
             image.at or labelled_at,
             tuple(self._masks(image, file)),
+            unknown=tuple(sorted(label for label in image.all_labels if self._labels_of.get(label) is None)),
         )
 
     def summary(self) -> str:

@@ -79,6 +79,10 @@ class Example:
     """Its masks: path below the folder, and the file."""
     digest: str = ""
     """SHA-256 of the image's file, in hexadecimal; empty if the file has not been read."""
+    unknown: tuple[str, ...] = ()
+    """Labels that the image has and the recipe lacks."""
+    given_labels: tuple[bool, ...] = ()
+    """Its labels before they were reduced to whether the part is good; empty if they were not."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class Dataset:
     """Notes on data that is used but may be a mistake."""
     task: Task = Task.MULTI_LABEL
     """Whether the labels exclude each other, if the format says it."""
+    given_names: tuple[str, ...] = ()
+    """The label names before the labels were reduced to whether a part is good; empty if they were not."""
 
     @property
     def group_count(self) -> int:
@@ -413,11 +419,11 @@ class _Reader:
             )
         for row in table.rows:
             try:
-                self._add(row, table, tick_columns)
+                self._add(row, table, tick_columns, unknown)
             except _WrongRow as wrong:
                 self.problems.append(Problem(row.place, str(wrong), wrong.cause))
 
-    def _add(self, row: Row, table: Table, tick_columns: Sequence[str]) -> None:
+    def _add(self, row: Row, table: Table, tick_columns: Sequence[str], unknown: Sequence[str]) -> None:
         labels = tuple(self._value(row, label, is_tick=label in tick_columns) for label in self._names)
         if self._exclusive and (wrong := not_exclusive_message(self._names, labels)):
             raise _WrongRow(wrong, "exclusive")
@@ -434,7 +440,10 @@ class _Reader:
         labelled_by, labelled_at = self.index.labelled(name)
         masks = tuple(self.index.masks.of(name, self._names))
         group = self._group(name, table)
-        self.examples[name] = Example(name, file.path, labels, group, row.place, labelled_by, labelled_at, masks)
+        others = tuple(label for label in unknown if truth_of(row.cells[label]))
+        self.examples[name] = Example(
+            name, file.path, labels, group, row.place, labelled_by, labelled_at, masks, unknown=others
+        )
 
     def _value(self, row: Row, label: str, *, is_tick: bool) -> bool:
         cell = row.cells[label]

@@ -89,11 +89,11 @@ def read_for_recipe(source: Path, recipe: Recipe, on_problem: OnProblem = "stop"
     """Read labelled images with the labels of a recipe; if it has ``good_by``, with its one label for parts not good.
 
     Raises:
-        DatasetError: as `read_dataset` and `not_good` raise it.
+        DatasetError: as `read_dataset` and `good_only` raise it.
     """
     if recipe.good_by is None:
         return read_dataset(source, recipe.label_names, task=recipe.task, on_problem=on_problem)
-    return good_only(read_dataset(source, on_problem=on_problem), recipe)
+    return good_only(read_dataset(source, on_problem=on_problem), recipe, on_problem)
 
 
 def read_annotations(folder: Path, only_file: Path | None) -> Annotations | None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.messages import Name
-from shared.recipe import RESERVED_KEYS, Label, LabelRole, Parts, Recipe, RecipeError, Task, parse_recipe
+from shared.recipe import RESERVED_KEYS, GoodBy, Label, LabelRole, Parts, Recipe, RecipeError, Task, parse_recipe
 from tests.property.mutation import mutations
 from tests.property.strategies import values_of
 from tests.unit.shared.test_recipe import SEAM
@@ -18,7 +18,6 @@ KEYS = sorted(set("abcdefghijklmnopqrstuvwxyz0123456789") - set(RESERVED_KEYS))
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: tuple(number.to_bytes(3, "big")))
 APART = ("labels", "task", "parts", "good_by")
 FIELDS = {name: field for name, field in Recipe.model_fields.items() if name not in APART}
-GOOD_BY = Recipe.model_fields["good_by"]
 PARTS = st.sampled_from(
     [
         None,
@@ -64,7 +63,7 @@ GOOD_ONLY = st.builds(
         labels=(Label(name="anomaly", key="a", colour=(255, 0, 0), role=LabelRole.DEFECT),),
         good_by=good_by,
     ),
-    values_of(GOOD_BY.annotation, tuple(GOOD_BY.metadata)),
+    st.builds(lambda task, labels: GoodBy(task=task, labels=tuple(labels)), st.sampled_from(Task), labels()),
 )
 
 

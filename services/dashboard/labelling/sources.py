@@ -131,4 +131,5 @@ def _of_video(video: UploadedVideo) -> FrameSource:
 
 @lru_cache(maxsize=200)
 def _parsed(text: str) -> Recipe:
-    return parse_recipe(text)
+    """Return the recipe of the labels that people give; what a model learns from good images alone is none of them."""
+    return parse_recipe(text).annotated

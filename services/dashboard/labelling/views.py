@@ -77,6 +77,7 @@ def frame_view(
         scores={
             name: ScoreView(score=found.score, threshold=found.threshold, present=found.present)
             for name, found in scores.items()
+            if name in source.recipe.label_names
         },
     )
 

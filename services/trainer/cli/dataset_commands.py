@@ -154,7 +154,7 @@ def split_folder(
 
 
 def _read(folder: Path, recipe: Path | None, task: Task | None, *, skip_problems: bool) -> Dataset:
-    found: Recipe | None = read_recipe(recipe) if recipe else None
+    found: Recipe | None = read_recipe(recipe).annotated if recipe else None
     names = found.label_names if found else ()
     on_problem = _on_problem(skip_problems=skip_problems)
     return read_dataset(folder, names, task=found.task if found else task, on_problem=on_problem)

@@ -19,8 +19,8 @@ def show(comparison: Comparison) -> None:
     """Print a table, and what the gate says of the second model as the successor of the first."""
     before, after = comparison.baseline, comparison.candidate
     table = Table("label", "examples", "measure", before.version, after.version, box=None)
-    for name, first in before.evaluation.labels.items():
-        second = after.evaluation.labels[name]
+    for name in [name for name in before.evaluation.labels if name in after.evaluation.labels]:
+        first, second = before.evaluation.labels[name], after.evaluation.labels[name]
         for row, measure in enumerate(OF_LABELS):
             table.add_row(
                 "" if row else name,

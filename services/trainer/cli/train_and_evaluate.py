@@ -146,11 +146,11 @@ def read_images(
     """
     on_problem: OnProblem = "skip" if skip_problems else "stop"
     given = read_recipe(recipe) if recipe else None
-    if given and given.good_by is not None:
-        return read_for_recipe(data, given, on_problem), given
-    names = given.label_names if given else ()
+    as_given = given is not None and given.good_by is not None  # the training decides what it learns of the labels
+    names = given.label_names if given and not as_given else ()
+    asked_task = None if as_given else given.task if given else task
     dataset = read_dataset(
-        data, names, task=given.task if given else task, on_problem=on_problem, all_good=all_good and not given
+        data, names, task=asked_task, on_problem=on_problem, all_good=all_good and (as_given or not given)
     )
     chosen = given or draft_recipe(data.resolve().stem, dataset, task or dataset.task, size or side_of(dataset))
     if reference:

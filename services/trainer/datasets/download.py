@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,10 @@ PREFIX: Final = f"{FOLDER}/"
 
 @dataclass(frozen=True)
 class DownloadedDataset:
-    """The images of a dataset version on this machine, with the labels of a recipe."""
+    """The images of a dataset version on this machine, with the labels of a recipe.
+
+    For a recipe with ``good_by`` they have the labels of the version: the training decides what it learns of them.
+    """
 
     dataset: Dataset
     version: DatasetVersion
@@ -61,6 +64,7 @@ class DatasetAccess:
             StorageError: object storage failed.
         """
         warnings: tuple[str, ...] = ()
+        unknown: dict[str, tuple[str, ...]] = {}
         try:
             if folder := self._requested_folder(dataset):
                 name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
@@ -71,13 +75,19 @@ class DatasetAccess:
                     images, self._store, name, by=requested_by, source=dataset, on_problem=on_problem
                 )
                 version = imported.version
+                unknown = {example.name: example.unknown for example in images.examples}
                 warnings = (*problem_lines(imported.problems), *imported.warnings)
             else:
                 version = find_version(self._store, dataset.removeprefix(PREFIX).rstrip("/"))
-            labelled_images = with_labels(download(version, self._store, self._cache), recipe, on_problem)
+            labelled_images = download(version, self._store, self._cache)
+            if recipe.good_by is None:
+                labelled_images = with_labels(labelled_images, recipe, on_problem)
         except (InvalidKey, DatasetVersionError) as error:
             raise DatasetError([str(error)]) from error
-        return DownloadedDataset(labelled_images, version, warnings)
+        examples = (
+            replace(each, unknown=(*each.unknown, *unknown.get(each.name, ()))) for each in labelled_images.examples
+        )
+        return DownloadedDataset(replace(labelled_images, examples=tuple(examples)), version, warnings)
 
     def _requested_folder(self, dataset: str) -> Path | None:
         """Return the local folder that a request names; None if it names a dataset in object storage."""

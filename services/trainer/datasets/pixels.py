@@ -126,8 +126,11 @@ def decode_images(
         for example, content in zip(named, contents, strict=True)
     ]
     digest = content_digest(
-        dataset.label_names,
-        ((each.name, each.digest, each.group, each.labels) for each in (*dataset.examples, *hashed)),
+        dataset.given_names or dataset.label_names,
+        (
+            (each.name, each.digest, each.group, each.given_labels or each.labels)
+            for each in (*dataset.examples, *hashed)
+        ),
     )
     # moved up in the file, since all images need not fit into memory
     for place, (row, _) in enumerate(loaded):

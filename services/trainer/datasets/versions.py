@@ -15,7 +15,6 @@ from shared.contracts.dataset import (
     read_version,
     versions,
 )
-from shared.datasets.good_only import good_only
 from shared.datasets.image_files import IMAGES
 from shared.datasets.importing import THREADS, files_of
 from shared.datasets.labelled_images import (
@@ -104,17 +103,21 @@ def with_labels(dataset: Dataset, recipe: Recipe, on_problem: OnProblem) -> Data
         DatasetError: a label is missing, no image is left, or (``stop``) the recipe lacks a label, or an image does not
             have exactly one of the labels that exclude each other.
     """
-    if recipe.good_by is not None:
-        return good_only(dataset, recipe)
     own_names = [same_label(name, dataset.label_names) for name in recipe.label_names]
     if missing := [name for name, own_name in zip(recipe.label_names, own_names, strict=True) if own_name is None]:
         raise DatasetError([f"the dataset has no label {', '.join(missing)}: annotate it, or choose another recipe"])
     columns = [dataset.label_names.index(name) for name in own_names if name is not None]
+    others = [column for column, name in enumerate(dataset.label_names) if name not in own_names]
+    unknown = [dataset.label_names[column] for column in others]
     examples = [
-        replace(example, labels=tuple(example.labels[column] for column in columns)) for example in dataset.examples
+        replace(
+            example,
+            labels=tuple(example.labels[column] for column in columns),
+            unknown=(*example.unknown, *(dataset.label_names[column] for column in others if example.labels[column])),
+        )
+        for example in dataset.examples
     ]
     top = Place(examples[0].place.file, 1)
-    unknown = [name for name in dataset.label_names if name not in own_names]
     problems = [Problem(top, unknown_labels_message(unknown))] if unknown else []
     if recipe.task is Task.EXCLUSIVE:
         for example in examples:

@@ -97,7 +97,7 @@ def _read_model(store: ObjectStore, recipe: str, version: str) -> Bundle:
 
 
 def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Comparison:
-    judging = with_baseline_thresholds(baseline.recipe, candidate.recipe)
+    judging = baseline_recipe(baseline.recipe, candidate.recipe)
     test = stored_scores(baseline, candidate) or _score_images(baseline, candidate, store)
     ng = is_ng(candidate.recipe, test.truth)
     weights = line_weights(candidate.recipe, ng)
@@ -106,14 +106,21 @@ def _measure(store: ObjectStore, baseline: Bundle, candidate: Bundle) -> Compari
         for recipe, rows in zip((judging, candidate.recipe), test.scores, strict=True)
     ]
     extra = costs[1] - costs[0]
+    of_other_labels = judging.label_names != candidate.recipe.label_names
+    truth_of_baseline = ng[:, np.newaxis].astype(np.float32) if of_other_labels else test.truth
     sides = [
         Side(
             version=bundle.version,
             learned_from=learned,
-            evaluation=evaluate(recipe, test.truth, scores, test.groups),
+            evaluation=evaluate(recipe, truth, scores, test.groups),
         )
-        for bundle, recipe, scores, learned in zip(
-            (baseline, candidate), (judging, candidate.recipe), test.scores, test.learned_from, strict=True
+        for bundle, recipe, truth, scores, learned in zip(
+            (baseline, candidate),
+            (judging, candidate.recipe),
+            (truth_of_baseline, test.truth),
+            test.scores,
+            test.learned_from,
+            strict=True,
         )
     ]
     return Comparison(
@@ -174,12 +181,18 @@ def _score_images(baseline: Bundle, candidate: Bundle, store: ObjectStore) -> Sc
     )
 
 
-def with_baseline_thresholds(baseline: Recipe, candidate: Recipe) -> Recipe:
-    """Return the candidate's recipe with the baseline's thresholds: both are judged by one rule of NG and costs.
+def baseline_recipe(baseline: Recipe, candidate: Recipe) -> Recipe:
+    """Return the recipe by which the baseline is judged: both are judged by one rule of NG and costs.
+
+    It is the candidate's recipe with the baseline's thresholds. A baseline that learned from good images alone, before
+    the labels of the candidate could be learned, has its own label.
 
     Raises:
         NotComparable: they have other labels, or another task.
     """
+    same_labels = set(baseline.annotated.label_names) == set(candidate.label_names)
+    if baseline.good_by is not None and candidate.good_by is None and same_labels:
+        return baseline.model_copy(update={"costs": candidate.costs, "defect_rate": candidate.defect_rate})
     if baseline.task is not candidate.task or set(baseline.label_names) != set(candidate.label_names):
         raise NotComparable(
             f"one judges {', '.join(baseline.label_names)} ({baseline.task.value}), "
@@ -190,27 +203,23 @@ def with_baseline_thresholds(baseline: Recipe, candidate: Recipe) -> Recipe:
 
 def rule_differences(baseline: Recipe, candidate: Recipe) -> list[str]:
     """Return where two recipes of the same labels disagree on what makes a part NG or what a wrong verdict costs."""
-    pairs: dict[str, tuple[object, object]] = {
-        f"role of {label.name}": (baseline.label(label.name).role.value, label.role.value) for label in candidate.labels
-    }
-    pairs |= {
-        f"expected value of {label.name}": (baseline.label(label.name).expected, label.expected)
-        for label in candidate.labels
-    }
+    before, after = ({label.name: label for label in each.annotated.labels} for each in (baseline, candidate))
+    pairs: dict[str, tuple[object, object]] = {"task": (baseline.annotated.task.value, candidate.annotated.task.value)}
+    for name in {**after, **before}:
+        both = before.get(name), after.get(name)
+        roles, expected = zip(
+            *((each.role.value, each.expected) if each else (None, None) for each in both), strict=True
+        )
+        pairs |= {f"role of {name}": roles, f"expected value of {name}": expected}
     pairs |= {
         "cost of an escape": (baseline.costs.escape, candidate.costs.escape),
         "cost of an overkill": (baseline.costs.overkill, candidate.costs.overkill),
         "defect rate": (baseline.defect_rate, candidate.defect_rate),
     }
-    before_good, after_good = baseline.good_by or {}, candidate.good_by or {}
-    pairs |= {
-        f"{name} of a good part": (before_good.get(name), after_good.get(name))
-        for name in {**before_good, **after_good}
-    }
     return [
-        f"{what} is {_format_value(after)}, was {_format_value(before)}"
-        for what, (before, after) in pairs.items()
-        if before != after
+        f"{what} is {_format_value(now)}, was {_format_value(then)}"
+        for what, (then, now) in pairs.items()
+        if now != then
     ]
 
 
@@ -233,7 +242,10 @@ def _prepared(bundle: Bundle, references: References | None, images: Sequence[Im
 
 
 def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> list[Scores]:
-    """Score the images with each model: (images, labels), in the order of the labels of the last model's recipe."""
+    """Score the images with each model: (images, labels), in the order of the labels of the last model's recipe.
+
+    A model of other labels has them in its own order.
+    """
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
         with ExitStack() as stack:
@@ -251,6 +263,7 @@ def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> lis
     order = bundles[-1].recipe.label_names
     found = []
     for bundle, batches in zip(bundles, logits, strict=True):
-        columns = [bundle.recipe.label_names.index(name) for name in order]
+        own = bundle.recipe.label_names
+        columns = [own.index(name) for name in (order if set(order) == set(own) else own)]
         found.append(scores_of(np.concatenate(batches), bundle.recipe.task)[:, columns])
     return found

@@ -18,6 +18,7 @@ from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.references import refuse_faulty_references
 from services.trainer.datasets.split import Split, folds, split, tables
+from services.trainer.datasets.versions import with_labels
 from services.trainer.evaluation.costs import Scores
 from services.trainer.evaluation.doubtful_labels import DoubtfulLabel, doubtful_labels
 from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
@@ -41,7 +42,7 @@ from shared.contracts.operating_points import OperatingPoint, OperatingPointName
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings, unlearnable_warnings
-from shared.datasets.good_only import good_only, good_only_recipe
+from shared.datasets.good_only import ANOMALY, good_only, good_only_recipe
 from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
@@ -60,7 +61,8 @@ class ModelSpec:
 
     version: str
     images: Dataset
-    """The labelled images, with the labels of the recipe in its order."""
+    """The labelled images, with the labels of the recipe in its order; for a recipe with ``good_by``, with those that
+    people gave them, until `settled` decides what the model learns."""
     recipe: Recipe
     architecture: str
     options: TrainingOptions
@@ -82,16 +84,30 @@ class ModelSpec:
 
         Raises:
             WrongOption: no label says whether a part is good, or another option contradicts.
+            DatasetError: images lack the labels to learn, or a good image has a label that the recipe does not know.
         """
         if self.is_good_only and self.options.good_only and self.architecture == lite0_patches.NAME:
             return self
+        on_problem: OnProblem = "skip" if self.options.skip_problems else "stop"
         why = why_good_only(self.images, self.recipe, self.architecture, self.options, self.weights)
-        if why is None:
+        if why is None and not self.is_good_only:
             return self
+        if why is None:
+            recipe = self.recipe.annotated
+            note = (
+                f"the model learned the labels {', '.join(recipe.label_names)}; the recipe is that of a model that "
+                "learned from good images alone, as a training does while few images show an NG part"
+            )
+            return replace(
+                self,
+                images=with_labels(self.images, recipe, on_problem),
+                recipe=recipe,
+                notes=(*self.notes, note),
+            )
         recipe = good_only_recipe(self.recipe)
         return replace(
             self,
-            images=self.images if self.is_good_only else good_only(self.images, recipe),
+            images=good_only(self.images, recipe, on_problem),
             recipe=recipe,
             architecture=lite0_patches.NAME,
             options=self.options.model_copy(update={"good_only": True, "variants": (Variant.FP32,)}),
@@ -211,8 +227,9 @@ def _train(
             HeldOutRows(divided.rows[:0]),
             HeldOutRows(divided.rows),
         )  # nothing is chosen, and all NG images measure
-        out_of_fold = OutOfFold(divided.rows, fitted.out_of_fold, learning_curve=None, halves=halves)
-        return images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold)
+        logits = fitted.memory.out_of_fold[:, np.newaxis]
+        out_of_fold = OutOfFold(divided.rows, logits, learning_curve=None, halves=halves)
+        return images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold, fitted.memory)
     trained = fit(
         architecture,
         spec.recipe,
@@ -294,8 +311,8 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
         "computed_in": [*trained.runs],
     }
     provenance = Provenance(spec.version, spec.architecture, spec.dataset or store.digest, spec.requested_at, options)
-    if spec.is_good_only:
-        noted = [*images.split.lasting, *power_of(valid.evaluation)]
+    if spec.is_good_only and trained.memory:
+        noted = [*images.split.lasting, power_of(valid.evaluation.labels[ANOMALY], trained.memory, valid.groups)]
     else:
         note = architecture_of(spec.architecture).note_on(trained.origin)
         noted = [*images.warnings(trained), *([note] if note else [])]

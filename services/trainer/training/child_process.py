@@ -108,7 +108,7 @@ def make_model(
         notes=found.import_warnings,
     ).settled()
     if not spec.is_good_only:
-        refuse_unlearnable(found.dataset.label_names, [example.labels for example in found.dataset.examples])
+        refuse_unlearnable(spec.images.label_names, [example.labels for example in spec.images.examples])
     if begun is None:
         settled = {"dataset": found.version.reference, "recipe_yaml": recipe.to_yaml()}
         trainings.begin(request.model_copy(update=settled))

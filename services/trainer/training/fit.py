@@ -29,6 +29,7 @@ from services.trainer.training.last_layer import (
 )
 from services.trainer.training.learning_curve import LearningCurve, learning_curve
 from services.trainer.training.loss import loss_of
+from services.trainer.training.memory import FittedMemory
 from services.trainer.training.options import WrongOption
 from services.trainer.training.precision import (
     FLOAT32,
@@ -91,6 +92,8 @@ class Trained:
     """The precision and the hardware, with the epoch from which on: several if the training continued elsewhere."""
     out_of_fold: OutOfFold | None = None
     """If the last layer alone was fitted, to the training and the validation split."""
+    memory: FittedMemory | None = None
+    """What good images look like, if the network measures the distance to them."""
 
 
 def fit(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.good_only import good_only, good_only_recipe, not_good
+from shared.datasets.good_only import good_only, good_only_recipe, good_values, not_good
 from shared.datasets.reading import read_dataset, read_for_recipe
 from shared.datasets.tables import DatasetError
-from shared.recipe import RecipeError, Task, parse_recipe
+from shared.recipe import Recipe, RecipeError, Task, parse_recipe
 from tests.strokes import draw_strokes, strokes_recipe, write_table
 
 TILE = parse_recipe("""
@@ -30,8 +30,8 @@ labels:
 
 
 def test_the_value_of_a_good_part_follows_from_the_roles() -> None:
-    assert good_only_recipe(SEAM).good_by == {"good": True, "break": False, "length": True}
-    assert good_only_recipe(TILE).good_by == {"crack": False, "hole": False}
+    assert good_values(good_only_recipe(SEAM)) == {"good": True, "break": False, "length": True}
+    assert good_values(good_only_recipe(TILE)) == {"crack": False, "hole": False}
     assert good_only_recipe(TILE).task is Task.MULTI_LABEL
     assert good_only_recipe(SEAM).label_names == ("anomaly",)
 
@@ -39,6 +39,45 @@ def test_the_value_of_a_good_part_follows_from_the_roles() -> None:
 def test_the_recipe_is_the_same_after_it_was_written_and_read() -> None:
     recipe = good_only_recipe(SEAM)
     assert parse_recipe(recipe.to_yaml()) == recipe
+
+
+@pytest.mark.parametrize("recipe", [SEAM, TILE])
+def test_the_recipe_of_the_labels_is_not_lost(recipe: Recipe) -> None:
+    assert good_only_recipe(recipe).annotated == recipe
+    assert recipe.annotated is recipe
+
+
+def test_a_label_that_the_recipe_does_not_know_is_not_taken_for_good(tmp_path: Path) -> None:
+    folder, recipe = tmp_path / "strokes", good_only_recipe(SEAM)
+    images = draw_strokes(folder, 4) / "images"
+    names = sorted(image.name for image in images.iterdir())
+    rows = [(names[0], True, False, True, False, False), (names[1], True, False, True, True, False)]
+    rows += [(names[2], True, False, True, False, True), (names[3], False, True, True, False, True)]
+    write_table(folder / "labels.csv", ("name", "good", "break", "length", "camera", "stain"), rows)
+    with pytest.raises(DatasetError, match=f"{names[2]} has the label stain"):
+        read_for_recipe(folder, recipe)
+    found = read_for_recipe(folder, recipe, "skip")
+    assert [(each.name, each.labels) for each in found.examples] == [
+        (names[0], (False,)),
+        (names[1], (False,)),  # a camera is an attribute that a good part may have
+        (names[3], (True,)),
+    ]
+    assert [problem.cause for problem in found.problems] == ["unknown label"]
+    by_labels = read_for_recipe(folder, SEAM, "skip")
+    assert good_only(by_labels, recipe, "skip").examples[-1].name == names[3]
+    with pytest.raises(DatasetError, match="stain"):
+        good_only(by_labels, recipe)
+
+
+def test_an_error_among_the_labels_of_good_by_names_line_and_label() -> None:
+    lines = good_only_recipe(SEAM).to_yaml().splitlines()
+    wrong = next(number for number, line in enumerate(lines) if line.strip() == "role: attribute")
+    lines[wrong] = lines[wrong].replace("attribute", "blemish")
+    with pytest.raises(RecipeError, match=f"line {wrong + 1}: label length, role"):
+        parse_recipe("\n".join(lines))
+    twice = good_only_recipe(SEAM).to_yaml().replace("#00aa3c", "#e61e28")
+    with pytest.raises(RecipeError, match="label break, colour: the same colour as label good"):
+        parse_recipe(twice)
 
 
 def test_any_difference_from_a_good_part_counts() -> None:
@@ -55,7 +94,9 @@ def test_images_without_any_of_the_labels_are_refused() -> None:
 
 def test_a_recipe_of_good_images_alone_has_one_defect() -> None:
     with pytest.raises(RecipeError, match="one label, a defect"):
-        parse_recipe(strokes_recipe().to_yaml() + "good_by: {good: true}\n")
+        parse_recipe(
+            strokes_recipe().to_yaml() + "good_by: {task: multi-label, labels: {fine: {colour: cyan, role: quality}}}\n"
+        )
 
 
 def test_a_folder_is_read_with_the_one_label(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ name: board
 task: multi-label
 labels:
   anomaly: {colour: red, role: defect}
-good_by: {good: true}
+good_by: {task: multi-label, labels: {good: {colour: green, role: quality}}}
 """)
 EXCLUSIVE = parse_recipe("""
 name: tile

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from services.trainer.cli.side_by_side import show
 from services.trainer.errors import NotComparable
-from services.trainer.measuring.compare import compare, rule_differences, with_baseline_thresholds
+from services.trainer.measuring.compare import baseline_recipe, compare, rule_differences
 from services.trainer.promotion.comparison import Comparison, Side
 from services.trainer.promotion.gate import describe_images, objections, regressions
 from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
@@ -61,7 +62,7 @@ def test_one_recipe_defines_ng_and_costs_for_both_models(store: FilesystemStore,
 def test_each_model_judges_by_its_own_thresholds_and_order_of_labels() -> None:
     lines = PAINT.strip().splitlines()
     turned = "\n".join([*lines[:4], *reversed(lines[4:])]).replace("role: quality", "role: quality, threshold: 0.9")
-    judging = with_baseline_thresholds(parse_recipe(turned), paint_recipe())
+    judging = baseline_recipe(parse_recipe(turned), paint_recipe())
     assert judging.label_names == ("good", "error", "break", "length")
     assert judging.label("good").threshold == 0.9
 
@@ -77,7 +78,7 @@ def test_only_differences_of_recipes_about_ng_are_named() -> None:
     rare = paint_recipe("defect_rate: 0.02\nunsure_margin: 0.2\ndescription: of another camera\n")
     assert rule_differences(paint_recipe(), rare) == ["defect rate is 0.02, was not given"]
     both, one = (good_only_recipe(parse_recipe(text)) for text in (PAINT, loose))
-    assert rule_differences(both, one) == ["break of a good part is not given, was false"]
+    assert rule_differences(both, one) == ["role of break is attribute, was defect"]
 
 
 def test_a_network_whose_labels_come_in_another_order_is_compared_label_by_label(
@@ -108,6 +109,23 @@ def test_models_of_other_labels_are_not_compared(store: FilesystemStore, dataset
     put(store, with_recipe(comparable("v1", dataset), other), comparable("v2", dataset))
     with pytest.raises(NotComparable, match=r"one judges good, error, break, stain \(multi-label\), the other good"):
         compare(store, "paint", "v1", "v2")
+
+
+def test_labels_may_follow_a_model_of_good_images_alone_by_their_verdicts(
+    store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    good = paint_recipe().label_names.index("good")
+    first = paint_bundle("v1", recipe=good_only_recipe(paint_recipe()), bias=-BIAS[[good]], weights=-WEIGHTS[:, [good]])
+    put(store, Bundle(first.manifest.model_copy(update={"dataset": dataset.reference}), first.files))
+    put(store, comparable("v2", dataset, learned=5))
+    found = compare(store, "paint", "v1", "v2")
+    assert [*found.baseline.evaluation.labels] == ["anomaly"]
+    assert found.baseline.evaluation.labels["anomaly"].positives == found.ng
+    assert found.baseline.evaluation.escape_rate == 0
+    assert objections(found) == []
+    show(found)
+    put(store, comparable("v3", dataset, BLIND_TO_BREAKS, learned=5))
+    assert any("escape rate is 0.500, was 0.000" in each for each in objections(compare(store, "paint", "v1", "v3")))
 
 
 def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_imported_since_beside_damaged_ones(

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +14,26 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.explainer.loading import load_model
-from services.trainer.architectures.lite0_patches import Memory, Usual, with_memory
+from services.trainer.architectures.lite0_patches import Memory, Usual, build_patches, with_memory
 from services.trainer.cli.commands import app
 from services.trainer.cli.train_and_evaluate import read_images, spec_of
+from services.trainer.datasets.held_out import version_of
+from services.trainer.datasets.pixels import decode_images
 from services.trainer.training.build import ModelSpec
-from services.trainer.training.good_only import PATCHES, coreset, directions_of, largest_of, usual_of
+from services.trainer.training.memory import PATCHES, coreset, directions_of, fit_memory, largest_of, usual_of
 from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, REPORT, Bundle, read_bundle_folder
 from shared.contracts.training import TrainingOptions
+from shared.datasets.good_only import good_only_recipe
+from shared.datasets.importing import import_dataset
+from shared.datasets.reading import read_dataset
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.distance import DISTANCES
 from shared.explain.network import read_network
 from shared.imaging.preprocessing import prepare
+from shared.storage.filesystem import FilesystemStore
 from shared.verdict import judge, scores_of
-from tests.strokes import draw_strokes
+from tests.strokes import draw_strokes, strokes_recipe
+from tests.unit.trainer.training.test_last_layer import Silent
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 
@@ -106,6 +115,7 @@ def test_photos_without_labels_are_enough_and_the_first_screen_says_what_is_not_
             if row["good"] == "True":
                 (photos / row["name"]).write_bytes((strokes / "images" / row["name"]).read_bytes())
     result = train(photos, tmp_path / "model", "--good-only", "--report")
+    assert re.search(r"pasted on \d+ good ones, it finds \d+% \(AUROC 0\.\d\d, ", result.stderr)
     assert result.exit_code == 0, result.output
     assert "nothing can be said about escapes" in result.stderr
     assert "othing can be said about escapes" in read_bundle_folder(tmp_path / "model").file(REPORT).decode()
@@ -132,6 +142,63 @@ def test_what_the_user_says_decides(strokes: Path) -> None:
     assert not spec_with(strokes, 4, TrainingOptions(epochs=2)).settled().is_good_only
     assert not spec_with(strokes, 4, architecture="compact").settled().is_good_only
     assert spec_with(strokes, 9, TrainingOptions(good_only=True)).settled().is_good_only
+
+
+def test_a_recipe_of_good_images_alone_learns_the_labels_once_there_are_ng_images(strokes: Path) -> None:
+    first = spec_with(strokes, 0).settled()
+    later = replace(spec_with(strokes, 9), recipe=first.recipe)
+    assert later.settled().recipe.label_names == ("good", "dark", "bright")
+    assert any("the model learned the labels good, dark, bright" in note for note in later.settled().notes)
+    assert not later.settled().is_good_only
+    assert replace(later, options=TrainingOptions(good_only=True)).settled().is_good_only
+    assert replace(spec_with(strokes, 4), recipe=first.recipe).settled().is_good_only
+
+
+def test_labels_that_the_images_lack_are_not_learned(strokes: Path) -> None:
+    spec = spec_with(strokes, 9)
+    examples = tuple(replace(each, labels=each.labels[:1]) for each in spec.images.examples)
+    images = replace(spec.images, label_names=("good",), examples=examples)
+    settled = replace(spec, images=images, recipe=good_only_recipe(spec.recipe)).settled()
+    assert settled.is_good_only
+    assert any("the images have no label dark, bright" in note for note in settled.notes)
+
+
+def test_an_image_with_a_label_that_the_recipe_lacks_is_not_learned_as_good(strokes: Path, tmp_path: Path) -> None:
+    shutil.copytree(strokes, tmp_path / "strokes")
+    table = (tmp_path / "strokes" / "labels.csv").read_text().splitlines()
+    stained = [number for number, line in enumerate(table) if ",True,False,False" in line][:2]
+    rows = [f"{line},{number in stained if number else 'stain'}" for number, line in enumerate(table)]
+    (tmp_path / "strokes" / "labels.csv").write_text("\n".join(rows))
+    (tmp_path / "recipe.yaml").write_text(strokes_recipe().to_yaml())
+    images, recipe = read_images(tmp_path / "strokes", tmp_path / "recipe.yaml", None, None, skip_problems=True)
+    options = TrainingOptions(good_only=True, skip_problems=True)
+    learned = {each.name for each in spec_of(images, recipe, "lite0-depths", options).settled().images.examples}
+    assert learned == {line.split(",")[0] for line in table[1:]} - {table[row].split(",")[0] for row in stained}
+
+
+def test_no_image_is_compared_with_itself_or_with_its_group(tmp_path: Path, strokes: Path) -> None:
+    """Two good images of one part look like no other: compared with themselves, they would be usual."""
+    spec = spec_with(strokes, 0)
+    dataset, store = decode_images(spec.images, spec.recipe.image, tmp_path)
+    for row in (0, 1):
+        store.pixels[row][20:44, 20 + row : 44 + row] = np.indices((24, 24, 3)).sum(axis=0) // 6 % 2 * 255
+    rows = np.arange(len(store.pixels))
+    fold_of = np.where(rows < 2, 0, 1 + rows % 3)
+    patches, _ = build_patches(spec.recipe.image, None)
+    good = np.ones(len(rows), np.bool_)
+    fitted = fit_memory(patches, store, rows, good, fold_of, options=TrainingOptions(), listener=Silent())
+    assert fitted.out_of_fold[:2].min() > fitted.out_of_fold[2:].max()
+    assert len(dataset.examples) == len(rows)
+    every = with_memory(patches, fitted.memory, fitted.usual)
+    assert np.asarray(every(store.prepared(rows[:2]))).max() < fitted.out_of_fold[:2].min() / 2
+
+
+def test_a_folder_that_a_model_learned_from_is_found_as_a_dataset_version(
+    strokes: Path, trained: tuple[Bundle, str], tmp_path: Path
+) -> None:
+    store = FilesystemStore(tmp_path)
+    imported = import_dataset(read_dataset(strokes), store, "strokes", by="ada", source="strokes")
+    assert version_of(trained[0], store) == imported.version
 
 
 def spec_with(
