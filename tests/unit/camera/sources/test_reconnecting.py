@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import pytest
 
@@ -126,10 +126,10 @@ def test_frames_that_arrive_too_fast_are_skipped_and_counted(
     wait_until(lambda: watching.source._images.qsize() >= 8, 60, "images that wait to be taken")
     shots = watching.next(8)
     watching.source.close()
-    kept, missed = shots[:3], shots[3:7]
-    assert all(shot.pixels is not None for shot in kept)
+    waiting = list(takewhile(lambda shot: shot.pixels is not None, shots))
+    assert 2 <= len(waiting) <= 3, "the buffer may have been full before the first image was taken from it"
     problem = "the buffer of the camera is full: this machine is too slow for it"
-    assert [shot.problem for shot in missed] == [problem] * 4
+    assert [shot.problem for shot in shots[len(waiting) :]] == [problem] * (8 - len(waiting))
 
 
 def test_a_stop_ends_a_camera_that_sends_nothing(camera: MjpegCamera, watcher: Watcher) -> None:
