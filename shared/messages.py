@@ -218,15 +218,17 @@ class FrameInspected(Message):
 
     frame: FrameIdentity
     verdict: Verdict
-    reason: str = Field(description="of the verdict, in one line: 'break', 'not good', 'neither a JPEG nor a PNG'")
+    reason: str = Field(
+        description="reason of the verdict, in one line: 'break', 'not good', 'neither a JPEG nor a PNG'"
+    )
     findings: dict[LabelName, Finding] = Field(
-        default_factory=dict, description="by label; empty when the verdict is error"
+        default_factory=dict, description="findings by label; empty if the verdict is error"
     )
     flagged: bool = Field(description="worth explaining: NG, or unsure")
     recipe: Name
     model_version: Name
     at: Moment
-    latency_ms: float = Field(ge=0, le=1e13, description="from capture to verdict")
+    latency_ms: float = Field(ge=0, le=1e13, description="milliseconds from the capture to the verdict")
     image_key: str | None = Field(None, description="key of the image in object storage, where it is or will be stored")
     image_waits: bool = Field(
         False,
@@ -270,7 +272,7 @@ class ImageDeferred(Message):
     content_type: str
     image: bytes = b""
     verdict: FrameInspected | None = Field(
-        None, description="of a flagged frame: sent again for the explainer when the image is stored"
+        None, description="verdict of a flagged frame, which is sent again for the explainer when the image is stored"
     )
 
     @model_validator(mode="after")
@@ -312,7 +314,9 @@ class FrameExplained(Message):
     frame: FrameIdentity
     model_version: Name
     method: str
-    heatmaps: dict[LabelName, Heatmap] = Field(description="by label; empty when the reason says why there are none")
+    heatmaps: dict[LabelName, Heatmap] = Field(
+        description="heatmaps by label; empty if the reason says why there are none"
+    )
     overlay_key: str | None = None
     reason: str = ""
     flagged: bool = Field(
@@ -349,21 +353,28 @@ class PartDecided(Message):
 
     topic: ClassVar[str] = "decided.{0.frame.line}"
 
-    part: str = Field(min_length=1, max_length=64, description="its name, or the id of its first frame")
+    part: str = Field(min_length=1, max_length=64, description="name of the part, or the id of its first frame")
     frame: FrameIdentity = Field(description="the first frame of the part: its line, camera, batch and capture time")
     verdict: PartVerdict
     action: PartAction
-    reason: str = Field(description="of the verdict, in one line: '2 of 5 frames are NG: break'")
+    reason: str = Field(description="reason of the verdict, in one line: '2 of 5 frames are NG: break'")
     faults: tuple[LabelName, ...] = Field((), description="the labels that made it NG")
     scores: dict[LabelName, Annotated[float, Field(ge=0, le=1)]] = Field(
-        default_factory=dict, description="by label: the mean with the rule mean, else the worst of its frames"
+        default_factory=dict,
+        description="scores by label: the mean over the frames if the rule is mean, else the worst one",
     )
-    frames: tuple[FrameId, ...] = Field((), description="inspected in time; the decision follows from these")
-    late: tuple[FrameId, ...] = Field((), description="inspected after the deadline, and before the decision")
+    frames: tuple[FrameId, ...] = Field(
+        (), description="frames that were inspected before the deadline, by which the part is decided"
+    )
+    late: tuple[FrameId, ...] = Field(
+        (), description="frames that were inspected after the deadline and before the decision"
+    )
     missing: Count = Field(0, description="frames without a verdict at the deadline")
     recipe: Name
-    model_versions: tuple[Name, ...] = Field((), description="that inspected the frames")
-    latency_ms: float = Field(ge=0, le=1e13, description="from the capture of the first frame to the decision")
+    model_versions: tuple[Name, ...] = Field((), description="model versions that inspected the frames")
+    latency_ms: float = Field(
+        ge=0, le=1e13, description="milliseconds from the capture of the first frame to the decision"
+    )
     at: Moment
 
 
@@ -444,7 +455,7 @@ class WorkerReported(Message):
     worker: str = Field(max_length=200)
     model_version: str | None
     handled: Count = Field(description="messages since it started")
-    reason: str = Field("", description="what hinders it, in one line; empty if it is healthy")
+    reason: str = Field("", description="why the worker does not work, in one line; empty if it is healthy")
     at: Moment
 
 
@@ -531,7 +542,7 @@ class TrainingProgressed(Message):
     state: TrainingState
     epoch: Count = 0
     epochs: Count = 0
-    metrics: dict[str, float] = Field(default_factory=dict, description="of the last epoch: loss, val_loss, …")
+    metrics: dict[str, float] = Field(default_factory=dict, description="metrics of the last epoch: loss, val_loss, …")
     stage: str = Field("", description="current step besides the epochs: reading the images, measuring heatmaps, …")
     reason: str = ""
     model_version: str | None = Field(None, description="set when it finished")
@@ -574,7 +585,7 @@ class ThresholdsRequested(Message):
     recipe: Name
     model_version: Name = Field(description="existing version, whose network and other thresholds are used")
     thresholds: dict[LabelName, Annotated[float, Field(gt=0, lt=1)]] = Field(
-        min_length=1, description="by label: those that change"
+        min_length=1, description="the changed thresholds by label"
     )
     reason: str = ""
     promote: bool = Field(False, description="promote the version if it passes the gate")
@@ -591,7 +602,7 @@ class ThresholdsStored(Message):
     recipe: Name
     model_version: Name
     derived_from: Name
-    thresholds: dict[LabelName, Annotated[float, Field(ge=0, le=1)]] = Field(description="of every label")
+    thresholds: dict[LabelName, Annotated[float, Field(ge=0, le=1)]] = Field(description="thresholds of all labels")
     reason: str
     by: str
     at: Moment

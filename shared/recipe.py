@@ -83,13 +83,17 @@ class Label(_Section):
     """One thing that is true or false of an image."""
 
     name: LabelName
-    key: str | None = Field(None, pattern=r"^[a-z0-9]$", description="for labelling by keyboard; None: by clicks alone")
+    key: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]$",
+        description="key that toggles the label while labelling; None: the label is clicked",
+    )
     colour: Colour = Field(description="red, green, blue, 0 to 255; a name or #rrggbb in the file")
     role: LabelRole
     threshold: float = Field(
         0.5, gt=0, lt=1, description="present from this score on; of exclusive labels, the score is divided by it"
     )
-    expected: bool | None = Field(None, description="what the product should have (attributes)")
+    expected: bool | None = Field(None, description="value that the product should have (attributes only)")
 
     @field_validator("colour", mode="before")
     @classmethod

@@ -191,7 +191,10 @@ class CameraSettings(ServiceSettings):
         1, gt=0, le=60, description="a trigger whose image does not come in this time is missed"
     )
     trigger_delay_ms: int = Field(
-        0, ge=0, le=60_000, description="from the trigger to the image, which is the first that is read after it"
+        0,
+        ge=0,
+        le=60_000,
+        description="time from the trigger to its image, which is the first one that is read after this time",
     )
     trigger_token: SecretStr | None = Field(
         None, repr=False, description="bearer token of triggers over HTTP; required beyond this machine"
@@ -200,7 +203,7 @@ class CameraSettings(ServiceSettings):
         "seamline", pattern=r"^[A-Za-z0-9_./-]+$", description="first part of the MQTT topics of triggers"
     )
     trigger_user: str | None = Field(None, description="user at the MQTT broker of triggers")
-    trigger_password: SecretStr | None = Field(None, repr=False, description="its password")
+    trigger_password: SecretStr | None = Field(None, repr=False, description="password of this user")
 
     frozen_seconds: float = Field(
         5, ge=0, description="time of equal images after which a live camera counts as frozen; 0: never"
@@ -248,7 +251,7 @@ class CameraSettings(ServiceSettings):
     outbox_bytes: int = Field(2 * 1024**3, ge=1, description="bytes that may wait in the outbox")
     window: int = Field(64, ge=1, le=512, description="frames that may be sent to the broker without a confirm")
     report_seconds: float = Field(3, gt=0, description="time between two reports")
-    drain_seconds: float = Field(5, ge=0, description="how long a stop waits for frames that are not confirmed yet")
+    drain_seconds: float = Field(5, ge=0, description="time for which a stop waits for the confirms of frames")
 
     @property
     def is_triggered(self) -> bool:

@@ -94,7 +94,7 @@ class DashboardSettings(ServiceSettings):
     slice_hour_days: int = Field(
         35, ge=1, description="counts by hour of each camera, batch and model are stored for this time"
     )
-    shifts: str = Field("06:00,14:00,22:00", description="when shifts begin, on the plant's clock")
+    shifts: str = Field("06:00,14:00,22:00", description="times at which shifts begin, by the plant's clock")
     time_zone: str = Field("UTC", description="the plant's clock, such as Europe/Berlin")
     frame_days: int = Field(30, ge=1, description="a frame can be looked up for this time")
     flagged_frames: int = Field(20_000, ge=1, description="most flagged frames per line that can be looked up")

@@ -14,9 +14,9 @@ class ExplainerSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="EXPLAINER_", env_ignore_empty=True)
 
     batch: int = Field(8, ge=1, le=64, description="largest number of frames in a batch")
-    threads: int = Field(0, ge=0, le=1024, description="of the network; 0: the default of the libraries")
+    threads: int = Field(0, ge=0, le=1024, description="threads of the network; 0: the default of the libraries")
     models: int = Field(3, ge=1, le=100, description="model versions in memory; the last used ones stay")
     image_wait_seconds: float = Field(
-        30.0, ge=0, le=3600, description="how long to wait for an image that is not in object storage yet"
+        30.0, ge=0, le=3600, description="time to wait for an image that is not in object storage yet"
     )
-    report_seconds: float = Field(5.0, gt=0, le=60, description="between two reports of the worker")
+    report_seconds: float = Field(5.0, gt=0, le=60, description="time between two reports of the worker")

@@ -31,7 +31,7 @@ class GatewaySettings(ServiceSettings):
         7, gt=0, le=365, description="days for which decisions are remembered; a frame that is older decides nothing"
     )
     lease_seconds: float = Field(
-        10, gt=0, description="how long a gateway may be silent before another one takes its place"
+        10, gt=0, description="time without a renewal of the claim after which another gateway takes over"
     )
     silence_seconds: float = Field(
         1.5,
@@ -39,4 +39,4 @@ class GatewaySettings(ServiceSettings):
         le=60,
         description="a camera or worker that is silent for longer, or for 2.5 times as long as usual, is not well",
     )
-    report_seconds: float = Field(5, gt=0, le=60, description="between two reports of the gateway")
+    report_seconds: float = Field(5, gt=0, le=60, description="time between two reports of the gateway")

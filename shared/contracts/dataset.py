@@ -57,7 +57,7 @@ class LabelledImage(BaseModel):
 
     name: Annotated[str, AfterValidator(_image_name)]
     digest: Digest = Field(description="SHA-256 of its file, which names its object")
-    labels: tuple[bool, ...] = Field(description="in the order of the version's label names")
+    labels: tuple[bool, ...] = Field(description="values of the labels, in the order of the version's label names")
     group: str = Field(description="a part, batch or video: all images of a group are in one split")
     table: str = Field("labels.csv", description="the table of an export that lists it: labels.csv or <video>_data.csv")
     labelled_by: str | None = None

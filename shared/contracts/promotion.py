@@ -44,7 +44,7 @@ class Promotion(BaseModel):
     sequence: int = Field(ge=1)
     recipe: Name
     version: Name
-    digest: str = Field(pattern="^[0-9a-f]{64}$", description="of the bundle: see `digest_of`")
+    digest: str = Field(pattern="^[0-9a-f]{64}$", description="digest of the bundle (`digest_of`)")
     previous: str | None
     reason: str
     by: str

@@ -29,7 +29,7 @@ class PersonAdded(_Change):
     kind: Literal["person.add"] = "person.add"
     name: str
     role: Role
-    password: str = Field(repr=False, description="its Argon2 hash")
+    password: str = Field(repr=False, description="Argon2 hash of the password")
 
 
 class RoleChanged(_Change):
@@ -45,7 +45,7 @@ class PasswordChanged(_Change):
 
     kind: Literal["person.password"] = "person.password"
     name: str
-    password: str = Field(repr=False, description="its Argon2 hash")
+    password: str = Field(repr=False, description="Argon2 hash of the password")
 
 
 class LanguageChosen(_Change):

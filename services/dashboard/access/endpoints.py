@@ -190,11 +190,11 @@ def _search(
     *,
     first: Annotated[QueryTime | None, Query(alias="from", description="31 days before `to` when left out")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="now when left out")] = None,
-    by: Annotated[str | None, Query(max_length=100, description="by this person or token")] = None,
+    by: Annotated[str | None, Query(max_length=100, description="only actions of this person or token")] = None,
     action: Annotated[
         str | None, Query(max_length=100, description="this, or all of a noun", examples=["model"])
     ] = None,
-    text: Annotated[str | None, Query(max_length=200, description="in the subject or the details")] = None,
+    text: Annotated[str | None, Query(max_length=200, description="text in the subject or the details")] = None,
 ) -> AuditSearch:
     return AuditSearch.over(first, last, by=by, action=action, text=text)
 

@@ -31,7 +31,7 @@ def get_accounting(
     accounts: Accounts,
     first: Annotated[QueryTime | None, Query(alias="from", description="default: a day before `to`")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="default: now")] = None,
-    line: Annotated[Name | None, Query(description="of this line only")] = None,
+    line: Annotated[Name | None, Query(description="only frames of this line")] = None,
 ) -> Accounting:
     """Return what became of every frame, by camera and by hour: captured = inspected + dropped + parked + in flight."""
     last = last or datetime.now(UTC)

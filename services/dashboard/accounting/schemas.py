@@ -25,7 +25,7 @@ class Balance(BaseModel):
         description="images of the sources that became no frames: damaged, or sent again by a frozen camera; they are "
         "not among the captured frames",
     )
-    triggers: int = Field(0, description="of cameras that capture for triggers: captured + missed triggers")
+    triggers: int = Field(0, description="triggers of triggered cameras: captured + missed triggers")
     missed_triggers: int = Field(0, description="triggers that came while a camera was busy or away")
 
     @classmethod
@@ -106,7 +106,7 @@ class ParkedView(BaseModel):
 class ParkedList(BaseModel):
     """The parked messages, newest first."""
 
-    at: datetime = Field(description="when the list was made")
+    at: datetime = Field(description="time at which the list was made")
     parked: list[ParkedView]
     waiting: dict[str, int] = Field(
         description="number of parked messages by queue; only the oldest of each queue are listed, over all pages"

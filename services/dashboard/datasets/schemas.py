@@ -23,7 +23,7 @@ class DatasetVersionView(BaseModel):
     digest: str
     images: int
     groups: int
-    labels: dict[str, int] = Field(description="how many images have each label")
+    labels: dict[str, int] = Field(description="number of images with each label")
     unlearnable: list[str] = Field(
         description="labels that all images have, or none: nothing can be learned or measured about them"
     )

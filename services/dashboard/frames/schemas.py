@@ -170,7 +170,7 @@ class Mark(BaseModel):
     verdict: Verdict = Field(description="the verdict that is called wrong")
     recipe: str
     model_version: str
-    image_key: str | None = Field(description="in object storage; null if the image was not stored")
+    image_key: str | None = Field(description="key in object storage; null if the image was not stored")
     note: str
     marked_by: str
     marked_at: AwareDatetime

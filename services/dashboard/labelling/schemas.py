@@ -56,7 +56,7 @@ class LabelChoice(BaseModel):
     """A label of the recipe."""
 
     name: str
-    key: str | None = Field(description="on the keyboard; null: it has none")
+    key: str | None = Field(description="key on the keyboard; null: the label has no key")
     role: LabelRole
     colour: str = Field(description="#rrggbb")
 
@@ -87,7 +87,7 @@ class SourceView(BaseModel):
     task: Task
     labels: list[LabelChoice]
     video: VideoView | None = Field(description="null for frames of the lines")
-    frames: int | None = Field(description="of the video; null for frames of the lines")
+    frames: int | None = Field(description="number of frames of the video; null for frames of the lines")
     labelled: int
     annotated_twice: int
     contradictions: int = Field(description="frames that wait for an adjudication")
@@ -130,12 +130,14 @@ class FrameToLabel(BaseModel):
     image_url: str
     title: str = Field(description="where the frame is from", examples=["frame 12, 0.48 s"])
     reason: str = Field(description="why it is in the queue")
-    annotation: FrameAnnotation | None = Field(description="of the requested kind; null if there is none yet")
+    annotation: FrameAnnotation | None = Field(
+        description="annotation of the requested kind; null if there is none yet"
+    )
     first: FrameAnnotation | None = Field(description="null also while it is hidden")
     second: FrameAnnotation | None
     later: list[FrameAnnotation] = Field(description="during an adjudication: made after both people had looked")
     adjudication: FrameAnnotation | None
-    scores: dict[str, ScoreView] = Field(description="by label, of the model on the line; empty while hidden")
+    scores: dict[str, ScoreView] = Field(description="scores by the model on the line, by label; empty while hidden")
 
 
 class QueuePage(BaseModel):
@@ -213,14 +215,14 @@ class AnnotationPage(BaseModel):
 class KappaView(BaseModel):
     """How far two people agree about one label."""
 
-    frames: int = Field(description="that both people annotated")
+    frames: int = Field(description="number of frames that both people annotated")
     both: int = Field(description="frames to which both people gave the label")
     only_first: int
     only_second: int
     neither: int
     agreed: float | None = Field(description="share of the frames about which both said the same")
     kappa: float | None = Field(description="Cohen's kappa; null if the agreement expected by chance is 1")
-    low: float | None = Field(description="of the 95 % interval; null if one person always said the same")
+    low: float | None = Field(description="lower bound of the 95 % interval; null if one person always said the same")
     high: float | None
 
 
@@ -230,7 +232,7 @@ class Contradiction(BaseModel):
     frame: FrameKey
     image_url: str
     title: str
-    first: FrameAnnotation = Field(description="as it was before the second annotation")
+    first: FrameAnnotation = Field(description="the first annotation, as it was before the second one")
     second: FrameAnnotation
     later: list[FrameAnnotation] = Field(description="made after both people had looked")
     differ: list[str] = Field(description="the labels")
@@ -257,27 +259,31 @@ class DatasetRequest(BaseModel):
         },
     )
 
-    name: Name = Field(description="of a new dataset, or of one that gets a further version")
+    name: Name = Field(description="name of a new dataset, or of a dataset that gets a further version")
     sources: Annotated[list[SourceId], Field(min_length=1, max_length=200)]
 
 
 class DatasetImported(BaseModel):
     """A dataset version of an uploaded zip."""
 
-    dataset: str = Field(description="what a training names", examples=["seam-week-48@0001-3f9a2c1d"])
+    dataset: str = Field(
+        description="reference by which a training names the dataset version", examples=["seam-week-48@0001-3f9a2c1d"]
+    )
     is_new: bool = Field(description="false: the newest version holds the same")
     images: int
     groups: int
     masks: int = Field(description="images with marked defects")
     labels: dict[str, int] = Field(description="number of images with each label")
-    left_out: list[str] = Field(description="what could not be used, a line for each cause")
-    notes: list[str] = Field(description="how many images, labels and boxes came in, and what may be wrong")
+    left_out: list[str] = Field(description="rows and images that could not be used, a line for each cause")
+    notes: list[str] = Field(description="numbers of images, labels and regions, and warnings")
 
 
 class DatasetMade(BaseModel):
     """A dataset version in object storage."""
 
-    dataset: str = Field(description="what a training names", examples=["seam-week-48@0001-3f9a2c1d"])
+    dataset: str = Field(
+        description="reference by which a training names the dataset version", examples=["seam-week-48@0001-3f9a2c1d"]
+    )
     images: int
     groups: int
     labels: dict[str, int] = Field(description="number of images with each label")

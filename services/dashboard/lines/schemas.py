@@ -53,11 +53,13 @@ class CameraView(BaseModel):
     captured: int = Field(description="frames of this run of the camera")
     dropped: int
     unreadable: int = Field(description="unreadable images of this run, which became no frames")
-    triggers: int = Field(description="of this run: captured + missed triggers; 0 of a camera without triggers")
+    triggers: int = Field(
+        description="triggers of this run: captured + missed triggers; 0 if the camera is not triggered"
+    )
     missed_triggers: int = Field(description="triggers of this run that came while it was busy or away")
     waiting: int = Field(description="buffered frames: those that wait in the camera's outbox")
     reported_at: datetime = Field(description="time of the report by the camera's clock")
-    received_at: datetime = Field(description="when the last report arrived")
+    received_at: datetime = Field(description="time at which the last report arrived")
     clock_skew_seconds: float = Field(
         description="camera's clock minus the dashboard's, when the report arrived; negative also if the report was "
         "delayed"
@@ -72,7 +74,7 @@ class WorkerView(BaseModel):
     model_version: str | None
     handled: int = Field(description="number of messages that the worker has handled since its start")
     lost: bool = Field(description="whether the worker has sent no report for too long")
-    received_at: datetime = Field(description="when the last report arrived")
+    received_at: datetime = Field(description="time at which the last report arrived")
     reported_at: datetime
 
 
@@ -171,7 +173,7 @@ class LineAccounting(BaseModel):
         description="images of the sources that became no frames: damaged, or sent again by a frozen camera; they are "
         "not among the captured frames"
     )
-    triggers: int = Field(description="of cameras that capture for triggers: captured + missed triggers")
+    triggers: int = Field(description="triggers of triggered cameras: captured + missed triggers")
     missed_triggers: int = Field(description="triggers that came while a camera was busy or away, and got no image")
     parked: int | None = Field(
         description="parked frames; null if the broker may have parked frames of another line (it does not say which): "
@@ -183,8 +185,8 @@ class LineAccounting(BaseModel):
     explained: int = Field(description="flagged frames with heatmaps")
     unexplained: int = Field(description="flagged frames whose explanation has no heatmap")
     defect_rate: Rate | None = Field(description="NG frames of all frames that are ok or NG; null without such frames")
-    defect_rates: dict[str, float] = Field(description="by label: share of the scored frames that the label made NG")
-    labels: dict[str, LabelRate] = Field(description="by label: numbers of frames, and rates with intervals")
+    defect_rates: dict[str, float] = Field(description="share of the scored frames that a label made NG, by label")
+    labels: dict[str, LabelRate] = Field(description="numbers of frames, and rates with intervals, by label")
     model_versions: list[str] = Field(
         description="versions that inspected frames; the version of the newest frame first"
     )
@@ -199,7 +201,7 @@ class GatewayView(BaseModel):
     reason: str = Field(description="why the line is not online")
     lost: bool = Field(description="whether the gateway has sent no report for too long")
     outputs: list[OutputReport]
-    received_at: datetime = Field(description="when the last report arrived")
+    received_at: datetime = Field(description="time at which the last report arrived")
 
 
 class OutputTest(BaseModel):

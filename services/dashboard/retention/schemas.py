@@ -16,14 +16,14 @@ class KindView(BaseModel):
     objects: int
     size: int = Field(description="bytes")
     growth: float = Field(description="bytes per day on the last whole days, seven at most, before anything is removed")
-    rule: str = Field(description="how long it stays", examples=["30 days or 50 GB"])
-    oldest: date | None = Field(description="by capture for files of frames (UTC)")
+    rule: str = Field(description="retention rule of this kind", examples=["30 days or 50 GB"])
+    oldest: date | None = Field(description="oldest day (UTC); for files of frames, of their capture")
 
 
 class StorageView(BaseModel):
     """What is stored, by kind."""
 
-    at: AwareDatetime = Field(description="when everything was listed")
+    at: AwareDatetime = Field(description="time of the inventory")
     kinds: list[KindView]
     size: int = Field(description="bytes of everything")
     growth: float = Field(description="bytes per day, before anything is removed")

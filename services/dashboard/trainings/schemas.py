@@ -58,7 +58,7 @@ class TrainingView(BaseModel):
     state: TrainingState
     epoch: int
     epochs: int
-    metrics: dict[str, float] = Field(description="of the last epoch")
+    metrics: dict[str, float] = Field(description="metrics of the last epoch")
     stage: str = Field(description="the present work apart from epochs: reading the images, measuring heatmaps, …")
     reason: str
     model_version: str | None
@@ -106,7 +106,7 @@ class ArchitectureView(BaseModel):
     """An architecture that can be trained."""
 
     name: str
-    summary: str = Field(description="its purpose, as one sentence")
+    summary: str = Field(description="purpose of the architecture, as one sentence")
 
 
 class ArchitectureList(BaseModel):

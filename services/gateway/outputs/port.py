@@ -61,7 +61,7 @@ class Signal(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str = Field(description="the same in every try: a receiver that gets an id twice uses it once")
+    id: str = Field(description="id of the signal, the same in every attempt; a receiver must use each id only once")
     test: bool = Field(False, description="sent by a person to test the output: no part belongs to it")
     line: Name
     part: str
@@ -71,7 +71,7 @@ class Signal(BaseModel):
     faults: tuple[LabelName, ...]
     scores: dict[LabelName, float]
     batch: Name | None
-    order: Name | None = Field(None, description="of the trigger of the first frame, as the operator")
+    order: Name | None = Field(None, description="order of the trigger of the first frame")
     operator: Name | None = None
     recipe: Name
     model_versions: tuple[Name, ...]

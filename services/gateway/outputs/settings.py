@@ -21,10 +21,12 @@ class OutputSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    verdicts: tuple[PartVerdict, ...] = Field(tuple(PartVerdict), min_length=1, description="of the parts it gets")
+    verdicts: tuple[PartVerdict, ...] = Field(
+        tuple(PartVerdict), min_length=1, description="verdicts of the parts that the output gets"
+    )
     labels: tuple[LabelName, ...] = Field((), description="only parts that one of these made NG; none: all parts")
     recipes: tuple[Name, ...] = Field((), description="only parts of these recipes; none: of all")
-    delay_ms: Milliseconds = Field(0, description="from the capture of the first frame to the signal")
+    delay_ms: Milliseconds = Field(0, description="time from the capture of the first frame to the signal")
     deadline_ms: Milliseconds | None = Field(
         None,
         description="from the capture of the first frame; a later signal is not sent; unset: it is sent at any time",

@@ -56,7 +56,7 @@ class UploadedVideo(BaseModel):
     size: int = Field(description="bytes of the file")
     parts: int
     digest: str = Field(description="SHA-256 of the file")
-    names: tuple[str, ...] = Field((), description="of the images of an album")
+    names: tuple[str, ...] = Field((), description="names of the images of an album")
     left_out: int = Field(0, description="images of an album of kinds that can't be read")
     uploaded_by: str
     uploaded_at: AwareDatetime
