@@ -349,7 +349,7 @@ class PartAction(StrEnum):
 
 
 class PartDecided(Message):
-    """The decision of the gateway about a part; there is exactly one per part."""
+    """The gateway decided about a part. There is exactly one decision per part."""
 
     topic: ClassVar[str] = "decided.{0.frame.line}"
 
