@@ -25,7 +25,7 @@ from services.dashboard.quality.filter import QualityFilter
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.shifts import Shifts
-from services.dashboard.statistics.windows import Every, spans
+from services.dashboard.statistics.windows import Subgroup, spans
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
@@ -71,13 +71,13 @@ def make_year(redis: Redis, keys: Keys, counting: Counting, shifts: Shifts) -> i
 
 def buckets_of(line: str, counting: Counting, shifts: Shifts) -> Iterator[tuple[str, str, int]]:
     """Yield the slice, the key and the frames of each bucket that is still stored."""
-    kept = {Every.MINUTE: 2, Every.HOUR: DAYS, Every.SHIFT: DAYS, Every.DAY: DAYS}
+    kept = {Subgroup.MINUTE: 2, Subgroup.HOUR: DAYS, Subgroup.SHIFT: DAYS, Subgroup.DAY: DAYS}
     for every, days in kept.items():
         for span in spans(every, NOW - timedelta(days=days), NOW, shifts):
             frames = round((span.end - span.start).total_seconds() * 25)
             yield "", counting.key(line, every.value, span.start), frames
             for part in parts_at(span.start, shifts):
-                if every is not Every.HOUR or NOW - span.start < timedelta(days=35):
+                if every is not Subgroup.HOUR or NOW - span.start < timedelta(days=35):
                     yield part, counting.key(line, every.value, span.start, part), frames // 2
 
 
@@ -108,15 +108,19 @@ def query_pages(quality: QualityService) -> None:
     year, month = NOW - timedelta(days=365), NOW - timedelta(days=30)
     questions = {
         "a year of ten lines by week": QualityFilter(year, NOW, None),
-        "a year of ten lines by day": QualityFilter(year, NOW, Every.DAY),
-        "a year of the night shifts of ten lines": QualityFilter(year, NOW, Every.SHIFT, shift=3),
-        "half a year of one line by shift": QualityFilter(NOW - timedelta(days=182), NOW, Every.SHIFT, line="line-1"),
-        "a quarter of ten lines by shift": QualityFilter(NOW - timedelta(days=91), NOW, Every.SHIFT),
+        "a year of ten lines by day": QualityFilter(year, NOW, Subgroup.DAY),
+        "a year of the night shifts of ten lines": QualityFilter(year, NOW, Subgroup.SHIFT, shift=3),
+        "half a year of one line by shift": QualityFilter(
+            NOW - timedelta(days=182), NOW, Subgroup.SHIFT, line="line-1"
+        ),
+        "a quarter of ten lines by shift": QualityFilter(NOW - timedelta(days=91), NOW, Subgroup.SHIFT),
         "a month of ten lines by shift": QualityFilter(month, NOW, None, label="break"),
-        "a month of one line by hour": QualityFilter(month, NOW, Every.HOUR, line="line-1"),
+        "a month of one line by hour": QualityFilter(month, NOW, Subgroup.HOUR, line="line-1"),
         "five days of ten lines by hour": QualityFilter(NOW - timedelta(days=5), NOW, None),
         "two hours of ten lines by minute": QualityFilter(NOW - timedelta(hours=2), NOW, None),
-        "a camera of a line, a year": QualityFilter(year, NOW, Every.DAY, line="line-1", slice_name="camera=camera-2"),
+        "a camera of a line, a year": QualityFilter(
+            year, NOW, Subgroup.DAY, line="line-1", slice_name="camera=camera-2"
+        ),
         "a month, limits of the month before": QualityFilter(month, NOW, None, limits=LimitsFrom.BEFORE),
     }
     slowest = 0.0
@@ -127,8 +131,8 @@ def query_pages(quality: QualityService) -> None:
         print_time(
             "two quarters compared",
             lambda: quality.compare(
-                QualityFilter(NOW - timedelta(days=91), NOW, Every.DAY),
-                QualityFilter(NOW - timedelta(days=182), NOW - timedelta(days=91), Every.DAY),
+                QualityFilter(NOW - timedelta(days=91), NOW, Subgroup.DAY),
+                QualityFilter(NOW - timedelta(days=182), NOW - timedelta(days=91), Subgroup.DAY),
             ),
         ),
     )

@@ -176,7 +176,15 @@ class Sender:
                 while self._outbox.waiting or self._in_flight or not self._finishing.is_set():
                     self._check_not_abandoned()
                     self._send_some()
-            self._send_last_report()
+            self._reporter.set_state(*self._last_state)
+            if self._publisher:
+                self._report_ended_sessions(self._publisher)
+                report = self._reporter.report()
+                reported = self._publisher.publish(report)
+                with suppress(MessagingError, TimeoutError):  # a later run sends it
+                    reported.result(LAST_REPORT_SECONDS)
+                    if not report.waiting:
+                        self._outbox.forget(report.session)
         except BaseException as error:  # noqa: BLE001 - the capture loop raises it
             self._failure = error
         finally:
@@ -337,16 +345,3 @@ class Sender:
                     self._outbox.forget(session)
 
             publisher.publish(self._reporter.report_end_of(session, counts)).add_done_callback(forget)
-
-    def _send_last_report(self) -> None:
-        """Send the last report; if it can't be sent, a later run sends it."""
-        self._reporter.set_state(*self._last_state)
-        if self._publisher is None:
-            return
-        self._report_ended_sessions(self._publisher)
-        report = self._reporter.report()
-        reported = self._publisher.publish(report)
-        with suppress(MessagingError, TimeoutError):
-            reported.result(LAST_REPORT_SECONDS)
-            if not report.waiting:
-                self._outbox.forget(report.session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 import cv2
@@ -72,7 +71,16 @@ class SightWatch:
         self._settings = settings
         self._on_sight = on_sight
         self._clock = clock
-        self._reference = _read_reference(settings.reference) if settings.reference else None
+        self._reference: ImageMeasures | None = None
+        if path := settings.reference:
+            try:
+                self._reference = ImageMeasures.of(decode(path.read_bytes()))
+            except FileNotFoundError:
+                pass  # the first image becomes the reference
+            except (OSError, UnreadableImage) as error:
+                raise CameraError(
+                    f"CAMERA_REFERENCE: {path} can't be read ({error}): delete it to take a new one"
+                ) from error
         self._previous: Image | None = None
         self._unchanged_since = clock()
         self._next_measurement = 0.0
@@ -149,13 +157,3 @@ class SightWatch:
         if sight is not self._reported:
             self._reported = sight
             self._on_sight(sight, reason)
-
-
-def _read_reference(path: Path) -> ImageMeasures | None:
-    """Return the measures of the reference image; None if there is no such image yet."""
-    try:
-        return ImageMeasures.of(decode(path.read_bytes()))
-    except FileNotFoundError:
-        return None
-    except (OSError, UnreadableImage) as error:
-        raise CameraError(f"CAMERA_REFERENCE: {path} can't be read ({error}): delete it to take a new one") from error

@@ -166,7 +166,7 @@ class DashboardSettings(ServiceSettings):
         return urlsplit(self.redis_url).scheme == EMBEDDED
 
     @model_validator(mode="after")
-    def _check_that_others_log_in(self) -> Self:
+    def _check_login_unless_loopback(self) -> Self:
         if not self.loopback and not self.login:
             raise ValueError(
                 f"set DASHBOARD_LOGIN=true to listen on {self.host}, or DASHBOARD_HOST=127.0.0.1 for this machine only"

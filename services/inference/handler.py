@@ -83,7 +83,10 @@ class Inspector:
                 raise Reject(f"a {type(message).__name__} is not a frame: it was sent to the wrong queue")
             frames.append(message)
         metrics.BATCH.observe(len(frames))
-        model = self._next_model()
+        model = self._model()
+        if self._last and self._last is not model:
+            self._running.submit(self._last.unload)  # after the batches that it inspects
+        self._last = model
         prepared = self._preparing.submit(self._prepare, frames, model)
 
         def run() -> Logits:
@@ -93,14 +96,6 @@ class Inspector:
 
         logits = self._running.submit(run)
         return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result()))
-
-    def _next_model(self) -> Model:
-        """Return the model of the next batch; the model before is unloaded after the batches that it inspects."""
-        model = self._model()
-        if self._last and self._last is not model:
-            self._running.submit(self._last.unload)
-        self._last = model
-        return model
 
     def _prepare(self, frames: Sequence[FrameCaptured], model: Model) -> Prepared:
         """Fetch, decode and prepare the images of a batch."""

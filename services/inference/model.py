@@ -92,7 +92,18 @@ def load_model(
         BundleError: the bundle lacks what the engine needs, or the variant that was requested.
         EngineError: the network can't be loaded, or its outputs do not match the recipe.
     """
-    chosen, references = _variant_of(bundle, kind, variant), references_of(bundle)
+    chosen: Variant | Literal["keras"]
+    if kind == "tensorflow":
+        chosen = "keras"
+    elif variant == "auto":
+        chosen = fastest_variant(bundle)
+    elif all(name in bundle.files for name in VARIANT_FILES[Variant(variant)]):
+        chosen = Variant(variant)
+    else:
+        raise BundleError(
+            f"the bundle has no {variant} variant: set INFERENCE_VARIANT=auto, or promote a model that has one"
+        )
+    references = references_of(bundle)
     try:
         engine = _open_proven(bundle, chosen, threads, largest_batch)
     except EngineError as error:
@@ -123,18 +134,6 @@ def _open_proven(bundle: Bundle, variant: Variant | Literal["keras"], threads: i
         engine.close()
         raise
     return engine
-
-
-def _variant_of(bundle: Bundle, kind: str, wanted: str) -> Variant | Literal["keras"]:
-    if kind == "tensorflow":
-        return "keras"
-    if wanted == "auto":
-        return fastest_variant(bundle)
-    if not all(name in bundle.files for name in VARIANT_FILES[Variant(wanted)]):
-        raise BundleError(
-            f"the bundle has no {wanted} variant: set INFERENCE_VARIANT=auto, or promote a model that has one"
-        )
-    return Variant(wanted)
 
 
 def prove(engine: Engine, recipe: Recipe, largest_batch: int) -> None:

@@ -28,7 +28,7 @@ PROMOTION_FILE: Final = re.compile(r"[0-9]{8,}\.json")
 Decision = ModelPromoted | PromotionRefused
 
 
-class Outcome(StrEnum):
+class PromotionOutcome(StrEnum):
     """The decision on a request."""
 
     PROMOTED = "promoted"
@@ -61,7 +61,7 @@ class HistoryEntry(BaseModel):
 
     at: AwareDatetime
     by: str
-    outcome: Outcome
+    outcome: PromotionOutcome
     version: str = Field(description="the requested version")
     previous: str | None = Field(description="the version that was in production at that moment")
     reason: str = Field(description="why the promotion was requested; for a refusal, why it was refused")
@@ -149,7 +149,7 @@ def history_of(store: ObjectStore, recipe: str) -> list[HistoryEntry]:
         HistoryEntry(
             at=promotion.at,
             by=promotion.by,
-            outcome=Outcome.ROLLED_BACK if promotion.rollback else Outcome.PROMOTED,
+            outcome=PromotionOutcome.ROLLED_BACK if promotion.rollback else PromotionOutcome.PROMOTED,
             version=promotion.version,
             previous=promotion.previous,
             reason=promotion.reason,
@@ -164,7 +164,7 @@ def history_of(store: ObjectStore, recipe: str) -> list[HistoryEntry]:
         HistoryEntry(
             at=decision.at,
             by=decision.by,
-            outcome=Outcome.REFUSED,
+            outcome=PromotionOutcome.REFUSED,
             version=decision.model_version,
             previous=decision.production_version,
             reason=decision.reason,

@@ -65,6 +65,31 @@ class RetentionRule(NamedTuple):
     size: int | None = None
     """Most bytes of all data of the kind: beyond it, the oldest days are removed. None: no limit."""
 
+    @classmethod
+    def parse(cls, kind: DataKind, text: str) -> Self:
+        """Read the limits of the rule of a kind, such as ``365d/200GB``.
+
+        Raises:
+            ValueError: a limit is wrong; the message says what to write.
+        """
+        days = size = None
+        for limit in text.split("/"):
+            match = _LIMIT.fullmatch(limit.strip())
+            if match is None or (match["days"] and days) or (match["size"] and size):
+                raise ValueError(
+                    f"{kind}={text}: a limit is an age in days such as 30d, a size such as 50GB (MB, GB or TB), or "
+                    "both: 30d/50GB"
+                )
+            if match["days"]:
+                days = int(match["days"])
+            else:
+                size = int(match["size"]) * UNITS[match["unit"]]
+        if days and days > DAYS_LIMIT:
+            raise ValueError(f"{kind}={text}: give at most {DAYS_LIMIT} days, or leave {kind} out to keep it for ever")
+        if size and kind not in OWNERS:
+            raise ValueError(f"{kind}={text}: {kind} takes an age alone, such as {kind}=400d")
+        return cls(days, size)
+
     def __str__(self) -> str:
         size = next(
             (f"{self.size // by} {unit}" for unit, by in UNITS.items() if self.size and self.size < 1000 * by), ""
@@ -96,29 +121,9 @@ class RetentionRules:
             kind = DataKind(name)
             if kind in rules:
                 raise ValueError(f"{name}: it has two rules: write one, such as {name}=30d/50GB")
-            rules[kind] = _rule(kind, limits)
+            rules[kind] = RetentionRule.parse(kind, limits)
         return cls(rules)
 
     def of(self, kind: DataKind) -> RetentionRule:
         """Return the rule of a kind; a rule without limits if there is none."""
         return self.by_kind.get(kind, RetentionRule())
-
-
-def _rule(kind: DataKind, text: str) -> RetentionRule:
-    days = size = None
-    for limit in text.split("/"):
-        match = _LIMIT.fullmatch(limit.strip())
-        if match is None or (match["days"] and days) or (match["size"] and size):
-            raise ValueError(
-                f"{kind}={text}: a limit is an age in days such as 30d, a size such as 50GB (MB, GB or TB), or both: "
-                "30d/50GB"
-            )
-        if match["days"]:
-            days = int(match["days"])
-        else:
-            size = int(match["size"]) * UNITS[match["unit"]]
-    if days and days > DAYS_LIMIT:
-        raise ValueError(f"{kind}={text}: give at most {DAYS_LIMIT} days, or leave {kind} out to keep it for ever")
-    if size and kind not in OWNERS:
-        raise ValueError(f"{kind}={text}: {kind} takes an age alone, such as {kind}=400d")
-    return RetentionRule(days, size)

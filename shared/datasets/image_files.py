@@ -71,19 +71,16 @@ class ImageFiles:
                 for name in subfolders
                 if not name.startswith(".") and name not in IGNORED_FOLDERS and not (is_root and name in without)
             )
-            for file in sorted(files):
-                if not file.startswith("."):
-                    self._add(Path(folder, file))
-
-    def _add(self, path: Path) -> None:
-        own_name = path.relative_to(self.root).as_posix()
-        name = _compose(own_name)
-        if name in self._paths:  # the names of two files differ in the Unicode form alone
-            name = own_name
-        self._paths[name] = path
-        last = PurePosixPath(name)
-        self._by_name[_fold_case(last.name)].append(name)
-        self._by_stem[_fold_case(last.stem)].append(name)
+            for file in sorted(name for name in files if not name.startswith(".")):
+                path = Path(folder, file)
+                own_name = path.relative_to(root).as_posix()
+                name = _compose(own_name)
+                if name in self._paths:  # the names of two files differ in the Unicode form alone
+                    name = own_name
+                self._paths[name] = path
+                last = PurePosixPath(name)
+                self._by_name[_fold_case(last.name)].append(name)
+                self._by_stem[_fold_case(last.stem)].append(name)
 
     @property
     def images(self) -> list[str]:

@@ -168,9 +168,14 @@ class MinioStore:
                     raise
 
     def _put(self, key: str, content: bytes, content_type: str) -> None:
+        headers: DictType = {}
+        if len(content) <= MIN_PART_SIZE:  # a multipart upload takes no checksum of the whole
+            # buckets with object lock require a checksum
+            digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            headers = {"x-amz-sdk-checksum-algorithm": "SHA256", "x-amz-checksum-sha256": digest}
         with self._storage_errors(key):
             self._client.put_object(
-                self._bucket, key, io.BytesIO(content), len(content), content_type, metadata=_checksum(content)
+                self._bucket, key, io.BytesIO(content), len(content), content_type, metadata=headers
             )
 
     def _put_if_absent(self, key: str, content: bytes, content_type: str) -> bool:
@@ -244,14 +249,6 @@ def _failure_of(error: HTTPError) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"has a certificate that is not trusted here ({cause.verify_message}): check TLS_CA and the address"
     return f"can't be reached ({type(reason).__name__})"
-
-
-def _checksum(content: bytes) -> DictType:
-    """Return headers with a checksum, which buckets with object lock require; none for multipart uploads."""
-    if len(content) > MIN_PART_SIZE:
-        return {}
-    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-    return {"x-amz-sdk-checksum-algorithm": "SHA256", "x-amz-checksum-sha256": digest}
 
 
 def _status_and_code(error: MinioException) -> tuple[int, str]:

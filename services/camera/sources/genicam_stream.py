@@ -103,23 +103,20 @@ class GenicamStream:
             self.frames_per_second = settings.frames_per_second if is_triggered else self._camera.frames_per_second()
             self._pause = 1 / (self.frames_per_second or settings.frames_per_second)
             self._silence_seconds = max(settings.silence_seconds, 3 * self._pause)
-            self._start()
+            if self._camera.is_gige:
+                device = self._aravis.arv_camera_get_device(handle)
+                self._aravis.arv_gv_device_set_stream_options(device, PACKET_SOCKET_DISABLED)
+            self._handle = self._aravis.arv_camera_create_stream(handle, None, None) or 0
+            size = self._aravis.arv_camera_get_payload(handle)
+            for _ in range(min(BUFFERS, max(3, BUFFER_BYTES // max(1, size)))):
+                self._aravis.arv_stream_push_buffer(self._handle, self._aravis.arv_buffer_new_allocate(size))
+            self._aravis.arv_camera_start_acquisition(handle)
         except AravisError as error:
             self.close()
             raise CameraError(f"{self._name} can't be started: {error}") from None
         except CameraError:
             self.close()
             raise
-
-    def _start(self) -> None:
-        library, camera = self._aravis, self._camera.handle
-        if self._camera.is_gige:
-            library.arv_gv_device_set_stream_options(library.arv_camera_get_device(camera), PACKET_SOCKET_DISABLED)
-        self._handle = library.arv_camera_create_stream(camera, None, None) or 0
-        size = library.arv_camera_get_payload(camera)
-        for _ in range(min(BUFFERS, max(3, BUFFER_BYTES // max(1, size)))):
-            library.arv_stream_push_buffer(self._handle, library.arv_buffer_new_allocate(size))
-        library.arv_camera_start_acquisition(camera)
 
     def images(self) -> Iterator[Read | Unreadable | None]:
         last_image = due = time.monotonic()

@@ -141,7 +141,11 @@ class LiveCamera:
                         )
                     )
                 else:
-                    self._images.put(_read_at(self._last_answer, image()))
+                    read = image()
+                    if isinstance(read, CapturedImage):
+                        # decoding takes time, in which a trigger for the next image may come
+                        read = replace(read, read_at=min(self._last_answer, read.read_at))
+                    self._images.put(read)
         except Disconnected as error:
             return str(error)
         return f"{self._name} stopped sending"
@@ -171,8 +175,3 @@ class LiveCamera:
     def _report_failure(self, state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
         self._on_state(CameraState.RECONNECTING, reason)
-
-
-def _read_at(arrived: float, image: CapturedImage | Unreadable) -> CapturedImage | Unreadable:
-    """Set when an image arrived, in seconds of the steady clock: a trigger may come while the image is decoded."""
-    return replace(image, read_at=min(arrived, image.read_at)) if isinstance(image, CapturedImage) else image

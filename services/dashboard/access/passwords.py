@@ -23,7 +23,7 @@ HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1
 """Argon2id with OWASP's parameters; a hash takes 19 MiB and about 40 ms."""
 
 
-class UnfitPassword(ValueError):
+class PasswordRefused(ValueError):
     """A password that is not accepted; the message says why, and never repeats it."""
 
 
@@ -31,11 +31,11 @@ def check(password: str, *names: str) -> None:
     """Check that a password is accepted. It must not be built from ``names``, such as the person's name.
 
     Raises:
-        UnfitPassword: the password is too short, too long, or easily guessed.
+        PasswordRefused: the password is too short, too long, or easily guessed.
     """
     password = _normalized(password)
     if not SHORTEST <= len(password) <= LONGEST:
-        raise UnfitPassword(
+        raise PasswordRefused(
             gettext(
                 "a password has %(shortest)s to %(longest)s characters: a few words are easy to remember",
                 shortest=SHORTEST,
@@ -44,12 +44,12 @@ def check(password: str, *names: str) -> None:
         )
     found = zxcvbn(password[:ESTIMATED_LENGTH], user_inputs=["seamline", *names])
     if found["guesses_log10"] < WEAK_LOG10:
-        raise UnfitPassword(
+        raise PasswordRefused(
             gettext("this password is easily guessed: take a few words that have nothing to do with each other")
         )
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Return the Argon2 hash of a password."""
     return HASHER.hash(_normalized(password))
 
@@ -60,20 +60,20 @@ def matches(stored: str | None, password: str) -> bool:
     Without a hash it takes the same time, so that the time does not reveal whether the person exists.
     """
     try:
-        right = HASHER.verify(stored or _hash_of_no_person(), _normalized(password))
+        right = HASHER.verify(stored or _dummy_hash(), _normalized(password))
     except (VerificationError, InvalidHashError):
         return False
     return right and stored is not None
 
 
-def generated() -> str:
+def generate() -> str:
     """Return a random password of 120 bits, in groups of four letters."""
     letters = "abcdefghjkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(6))
 
 
 @cache
-def _hash_of_no_person() -> str:
+def _dummy_hash() -> str:
     return HASHER.hash(secrets.token_urlsafe())
 
 

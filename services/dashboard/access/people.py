@@ -23,7 +23,7 @@ from services.dashboard.access.directory import (
     TokenAdded,
     TokenRevoked,
 )
-from services.dashboard.access.passwords import UnfitPassword
+from services.dashboard.access.passwords import PasswordRefused
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.web.callers import Role
@@ -199,10 +199,10 @@ def _changed(name: str, change_id: str, directory: Directory) -> Person:
 def _hash_of(password: str | None, name: str) -> tuple[str, str | None]:
     """Return the hash of a password; without a password, return the hash of a generated one and the generated one."""
     if password is None:
-        generated = passwords.generated()
-        return passwords.hashed(generated), generated
+        generated = passwords.generate()
+        return passwords.hash_password(generated), generated
     try:
         passwords.check(password, name)
-    except UnfitPassword as error:
+    except PasswordRefused as error:
         raise Problem(422, str(error)) from error
-    return passwords.hashed(password), None
+    return passwords.hash_password(password), None

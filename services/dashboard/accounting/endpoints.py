@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from services.dashboard.access.audit import Audited
-from services.dashboard.accounting.schemas import Accounting, Decision, DecisionList, DecisionRequest, ParkedList
+from services.dashboard.accounting.schemas import Accounting, DecisionList, DecisionRequest, ParkedDecision, ParkedList
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.web.authorization import Admin, Engineer, at_least
 from services.dashboard.web.callers import Role
@@ -62,7 +62,7 @@ def replay_message(
     *,
     caller: Engineer,
     audit: Audited,
-) -> Decision:
+) -> ParkedDecision:
     """Put a message back into its queue, like a new message."""
     with audit.recording("parked.replay", f"{queue}/{parked_id}", caller.name, note=body.note):
         return accounts.parked.decide(queue, parked_id, "replay", by=caller.name, note=body.note)
@@ -71,7 +71,7 @@ def replay_message(
 @router.post("/parked/{queue}/{parked_id}/discard", responses=documented(401, 403, 404, 422, 503))
 def discard_message(
     accounts: Accounts, queue: QueueName, parked_id: ParkedId, body: DecisionRequest, *, caller: Admin, audit: Audited
-) -> Decision:
+) -> ParkedDecision:
     """Remove a message from its queue. It is stored with the decision in object storage, below `parked/`."""
     with audit.recording("parked.discard", f"{queue}/{parked_id}", caller.name, note=body.note):
         return accounts.parked.decide(queue, parked_id, "discard", by=caller.name, note=body.note)

@@ -16,7 +16,7 @@ import structlog
 from pydantic import BaseModel
 from ulid import ULID
 
-from services.dashboard.accounting.schemas import Decision, DecisionList, ParkedList, ParkedView
+from services.dashboard.accounting.schemas import DecisionList, ParkedDecision, ParkedList, ParkedView
 from services.dashboard.store.refreshed import Refreshed
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, Place, newest
@@ -46,10 +46,10 @@ PARKED_ACTIONS: Final = {"replay": ParkedAction.REPLAY, "discard": ParkedAction.
 _log = structlog.stdlib.get_logger("parked")
 
 
-class StoredDecision(BaseModel):
+class StoredParkedDecision(BaseModel):
     """A decision in object storage."""
 
-    decision: Decision
+    decision: ParkedDecision
     body: str
     """The body of the message in base64."""
 
@@ -100,7 +100,7 @@ class ParkedMessages:
 
     def decide(
         self, queue: str, parked_id: str, action: Literal["replay", "discard"], *, by: str, note: str
-    ) -> Decision:
+    ) -> ParkedDecision:
         """Replay or discard a message. Before that, store the decision and the message.
 
         Raises:
@@ -112,16 +112,16 @@ class ParkedMessages:
         source = next((each for each in QUEUES if each.name == queue), None)
         if source is None:
             raise Problem(404, gettext("there is no queue %(queue)r", queue=queue))
-        made: list[StoredDecision] = []
+        made: list[StoredParkedDecision] = []
 
         def decide(message: ParkedMessage) -> ParkedAction:
             view = _view(message)
             if made or view.id != parked_id:
                 return ParkedAction.KEEP
-            decision = Decision(
+            decision = ParkedDecision(
                 id=str(ULID()), action=action, by=by, at=datetime.now(UTC), note=note, parked=view, done=False
             )
-            stored = StoredDecision(decision=decision, body=base64.b64encode(message.body).decode())
+            stored = StoredParkedDecision(decision=decision, body=base64.b64encode(message.body).decode())
             self._store_decision(stored)
             made.append(stored)
             return PARKED_ACTIONS[action]
@@ -140,7 +140,7 @@ class ParkedMessages:
             )
         done = made[0].decision.model_copy(update={"done": True})
         try:
-            self._store_decision(StoredDecision(decision=done, body=made[0].body))
+            self._store_decision(StoredParkedDecision(decision=done, body=made[0].body))
         except StorageError as error:
             _log.warning("a decision that is done is stored as one that may not be", id=done.id, reason=str(error))
         return done
@@ -152,8 +152,8 @@ class ParkedMessages:
         keys = (key for folder in folders for key in self._store.keys(folder) if DECISION.fullmatch(key))
         shown, more = paging.page(keys, _place)
 
-        def read(key: str) -> StoredDecision:
-            return StoredDecision.model_validate_json(self._store.get(key))
+        def read(key: str) -> StoredParkedDecision:
+            return StoredParkedDecision.model_validate_json(self._store.get(key))
 
         stored = (read_or_skip(key, partial(read, key)) for key in shown)
         return DecisionList(decisions=[each.decision for each in stored if each], next=more)
@@ -189,11 +189,11 @@ class ParkedMessages:
             complete=len(found) >= sum(waiting.values()),
         )
 
-    def _store_decision(self, decision: StoredDecision) -> None:
+    def _store_decision(self, decision: StoredParkedDecision) -> None:
         self._store.put(_key(decision.decision), decision.model_dump_json().encode(), "application/json")
 
 
-def _key(decision: Decision) -> str:
+def _key(decision: ParkedDecision) -> str:
     return f"{FOLDER}/{decision.at:%Y-%m-%d}/{decision.id}.json"
 
 

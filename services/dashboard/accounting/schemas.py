@@ -123,7 +123,7 @@ class DecisionRequest(BaseModel):
     note: str = Field("", max_length=500, description="the reason of the decision")
 
 
-class Decision(BaseModel):
+class ParkedDecision(BaseModel):
     """A person's decision about a parked message."""
 
     id: str
@@ -141,5 +141,5 @@ class Decision(BaseModel):
 class DecisionList(BaseModel):
     """The latest decisions, newest first."""
 
-    decisions: list[Decision]
+    decisions: list[ParkedDecision]
     next: Next

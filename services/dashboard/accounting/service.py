@@ -101,7 +101,7 @@ class AccountingService:
             ],
             hours=sorted(hours, key=lambda hour: hour.start, reverse=True),
             complete=found is not None and found.complete,
-            restored=self._watermark.restored(),
+            restored=self._watermark.last_restoration(),
             unreadable_objects=[
                 UnreadableObject(key=key, reason=reason) for key, reason in sorted(unreadable_records().items())
             ],

@@ -68,7 +68,7 @@ class FrameGroup:
         return max(self.frames, key=lambda frame: frame.captured_at)
 
 
-def grouped(frames: Iterable[FrameView]) -> list[FrameGroup]:
+def group_frames(frames: Iterable[FrameView]) -> list[FrameGroup]:
     """Group neighbouring NG frames with the same reason; return the groups in the order of their first frames."""
     groups: list[FrameGroup] = []
     for frame in frames:
@@ -109,7 +109,7 @@ def show_frames(
         found = frames.search(frame_filter, before, GROUPED if in_groups else PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)
-    groups = grouped(found.frames) if in_groups else [FrameGroup([frame]) for frame in found.frames]
+    groups = group_frames(found.frames) if in_groups else [FrameGroup([frame]) for frame in found.frames]
     marked = marks.marked_among(found.frames)
     return show(request, "frames.html", "frames", found=found, groups=groups, marked=marked, **context)
 

@@ -57,7 +57,7 @@ class FrameUpdaters:
         if self._announcer.live:
             fresh = [verdict for verdict, first in zip(verdicts, counted, strict=True) if first]
             self._throughput.store(fresh)
-            self._announcer.frames([verdict.frame for verdict in fresh if verdict.flagged])
+            self._announcer.announce_frames([verdict.frame for verdict in fresh if verdict.flagged])
             REPEATED.inc(len(verdicts) - len(fresh))
             for verdict in fresh:
                 COUNTED.labels(verdict.frame.line, verdict.verdict.value).inc()
@@ -68,7 +68,7 @@ class FrameUpdaters:
         self._frames.store_explanations(explanations)
         # frames that passed are explained on request only, and do not count in the accounting of the line
         counted = self._counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
-        self._announcer.frames([explanation.frame for explanation in explanations])
+        self._announcer.announce_frames([explanation.frame for explanation in explanations])
         return sum(counted)
 
     def _apply_decisions(self, decisions: Sequence[PartDecided]) -> int:

@@ -129,7 +129,7 @@ class Condenser:
             StorageError, redis.exceptions.RedisError: the day is as it was, or can be condensed again.
         """
         projection = self._watermark.projection_id()
-        if not self._watermark.marked().issuperset(keys):
+        if not self._watermark.marked_segments().issuperset(keys):
             return None
         found = _Condensed()
         try:
@@ -140,7 +140,7 @@ class Condenser:
             _log.error("can't condense a day of the archive", day=str(day), reason=str(error))
             return None
         counts = self._counts(found.places)
-        if self._watermark.projection_id() != projection or not self._watermark.marked().issuperset(keys):
+        if self._watermark.projection_id() != projection or not self._watermark.marked_segments().issuperset(keys):
             return None  # the projection was deleted meanwhile: its counts may not be complete
         counts_key = f"{COUNTS}/{day}.json.gz"
         # an interrupted run may have stored counts of messages that are removed by now

@@ -44,7 +44,7 @@ class Projector:
         self.watermark = watermark
         self._updaters = updaters
 
-    def check(self, message: Message) -> None:
+    def check_type(self, message: Message) -> None:
         """Check that messages of this type can be applied.
 
         Raises:
@@ -64,7 +64,7 @@ class Projector:
         """
         by_type: dict[type[Message], list[Message]] = defaultdict(list)
         for message in messages:
-            self.check(message)
+            self.check_type(message)
             by_type[type(message)].append(message)
         return sum(self._updaters[kind](group) or 0 for kind, group in by_type.items())
 

@@ -83,7 +83,7 @@ class QueueIngest:
         rejected: dict[int, str] = {}
         for place, received in enumerate(batch):
             try:
-                self._projector.check(received.message)
+                self._projector.check_type(received.message)
             except UnsupportedMessage as error:
                 rejected[place] = str(error)
         accepted = [place for place in range(len(batch)) if place not in rejected]

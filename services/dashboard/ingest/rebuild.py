@@ -142,7 +142,7 @@ class Rebuilder:
 
     def _missing(self) -> list[str]:
         """Return the segments that the projection lacks, newest first."""
-        marked = self._watermark.marked()
+        marked = self._watermark.marked_segments()
         archived = segments(self._store)
         self._watermark.prune(marked.difference(archived))
         return [key for key in reversed(archived) if key not in marked]

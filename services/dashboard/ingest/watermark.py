@@ -95,7 +95,7 @@ class Watermark:
         """Mark a merged segment before it is written, if all segments in it are marked."""
         self._mark_merged(keys=[self._keys.segments], args=[into, *merged])
 
-    def marked(self) -> set[str]:
+    def marked_segments(self) -> set[str]:
         """Return the segments that the projection holds."""
         return cast("set[str]", self._redis.smembers(self._keys.segments))
 
@@ -110,7 +110,7 @@ class Watermark:
         restored = Restored(at=datetime.now(UTC), frames=frames)
         self._redis.set(self._keys.restored, restored.model_dump_json())
 
-    def restored(self) -> Restored | None:
+    def last_restoration(self) -> Restored | None:
         """Return when frames were last counted again, and how many; None if this never happened."""
         text = cast("str | None", self._redis.get(self._keys.restored))
         return Restored.model_validate_json(text) if text else None

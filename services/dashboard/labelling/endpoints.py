@@ -13,7 +13,7 @@ from services.dashboard.access.audit import Audited
 from services.dashboard.labelling.annotations.annotation import AnnotationId, AnnotationKind, SourceId
 from services.dashboard.labelling.assembly import ExportSlot, FramePath, Labelling, Services, SourcePath, UploadSlot
 from services.dashboard.labelling.exports.service import table
-from services.dashboard.labelling.imports.service import DATASET_BODY, read_order
+from services.dashboard.labelling.imports.service import DATASET_BODY, import_request_of
 from services.dashboard.labelling.schemas import (
     AgreementView,
     AnnotationPage,
@@ -102,9 +102,9 @@ async def import_dataset(
     """
 
     def add(upload: Upload) -> DatasetImported:
-        order = read_order(upload)
-        with audit.recording("dataset.import", f"datasets/{order.name}", caller.name):
-            return services.imports.add(upload.path, order, file=upload.file_name, by=caller.name)
+        import_request = import_request_of(upload)
+        with audit.recording("dataset.import", f"datasets/{import_request.name}", caller.name):
+            return services.imports.add(upload.path, import_request, file=upload.file_name, by=caller.name)
 
     async with received(request, services.upload_bytes) as upload:
         return await run_in_threadpool(add, upload)

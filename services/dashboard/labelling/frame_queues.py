@@ -56,7 +56,7 @@ def queued_frames(
         FrameQueue.UNLABELLED: lambda: (
             QueuedFrame(key) for key in source.video_frames() if log.frame(key).first is None
         ),
-        FrameQueue.LABELLED: lambda: labelled(log),
+        FrameQueue.LABELLED: lambda: labelled_frames(log),
         FrameQueue.SECOND: lambda: for_second_annotation(log, by),
         FrameQueue.CONTRADICTIONS: lambda: contradictions(log),
         FrameQueue.MARKED: lambda: marked_frames(line_frames.marked(source.recipe.name, line), log),
@@ -85,7 +85,7 @@ def uncertain_frames(frames: Iterable[InspectedFrame], log: AnnotationLog) -> It
         yield QueuedFrame(candidate.frame, candidate.reason, candidate.inspected)
 
 
-def labelled(log: AnnotationLog) -> Iterator[QueuedFrame]:
+def labelled_frames(log: AnnotationLog) -> Iterator[QueuedFrame]:
     """Yield the labelled frames, the one labelled last first."""
     found = [(frame.first, key) for key, frame in log.frames.items() if frame.first]
     for annotation, key in sorted(found, key=lambda each: (each[0].id, frame_order(each[1])), reverse=True):

@@ -75,7 +75,7 @@ class ModelRepository:
             else:
                 key, request_id = self._keys.thresholds(message.recipe), message.thresholds_id
             self._latest.put(key, f"{request_id}/{type(message).__name__}", message.at, message.encode().decode())
-        self._announcer.models({message.recipe for message in messages})
+        self._announcer.announce_models({message.recipe for message in messages})
 
     def promotions(self, recipe: str) -> list[PromotionMessages]:
         """Return the promotions of a recipe by their ids."""

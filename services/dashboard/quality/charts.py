@@ -11,18 +11,18 @@ import pygal
 from pygal.etree import etree
 
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
-from services.dashboard.statistics.windows import Every
+from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.chart_style import PLAIN, styled
 from services.dashboard.web.language import count, gettext, percent
 from services.dashboard.web.templating import Clock
 from shared import svg_charts
 
 TIME_FORMATS: Final = {
-    Every.MINUTE: "time",
-    Every.HOUR: "weekday time",
-    Every.SHIFT: "weekday",
-    Every.DAY: "short day",
-    Every.WEEK: "day",
+    Subgroup.MINUTE: "time",
+    Subgroup.HOUR: "weekday time",
+    Subgroup.SHIFT: "weekday",
+    Subgroup.DAY: "short day",
+    Subgroup.WEEK: "day",
 }
 """The formats of the times below the points."""
 TIMES: Final = 8
@@ -46,7 +46,7 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
         range=(0, top),
         y_labels=[top * quarter / 4 for quarter in range(5)],
         x_labels=[
-            {"value": place, "label": clock(points[place].start, TIME_FORMATS[chart.every])}
+            {"value": place, "label": clock(points[place].start, TIME_FORMATS[chart.subgroup])}
             for place in range(0, len(points), every)
         ],
         x_value_formatter=lambda _place: "",
@@ -83,7 +83,7 @@ def data_of_control(chart: Chart, clock: Clock) -> dict[str, Any]:
     points = [point for point in chart.points if point.frames]
     changes = {change.at: change.version for change in chart.changes}
     return {
-        "times": [clock(point.start, TIME_FORMATS[chart.every]) for point in points],
+        "times": [clock(point.start, TIME_FORMATS[chart.subgroup]) for point in points],
         "titles": [clock(point.start) for point in points],
         "rate": [point.rate.value if point.rate else None for point in points],
         "low": [point.low for point in points],

@@ -15,7 +15,7 @@ from services.dashboard.quality.filter import ComparedBy, QualityFilter
 from services.dashboard.quality.schemas import BatchList, BatchReport, Breakdown, QualityView, WindowComparison
 from services.dashboard.quality.service import QualityService
 from services.dashboard.quality.table import csv_of, csv_of_breakdown
-from services.dashboard.statistics.windows import Every
+from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.problems import documented
@@ -36,8 +36,8 @@ def filter_of_query(
     *,
     first: Annotated[QueryTime | None, Query(alias="from", description="default: a day before `to`")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="default: now")] = None,
-    every: Annotated[
-        Every | None, Query(description="time that a point covers; default: by the length of the window")
+    subgroup: Annotated[
+        Subgroup | None, Query(description="time that a point covers; default: by the length of the window")
     ] = None,
     line: Annotated[Name | None, Query(description="only frames of this line")] = None,
     camera: Annotated[
@@ -62,7 +62,7 @@ def filter_of_query(
         camera=camera,
         batch=batch,
         model=model,
-        every=every,
+        subgroup=subgroup,
         line=line,
         shift=shift,
         label=label,
@@ -120,7 +120,7 @@ def compare_windows(
     against_last: Annotated[QueryTime | None, Query(alias="against_to")] = None,
 ) -> WindowComparison:
     """Compare two windows: the differences of the NG rate and of each label's rate, with confidence intervals."""
-    return quality.compare(quality_filter, quality_filter.compared_with(against_first, against_last))
+    return quality.compare(quality_filter, quality_filter.baseline_filter(against_first, against_last))
 
 
 @router.get("/quality/choices", responses=documented(401, 422, 503))

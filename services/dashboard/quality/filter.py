@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from services.dashboard.quality.control_limits import LimitsFrom
-from services.dashboard.statistics.windows import Every
+from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.query_times import EARLIEST, LATEST
@@ -31,7 +31,7 @@ class QualityFilter:
 
     first: datetime
     last: datetime
-    every: Every | None = None
+    subgroup: Subgroup | None = None
     """The length of a point; None: chosen by the length of the window."""
     line: str | None = None
     slice_name: str = ""
@@ -52,7 +52,7 @@ class QualityFilter:
         camera: str | None,
         batch: str | None,
         model: str | None,
-        every: Every | None,
+        subgroup: Subgroup | None,
         line: str | None,
         shift: int | None,
         label: str | None,
@@ -73,15 +73,15 @@ class QualityFilter:
             )
         last = last or datetime.now(UTC)
         first = first or last - length
-        found = cls(first, last, every, line, given[0] if given else "", shift, label, limits)
+        found = cls(first, last, subgroup, line, given[0] if given else "", shift, label, limits)
         found.check()
         return found
 
-    def until(self, last: datetime) -> Self:
+    def moved_to_end_at(self, last: datetime) -> Self:
         """Return the same filter with a window of the same length that ends at ``last``."""
         return replace(self, first=last - (self.last - self.first), last=last)
 
-    def compared_with(self, first: datetime | None, last: datetime | None) -> Self:
+    def baseline_filter(self, first: datetime | None, last: datetime | None) -> Self:
         """Return the same filter for the window to compare with: the given one, or the one of equal length just before.
 
         Raises:
@@ -111,5 +111,5 @@ class QualityFilter:
                     last=LATEST.year,
                 ),
             )
-        if self.shift is not None and self.every not in (None, Every.SHIFT):
-            raise Problem(422, gettext("every: points are shifts when one shift of the day is chosen"))
+        if self.shift is not None and self.subgroup not in (None, Subgroup.SHIFT):
+            raise Problem(422, gettext("subgroup: points are shifts when one shift of the day is chosen"))

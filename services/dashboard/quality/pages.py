@@ -18,9 +18,9 @@ from services.dashboard.quality.charts import data_of_control, data_of_pareto, d
 from services.dashboard.quality.control_limits import LimitsFrom
 from services.dashboard.quality.endpoints import Batch, Batches, Quality
 from services.dashboard.quality.filter import ComparedBy, QualityFilter
-from services.dashboard.quality.service import accumulated
+from services.dashboard.quality.service import with_cumulative_shares
 from services.dashboard.statistics.control_chart import RunRule
-from services.dashboard.statistics.windows import Every
+from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
@@ -62,14 +62,14 @@ def show_quality(
         "fields": fields,
         "choices": choices,
         "spans": SPANS,
-        "every": list(Every),
+        "subgroups": list(Subgroup),
         "rules": RULES,
         "groups": list(ComparedBy),
     }
     try:
         quality_filter = filter_of_form(fields, clock)
         view = quality.view(quality_filter)
-        against = quality_filter.compared_with(fields.time("against_from", clock), fields.time("against_to", clock))
+        against = quality_filter.baseline_filter(fields.time("against_from", clock), fields.time("against_to", clock))
         comparison = quality.compare(quality_filter, against)
     except Problem as problem:
         return show(request, "quality.html", "quality", problem=problem.details, span=fields.get("span"), **context)
@@ -78,7 +78,7 @@ def show_quality(
     colours = {name: label.colour for name, label in labels.items()}
     missing = {name for name, label in labels.items() if label.role is LabelRole.QUALITY}
     window = {"from": quality_filter.first.isoformat(), "to": quality_filter.last.isoformat()}
-    ranked = accumulated([each for each in view.labels if each.label not in missing])
+    ranked = with_cumulative_shares([each for each in view.labels if each.label not in missing])
     return show(
         request,
         "quality.html",
@@ -131,7 +131,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> QualityFilter:
     Raises:
         Problem: 422: a field has an invalid value, or the values are inconsistent.
     """
-    every, shift, limits = fields.get("every"), fields.get("shift"), fields.get("limits")
+    subgroup, shift, limits = fields.get("subgroup"), fields.get("shift"), fields.get("limits")
     try:
         return QualityFilter.of(
             fields.time("from", clock),
@@ -140,7 +140,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> QualityFilter:
             camera=fields.get("camera"),
             batch=fields.get("batch"),
             model=fields.get("model"),
-            every=Every(every) if every else None,
+            subgroup=Subgroup(subgroup) if subgroup else None,
             line=fields.get("line"),
             shift=int(shift) if shift else None,
             label=fields.get("label"),

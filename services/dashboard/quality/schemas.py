@@ -12,7 +12,7 @@ from services.dashboard.quality.filter import ComparedBy
 from services.dashboard.statistics.control_chart import RunRule
 from services.dashboard.statistics.difference import Difference
 from services.dashboard.statistics.rates import Rate
-from services.dashboard.statistics.windows import Every
+from services.dashboard.statistics.windows import Subgroup
 
 
 class Point(BaseModel):
@@ -44,7 +44,7 @@ class Chart(BaseModel):
 
     start: datetime
     end: datetime
-    every: Every
+    subgroup: Subgroup
     label: str | None = Field(description="null: all NG frames")
     frames: int
     hits: int

@@ -29,7 +29,7 @@ from services.dashboard.statistics import windows
 from services.dashboard.statistics.control_chart import ControlLimits, Sample, control_of, frames_for_rules, marks
 from services.dashboard.statistics.difference import difference
 from services.dashboard.statistics.rates import rate
-from services.dashboard.statistics.windows import Every, Span
+from services.dashboard.statistics.windows import Span, Subgroup
 from services.dashboard.store.counting import Counting, Counts
 from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
@@ -59,13 +59,13 @@ class QualityService:
         Raises:
             Problem: 404; 422 when such counts are not stored for so long, or there are too many points.
         """
-        every = self._every(quality_filter)
-        spans, counts = self._count(quality_filter, every)
+        subgroup = self._subgroup(quality_filter)
+        spans, counts = self._count(quality_filter, subgroup)
         total = _sum(counts)
         samples = [sample_of(found, quality_filter.label) for found in counts]
 
         def samples_before() -> list[Sample]:
-            _, counts_before = self._count(quality_filter.until(spans[0].start), every)
+            _, counts_before = self._count(quality_filter.moved_to_end_at(spans[0].start), subgroup)
             return [sample_of(found, quality_filter.label) for found in counts_before]
 
         control = control_of(limit_samples(quality_filter.limits, samples, samples_before))
@@ -73,7 +73,7 @@ class QualityService:
         chart = Chart(
             start=spans[0].start,
             end=spans[-1].end,
-            every=every,
+            subgroup=subgroup,
             label=quality_filter.label,
             frames=whole.frames,
             hits=whole.hits,
@@ -95,12 +95,12 @@ class QualityService:
 
     def compare(self, quality_filter: QualityFilter, against: QualityFilter) -> WindowComparison:
         """Return the counts and differences of two windows; raises the errors of `view`."""
-        every = max(self._every(quality_filter), self._every(against), key=list(Every).index)
-        ours, our_counts = self._count(quality_filter, every)
+        subgroup = max(self._subgroup(quality_filter), self._subgroup(against), key=list(Subgroup).index)
+        ours, our_counts = self._count(quality_filter, subgroup)
         if against.last == quality_filter.first:
             # just before: points are whole, and none belongs to both
-            against = against.until(ours[0].start)
-        theirs, their_counts = self._count(against, every)
+            against = against.moved_to_end_at(ours[0].start)
+        theirs, their_counts = self._count(against, subgroup)
         total, other = _sum(our_counts), _sum(their_counts)
         rows = []
         for label in [None, *(found.label for found in pareto(_sum([total, other])))]:
@@ -122,7 +122,7 @@ class QualityService:
         """
         groups: dict[str, Counts] = {}
         if by is ComparedBy.SHIFT:
-            spans, counts = self._count(replace(quality_filter, every=Every.SHIFT), Every.SHIFT)
+            spans, counts = self._count(replace(quality_filter, subgroup=Subgroup.SHIFT), Subgroup.SHIFT)
             for span, found in zip(spans, counts, strict=True):
                 groups.setdefault(str(self._shifts.number(span.start)), Counts()).add(found)
         else:
@@ -132,7 +132,7 @@ class QualityService:
             names = dict.fromkeys(name for line in lines for name in self._counting.slices(line, by.value, MOST_GROUPS))
             for name in list(names)[:MOST_GROUPS]:
                 of_group = replace(quality_filter, slice_name=f"{by.value}={name}")
-                groups[name] = _sum(self._count(of_group, self._every(of_group))[1])
+                groups[name] = _sum(self._count(of_group, self._subgroup(of_group))[1])
         found_groups = []
         for name, counts_of_group in groups.items():
             sample = sample_of(counts_of_group, quality_filter.label)
@@ -141,51 +141,51 @@ class QualityService:
                 found_groups.append(GroupCount(name=name, frames=sample.frames, hits=sample.hits, rate=share))
         return Breakdown(by=by, label=quality_filter.label, groups=found_groups)
 
-    def _every(self, quality_filter: QualityFilter) -> Every:
+    def _subgroup(self, quality_filter: QualityFilter) -> Subgroup:
         """Return the length of a point: the chosen one, or the shortest that suits the window and is still stored."""
         if quality_filter.shift is not None:
-            return Every.SHIFT
-        if quality_filter.every:
-            return quality_filter.every
-        longer = list(Every)[list(Every).index(windows.fitting(quality_filter.first, quality_filter.last)) :]
-        return next(every for every in longer if self._is_stored(every, quality_filter))
+            return Subgroup.SHIFT
+        if quality_filter.subgroup:
+            return quality_filter.subgroup
+        longer = list(Subgroup)[list(Subgroup).index(windows.fitting(quality_filter.first, quality_filter.last)) :]
+        return next(subgroup for subgroup in longer if self._is_stored(subgroup, quality_filter))
 
-    def _is_stored(self, every: Every, quality_filter: QualityFilter) -> bool:
-        stored_for = self._stored_for(every, quality_filter)
+    def _is_stored(self, subgroup: Subgroup, quality_filter: QualityFilter) -> bool:
+        stored_for = self._stored_for(subgroup, quality_filter)
         return stored_for is None or datetime.now(UTC) - quality_filter.first <= stored_for + SLACK
 
-    def _stored_for(self, every: Every, quality_filter: QualityFilter) -> timedelta | None:
+    def _stored_for(self, subgroup: Subgroup, quality_filter: QualityFilter) -> timedelta | None:
         hours = self._slice_hours if quality_filter.slice_name else self._hours
-        return {Every.MINUTE: self._minutes, Every.HOUR: hours, Every.SHIFT: self._hours}.get(every)
+        return {Subgroup.MINUTE: self._minutes, Subgroup.HOUR: hours, Subgroup.SHIFT: self._hours}.get(subgroup)
 
-    def _count(self, quality_filter: QualityFilter, every: Every) -> tuple[list[Span], list[Counts]]:
+    def _count(self, quality_filter: QualityFilter, subgroup: Subgroup) -> tuple[list[Span], list[Counts]]:
         """Return the points of a window and the counts of each."""
         if quality_filter.line:
             self._lines.check(quality_filter.line)
-        if not self._is_stored(every, quality_filter):
-            days = (self._stored_for(every, quality_filter) or SLACK) / timedelta(days=1)
+        if not self._is_stored(subgroup, quality_filter):
+            days = (self._stored_for(subgroup, quality_filter) or SLACK) / timedelta(days=1)
             raise Problem(
                 422,
                 gettext(
-                    "every: counts by %(every)s are stored for %(days)s days: take longer points",
-                    every=word(every),
+                    "subgroup: counts by %(subgroup)s are stored for %(days)s days: take longer points",
+                    subgroup=word(subgroup),
                     days=round(days),
                 ),
             )
         lines = [quality_filter.line] if quality_filter.line else self._lines.all()
-        shifts_of_a_day = len(self._shifts.begin) if every is Every.SHIFT and quality_filter.shift is None else 1
-        shortest = {Every.MINUTE: timedelta(minutes=1), Every.HOUR: timedelta(hours=1)}.get(
-            every, timedelta(days=1) / shifts_of_a_day
+        shifts_of_a_day = len(self._shifts.begin) if subgroup is Subgroup.SHIFT and quality_filter.shift is None else 1
+        shortest = {Subgroup.MINUTE: timedelta(minutes=1), Subgroup.HOUR: timedelta(hours=1)}.get(
+            subgroup, timedelta(days=1) / shifts_of_a_day
         )
         if (quality_filter.last - quality_filter.first) / shortest > MOST_POINTS:
             raise Problem(
                 422,
                 gettext(
-                    "every: more than %(most_points)s points: take longer ones, or a shorter time",
+                    "subgroup: more than %(most_points)s points: take longer ones, or a shorter time",
                     most_points=MOST_POINTS,
                 ),
             )
-        spans = windows.spans(every, quality_filter.first, quality_filter.last, self._shifts)
+        spans = windows.spans(subgroup, quality_filter.first, quality_filter.last, self._shifts)
         if quality_filter.shift is not None:
             spans = [span for span in spans if self._shifts.number(span.start) == quality_filter.shift]
         if not spans:
@@ -215,7 +215,7 @@ class QualityService:
                 Point(
                     start=span.start,
                     end=span.end,
-                    shift=self._shifts.number(span.start) if span.step == Every.SHIFT else None,
+                    shift=self._shifts.number(span.start) if span.step == Subgroup.SHIFT else None,
                     frames=sample.frames,
                     hits=sample.hits,
                     rate=rate(sample.hits, sample.frames),
@@ -244,10 +244,10 @@ def pareto(counts: Counts) -> list[LabelCount]:
         sample = sample_of(counts, label)
         share = rate(sample.hits, sample.frames)
         found.append(LabelCount(label=label, faults=sample.hits, scored=sample.frames, rate=share, cumulative=0.0))
-    return accumulated(found)
+    return with_cumulative_shares(found)
 
 
-def accumulated(labels: Sequence[LabelCount]) -> list[LabelCount]:
+def with_cumulative_shares(labels: Sequence[LabelCount]) -> list[LabelCount]:
     """Return the labels with their cumulative shares of all faults of these labels."""
     faults = sum(label.faults for label in labels) or 1
     sums = accumulate(label.faults for label in labels)

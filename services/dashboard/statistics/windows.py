@@ -13,7 +13,7 @@ from services.dashboard.statistics.shifts import Shifts
 DAY: Final = timedelta(days=1)
 
 
-class Every(StrEnum):
+class Subgroup(StrEnum):
     """The length of each point of a chart."""
 
     MINUTE = "minute"
@@ -24,10 +24,10 @@ class Every(StrEnum):
 
 
 LONGEST: Final = {
-    Every.MINUTE: timedelta(hours=2),
-    Every.HOUR: timedelta(days=5),
-    Every.SHIFT: timedelta(days=35),
-    Every.DAY: timedelta(days=200),
+    Subgroup.MINUTE: timedelta(hours=2),
+    Subgroup.HOUR: timedelta(days=5),
+    Subgroup.SHIFT: timedelta(days=35),
+    Subgroup.DAY: timedelta(days=200),
 }
 """The longest window with points of each length: a chart has about a hundred points."""
 
@@ -42,22 +42,22 @@ class Span:
     buckets: tuple[datetime, ...]
 
 
-def fitting(first: datetime, last: datetime) -> Every:
+def fitting(first: datetime, last: datetime) -> Subgroup:
     """Return the length of the points that suits a window."""
-    return next((every for every, longest in LONGEST.items() if last - first <= longest), Every.WEEK)
+    return next((subgroup for subgroup, longest in LONGEST.items() if last - first <= longest), Subgroup.WEEK)
 
 
-def spans(every: Every, first: datetime, last: datetime, shifts: Shifts) -> list[Span]:
+def spans(subgroup: Subgroup, first: datetime, last: datetime, shifts: Shifts) -> list[Span]:
     """Return the points that contain any time from ``first`` to just before ``last``."""
     found = []
-    match every:
-        case Every.SHIFT:
+    match subgroup:
+        case Subgroup.SHIFT:
             start = shifts.start(first)
             while start < last:
                 end = shifts.after(start)
-                found.append(Span(start, end, every.value, (start,)))
+                found.append(Span(start, end, subgroup.value, (start,)))
                 start = end
-        case Every.WEEK:
+        case Subgroup.WEEK:
             day = BucketLength.DAY.start(first)
             start = day - day.weekday() * DAY
             while start < last:
@@ -65,7 +65,7 @@ def spans(every: Every, first: datetime, last: datetime, shifts: Shifts) -> list
                 found.append(Span(start, start + 7 * DAY, BucketLength.DAY.value, days))
                 start += 7 * DAY
         case _:
-            step = BucketLength(every.value)
+            step = BucketLength(subgroup.value)
             for start in starts_between(step, first, last):
                 found.append(Span(start, start + step.length, step.value, (start,)))
     return found

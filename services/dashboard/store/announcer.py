@@ -24,14 +24,14 @@ class Announcer:
         self._channel = keys.events
         self.live = live
 
-    def frames(self, frames: Sequence[FrameIdentity]) -> None:
+    def announce_frames(self, frames: Sequence[FrameIdentity]) -> None:
         """Announce frames that were inspected or explained."""
         self._publish({"event": "frame", "id": frame.frame_id} for frame in frames[-MOST_AT_ONCE:])
 
-    def trainings(self, training_ids: Iterable[str]) -> None:
+    def announce_trainings(self, training_ids: Iterable[str]) -> None:
         self._publish({"event": "training", "id": training_id} for training_id in training_ids)
 
-    def models(self, recipes: Iterable[str]) -> None:
+    def announce_models(self, recipes: Iterable[str]) -> None:
         """Announce recipes whose promotions or threshold sets changed."""
         self._publish({"event": "model", "id": recipe} for recipe in recipes)
 

@@ -32,7 +32,7 @@ TrainingId = Annotated[Name, Path(examples=["training-01JF6Z6TX4W8E1V2M6C3N9Q7RB
 
 
 @router.post("", status_code=202, responses=documented(401, 403, 422, 503))
-def order_training(
+def request_training(
     trainings: Trainings, body: TrainingRequest, caller: Engineer, audit: Audited, response: Response
 ) -> TrainingView:
     """Request a training. The answer comes when the trainer's queue has the request; `Location` is its address."""

@@ -140,7 +140,7 @@ def show_form(request: Request, models: Models, datasets: Datasets) -> HTMLRespo
 
 
 @router.post("/trainings/new")
-def order_training(
+def request_training(
     request: Request,
     models: Models,
     datasets: Datasets,

@@ -49,7 +49,7 @@ class TrainingRepository:
             if isinstance(message, TrainingProgressed) and message.metrics:
                 self._latest.put(self._keys.epochs(message.training_id), f"{message.epoch:04d}", message.at, text)
             self._redis.zadd(self._keys.trainings, {message.training_id: message.at.timestamp()}, lt=True)
-        self._announcer.trainings({message.training_id for message in messages})
+        self._announcer.announce_trainings({message.training_id for message in messages})
 
     def find(self, training_id: str) -> StoredTraining | None:
         """Return one training; None if there is no message about it."""

@@ -107,11 +107,8 @@ class RabbitSubscription:
             return None
         if self._look is None and in_turn:
             self._look = self._session.ask(self._session.next_suspect)
-        return self._looked() if self._look else None
-
-    def _looked(self) -> Delivery | None:
-        """Return the suspect that the query found, if it is answered."""
-        assert self._look  # noqa: S101
+        if self._look is None:
+            return None
         try:
             suspect = self._look.result(LOOK_SECONDS)
         except TimeoutError:

@@ -74,21 +74,18 @@ class ConsumerSession:
         self._connection = connect(address, "subscription", queues)
         try:
             with address.plain_errors():
-                self._begin(prefetch)
+                self._channel = self._connection.channel()
+                self._channel.basic_qos(prefetch_count=prefetch)
+                self._channel.add_on_cancel_callback(self._on_cancelled)
+                # for messages that are read or written one by one: suspects and parked messages
+                self._aside = self._connection.channel()
+                self._aside.confirm_delivery()
+                self._queue = source.name if isinstance(source, Queue) else self._listen(source)
+                self._consumer = self._channel.basic_consume(self._queue, self._on_message)
         except MessagingError:
             self._end()
             raise
         trials.connected()
-
-    def _begin(self, prefetch: int) -> None:
-        self._channel = self._connection.channel()
-        self._channel.basic_qos(prefetch_count=prefetch)
-        self._channel.add_on_cancel_callback(self._on_cancelled)
-        # for messages that are read or written one by one: suspects and parked messages
-        self._aside = self._connection.channel()
-        self._aside.confirm_delivery()
-        self._queue = self._source.name if isinstance(self._source, Queue) else self._listen(self._source)
-        self._consumer = self._channel.basic_consume(self._queue, self._on_message)
 
     def run(self, closing: threading.Event) -> MessagingError | None:
         """Serve until the connection is lost, and return the reason; or until ``closing`` is set, and return None."""

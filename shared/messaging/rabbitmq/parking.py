@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -100,18 +101,12 @@ def review(
             break
         origin = origin_of(method, properties)
         reason = str((properties.headers or {}).get(REASON_HEADER, ""))[:REASON_LENGTH]
-        parked_at = _parked_at(properties.timestamp)
+        parked_at = datetime.fromtimestamp(0, UTC)
+        with suppress(ValueError, OverflowError, OSError):  # the clock of the reader was wrong
+            parked_at = datetime.fromtimestamp(properties.timestamp or 0, UTC)
         action = decide(ParkedMessage(queue.name, body, reason, parked_at, origin.sender))
         if action is ParkedAction.REPLAY:
             put(channel, topology.REPLAYS, queue.name, body, origin, user=user)
         if action is not ParkedAction.KEEP:
             channel.basic_ack(method.delivery_tag)
     channel.close()
-
-
-def _parked_at(timestamp: int | None) -> datetime:
-    """Return a timestamp of the reader's clock as a moment; 1970 if it is invalid."""
-    try:
-        return datetime.fromtimestamp(timestamp or 0, UTC)
-    except (ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(0, UTC)

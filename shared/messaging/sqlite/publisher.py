@@ -116,7 +116,15 @@ class SqlitePublisher:
         try:
             with plain_errors(self._path, takes_room=bool(large)):
                 check_room(self._path, self._connection, max(len(parcel.body) for parcel in parcels))
-                outcomes = self._commit(parcels)
+                with writing(self._connection):
+                    targets = [
+                        _Target(*row)
+                        for row in self._connection.execute(
+                            "SELECT name, exchange, binding, most, most_bytes, sheds, ready, ready_bytes "
+                            "FROM queue WHERE exchange != ''"
+                        )
+                    ]
+                    outcomes = [self._enqueue(parcel, targets) for parcel in parcels]
         except MessagingError as error:
             refused = large or parcels
             self._settle(refused, [BrokerUnavailable(str(error))] * len(refused))
@@ -132,17 +140,6 @@ class SqlitePublisher:
                 parcel.confirmed.set_exception(failure)
             else:
                 parcel.confirmed.set_result(None)
-
-    def _commit(self, parcels: Sequence[_Parcel]) -> list[MessagingError | None]:
-        with writing(self._connection):
-            targets = [
-                _Target(*row)
-                for row in self._connection.execute(
-                    "SELECT name, exchange, binding, most, most_bytes, sheds, ready, ready_bytes "
-                    "FROM queue WHERE exchange != ''"
-                )
-            ]
-            return [self._enqueue(parcel, targets) for parcel in parcels]
 
     def _enqueue(self, parcel: _Parcel, targets: Sequence[_Target]) -> MessagingError | None:
         """Insert a message into every queue that receives it, or into none."""

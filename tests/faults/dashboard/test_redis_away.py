@@ -121,18 +121,18 @@ def test_a_redis_that_lost_its_newest_writes_gets_them_back_and_the_page_says_so
     with ingesting(broker, projection, store), upkeep_of(settings, projection, store) as running:
         publish(broker, *line.verdicts(40))
         soon(lambda: inspected(projection) == 40)
-        soon(lambda: running.unfinished is None and projection.watermark.marked() >= set(segments(store)))
+        soon(lambda: running.unfinished is None and projection.watermark.marked_segments() >= set(segments(store)))
         own_redis.save()
         soon(lambda: running.unfinished is None)
         publish(broker, *line.verdicts(60))
         soon(lambda: inspected(projection) == 100 and broker.depth(DASHBOARD_VERDICTS.name).total == 0)
         own_redis.go_back()
         soon(lambda: inspected(projection) == 100)
-        soon(projection.watermark.restored)
-    told = projection.watermark.restored()
+        soon(projection.watermark.last_restoration)
+    told = projection.watermark.last_restoration()
     assert told is not None
     assert told.frames == 60
-    assert projection.watermark.marked() == set(segments(store))
+    assert projection.watermark.marked_segments() == set(segments(store))
 
 
 def test_two_dashboards_restore_the_lost_counts_of_redis_once(

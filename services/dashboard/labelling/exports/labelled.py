@@ -54,7 +54,7 @@ class LabelledSource:
         return [frame for frame in self.frames if frame.group is not None]
 
 
-def labelled_frames(source: FrameSource, log: AnnotationLog) -> LabelledSource:
+def labelled_source(source: FrameSource, log: AnnotationLog) -> LabelledSource:
     """Return the labelled frames of a source, in the order of their numbers or frame ids."""
     names = source.recipe.label_names
     inspected = log.inspected()

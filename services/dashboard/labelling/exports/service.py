@@ -19,7 +19,7 @@ from services.dashboard.labelling.exports.labelled import (
     LabelledFrame,
     LabelledSource,
     check_compatible,
-    labelled_frames,
+    labelled_source,
 )
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.schemas import DatasetMade, DatasetRequest
@@ -52,7 +52,7 @@ class ExportService:
             Problem: 404: there is no such source.
         """
         source = self._sources.get(source_id)
-        return labelled_frames(source, self._annotations.log(source.id))
+        return labelled_source(source, self._annotations.log(source.id))
 
     def write_archive(self, labelled: LabelledSource, file: IO[bytes]) -> None:
         """Write a zip with the tables and images; unpacked, it is a folder that the trainer reads."""

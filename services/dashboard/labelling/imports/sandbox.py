@@ -29,7 +29,7 @@ class UnreadableZip(ValueError):
     """A zip of labelled images can't be used; the message says why."""
 
 
-class SandboxOrder(BaseModel):
+class SandboxRequest(BaseModel):
     """The arguments of the child process."""
 
     file: Path
@@ -38,7 +38,7 @@ class SandboxOrder(BaseModel):
     skip_problems: bool
 
 
-class ReadZip(BaseModel):
+class ZipContents(BaseModel):
     """The content of a zip of labelled images, or the error that it can't be used."""
 
     model_config = ConfigDict(frozen=True)
@@ -55,20 +55,20 @@ class ReadZip(BaseModel):
         return list(dict.fromkeys(digest for each in self.images for digest in (each.digest, *each.masks.values())))
 
 
-def read_in_sandbox(file: Path, folder: Path, task: Task | None, *, skip_problems: bool) -> ReadZip:
+def read_in_sandbox(file: Path, folder: Path, task: Task | None, *, skip_problems: bool) -> ZipContents:
     """Read a zip in a child process with limits, which writes the images and masks into the folder.
 
     Raises:
         UnreadableZip: the zip can't be used, or exceeds the limits.
     """
-    order = SandboxOrder(file=file.absolute(), folder=folder.absolute(), task=task, skip_problems=skip_problems)
-    command = [sys.executable, "-m", "services.dashboard.labelling.imports.zip_reader", order.model_dump_json()]
+    request = SandboxRequest(file=file.absolute(), folder=folder.absolute(), task=task, skip_problems=skip_problems)
+    command = [sys.executable, "-m", "services.dashboard.labelling.imports.zip_reader", request.model_dump_json()]
     environment = {**sandbox_environment(), "TMPDIR": str(folder)}
     try:
         ended = subprocess.run(  # noqa: S603  our own module
             command, check=False, env=environment, cwd=ROOT, capture_output=True, timeout=SECONDS
         )
-        found = ReadZip.model_validate_json(ended.stdout)
+        found = ZipContents.model_validate_json(ended.stdout)
     except (subprocess.TimeoutExpired, ValidationError) as error:
         raise UnreadableZip(TOO_LARGE) from error
     if found.error:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.dashboard.labelling.imports.sandbox import UnreadableZip, read_in_sandbox
 from services.dashboard.labelling.schemas import DatasetImported
 from services.dashboard.labelling.videos.repository import plain_name
-from services.dashboard.labelling.videos.transfers import Upload
+from services.dashboard.labelling.videos.transfers import Upload, multipart_body
 from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, next_version, put_image, write_version
@@ -21,36 +21,24 @@ from shared.recipe import Task
 from shared.storage.port import ObjectStore
 from shared.validation import describe
 
-DATASET_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {"type": "string", "format": "binary", "description": "a zip of labelled images"},
-                        "name": {"type": "string", "description": "of the dataset; by default that of the file"},
-                        "task": {
-                            "type": "string",
-                            "enum": [task.value for task in Task],
-                            "description": "by default as the data says",
-                        },
-                        "skip_problems": {
-                            "type": "boolean",
-                            "description": "leave out what can't be used, instead of refusing all",
-                        },
-                    },
-                }
-            }
+DATASET_BODY: Final = multipart_body(
+    {
+        "files": {"type": "string", "format": "binary", "description": "a zip of labelled images"},
+        "name": {"type": "string", "description": "of the dataset; by default that of the file"},
+        "task": {
+            "type": "string",
+            "enum": [task.value for task in Task],
+            "description": "by default as the data says",
+        },
+        "skip_problems": {
+            "type": "boolean",
+            "description": "leave out what can't be used, instead of refusing all",
         },
     }
-}
-"""The body in the OpenAPI document: it is parsed while it arrives, so the framework does not know it."""
+)
 
 
-class ImportOrder(BaseModel):
+class ImportRequest(BaseModel):
     """The options of an import, from the fields of the upload."""
 
     model_config = ConfigDict(frozen=True)
@@ -60,8 +48,8 @@ class ImportOrder(BaseModel):
     skip_problems: bool = False
 
 
-def read_order(upload: Upload) -> ImportOrder:
-    """Return the order of an upload.
+def import_request_of(upload: Upload) -> ImportRequest:
+    """Return the request of an upload.
 
     Raises:
         Problem: 422: a field has an invalid value.
@@ -69,7 +57,7 @@ def read_order(upload: Upload) -> ImportOrder:
     given = {name: upload.fields[name] for name in ("task", "skip_problems") if upload.fields.get(name)}
     name = upload.fields.get("name") or plain_name(upload.file_name)
     try:
-        return ImportOrder.model_validate({"name": name, **given})
+        return ImportRequest.model_validate({"name": name, **given})
     except ValidationError as error:
         first = error.errors()[0]
         raise Problem(422, f"{first['loc'][0]}: {describe(first, translated)}") from error
@@ -82,12 +70,12 @@ class ImportService:
         self._store = store
         self._making = threading.Lock()
 
-    def add(self, path: Path, order: ImportOrder, *, file: str, by: str) -> DatasetImported:
+    def add(self, path: Path, request: ImportRequest, *, file: str, by: str) -> DatasetImported:
         """Read a zip, and write its images as the next version of a dataset, images first.
 
         Args:
             path: the zip on this machine.
-            order: the options of the import.
+            request: the options of the import.
             file: the name of the zip as it was uploaded.
             by: the person who imports it.
 
@@ -97,13 +85,13 @@ class ImportService:
         """
         with tempfile.TemporaryDirectory(prefix="seamline-import-") as folder:
             try:
-                found = read_in_sandbox(path, Path(folder), order.task, skip_problems=order.skip_problems)
+                found = read_in_sandbox(path, Path(folder), request.task, skip_problems=request.skip_problems)
             except UnreadableZip as error:
                 raise Problem(422, f"{file}: {translated(error)}") from error
             with self._making:
                 try:
                     version, is_new = next_version(
-                        self._store, order.name, found.label_names, found.images, by=by, source=file
+                        self._store, request.name, found.label_names, found.images, by=by, source=file
                     )
                 except DatasetVersionError as error:
                     raise Problem(409, gettext("name: %(error)s: choose another name", error=error)) from error

@@ -19,8 +19,8 @@ from services.dashboard.labelling.imports.sandbox import (
     MEMORY_BYTES,
     SECONDS,
     TOO_LARGE,
-    ReadZip,
-    SandboxOrder,
+    SandboxRequest,
+    ZipContents,
 )
 from shared.datasets.importing import open_images, warnings_of
 from shared.datasets.reading import read_dataset
@@ -28,22 +28,22 @@ from shared.datasets.tables import DatasetError, problem_lines
 from shared.imaging.codec import as_jpeg_or_png
 
 
-def read_zip(order: SandboxOrder) -> ReadZip:
+def read_zip(request: SandboxRequest) -> ZipContents:
     """Read a zip, and write its images and masks into the folder.
 
     Raises:
         DatasetError: the zip can't be used.
     """
-    dataset = read_dataset(order.file, task=order.task, on_problem="skip")
+    dataset = read_dataset(request.file, task=request.task, on_problem="skip")
     images, problems = open_images(dataset, threads=1)
-    if problems and (not order.skip_problems or not images):
+    if problems and (not request.skip_problems or not images):
         raise DatasetError(problems)
     for example, image in images:
         masks = dict(example.masks)
         files = {image.digest: example.image, **{digest: masks[name] for name, digest in image.masks.items()}}
         for digest, path in files.items():
-            (order.folder / digest).write_bytes(as_jpeg_or_png(path.read_bytes()))
-    return ReadZip(
+            (request.folder / digest).write_bytes(as_jpeg_or_png(path.read_bytes()))
+    return ZipContents(
         label_names=dataset.label_names,
         images=tuple(image for _, image in images),
         left_out=problem_lines(problems),
@@ -51,28 +51,28 @@ def read_zip(order: SandboxOrder) -> ReadZip:
     )
 
 
-def without_folder(lines: Sequence[str], order: SandboxOrder) -> list[str]:
+def without_folder(lines: Sequence[str], request: SandboxRequest) -> list[str]:
     """Return texts in which the path of the unpacked zip is replaced by `the zip`."""
-    unpacked = re.compile(rf"{re.escape(str(order.folder))}/[^/\s:,]+")
+    unpacked = re.compile(rf"{re.escape(str(request.folder))}/[^/\s:,]+")
     return [unpacked.sub("the zip", line) for line in lines]
 
 
 def main() -> None:
     """Limit this process, and print what is in the zip, or why it can't be used."""
-    order = SandboxOrder.model_validate_json(sys.argv[1])
+    request = SandboxRequest.model_validate_json(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     cv2.setNumThreads(1)
     try:
-        found = read_zip(order)
+        found = read_zip(request)
         found = found.model_copy(
-            update={"left_out": without_folder(found.left_out, order), "notes": without_folder(found.notes, order)}
+            update={"left_out": without_folder(found.left_out, request), "notes": without_folder(found.notes, request)}
         )
     except DatasetError as error:
-        found = ReadZip(error=" ".join(without_folder([str(error)], order)))
+        found = ZipContents(error=" ".join(without_folder([str(error)], request)))
     except (MemoryError, OSError, cv2.error):
-        found = ReadZip(error=TOO_LARGE)
+        found = ZipContents(error=TOO_LARGE)
     sys.stdout.write(json.dumps(found.model_dump(mode="json")))
 
 

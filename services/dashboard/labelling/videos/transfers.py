@@ -36,35 +36,30 @@ LARGEST: Final = 4_000_000_000
 """Most bytes of an upload; `DASHBOARD_UPLOAD_MEGABYTES` can't exceed it."""
 CHUNK_BYTES: Final = 256 * 1024
 
-UPLOAD_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "a video (mp4, mov, avi, mkv, webm), a zip of images, or several images",
-                        },
-                        "recipe": {
-                            "type": "string",
-                            "description": "name of a recipe that has models",
-                            "example": "seam",
-                        },
-                        "recipe_yaml": {"type": "string", "description": "or the recipe itself"},
-                        "name": {"type": "string", "description": "of the video; by default that of the file"},
-                    },
-                }
-            }
+
+def multipart_body(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the body of an upload in the OpenAPI document; it is parsed while it arrives, not by the framework.
+
+    Args:
+        properties: the fields by their names, as JSON schemas; ``files`` is required.
+    """
+    schema = {"type": "object", "required": ["files"], "properties": properties}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+UPLOAD_BODY: Final = multipart_body(
+    {
+        "files": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+            "description": "a video (mp4, mov, avi, mkv, webm), a zip of images, or several images",
         },
+        "recipe": {"type": "string", "description": "name of a recipe that has models", "example": "seam"},
+        "recipe_yaml": {"type": "string", "description": "or the recipe itself"},
+        "name": {"type": "string", "description": "of the video; by default that of the file"},
     }
-}
-"""The body in the OpenAPI document: it is parsed while it arrives, so the framework does not know it."""
+)
 
 _log = structlog.stdlib.get_logger("labelling")
 

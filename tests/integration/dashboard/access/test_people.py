@@ -78,7 +78,9 @@ def test_a_password_that_is_easily_guessed_is_refused_and_not_repeated(admin: ht
 
 
 def test_the_same_password_is_accepted_however_a_keyboard_composes_it() -> None:
-    assert passwords.matches(passwords.hashed("Überholspur grün gemäht"), "U\u0308berholspur gru\u0308n gema\u0308ht")
+    assert passwords.matches(
+        passwords.hash_password("Überholspur grün gemäht"), "U\u0308berholspur gru\u0308n gema\u0308ht"
+    )
 
 
 def test_the_last_admin_stays_one(people: People) -> None:

@@ -36,10 +36,10 @@ def play(broker: Broker, client: httpx.Client) -> None:
 
 def test_a_raised_defect_rate_is_signalled_where_it_begins(client: httpx.Client, broker: Broker) -> None:
     play(broker, client)
-    asked = window(START, START + 40 * MINUTE, every="minute", line="line-1", label="break")
+    asked = window(START, START + 40 * MINUTE, subgroup="minute", line="line-1", label="break")
     view = client.get("/api/quality", params=asked).json()
     chart = view["chart"]
-    assert (chart["every"], chart["frames"], chart["hits"]) == ("minute", 4000, 30 * 5 + 10 * 25)
+    assert (chart["subgroup"], chart["frames"], chart["hits"]) == ("minute", 4000, 30 * 5 + 10 * 25)
     assert len(chart["points"]) == 40
     assert [point["hits"] for point in chart["points"]] == [5] * 30 + [25] * 10
     signals = [index for index, point in enumerate(chart["points"]) if "beyond" in point["rules"] and point["above"]]
@@ -48,7 +48,7 @@ def test_a_raised_defect_rate_is_signalled_where_it_begins(client: httpx.Client,
     assert [(label["label"], label["faults"]) for label in view["labels"]][:2] == [("break", 400), ("good", 400)]
     assert view["labels"][0]["cumulative"] == 0.5
 
-    before = window(START + 30 * MINUTE, START + 40 * MINUTE, every="minute", limits="before")
+    before = window(START + 30 * MINUTE, START + 40 * MINUTE, subgroup="minute", limits="before")
     late = client.get("/api/quality", params=before).json()["chart"]
     assert late["centre"] == pytest.approx(0.05)
     assert all("beyond" in point["rules"] for point in late["points"])
@@ -68,7 +68,7 @@ def test_slices_of_lines_have_their_own_rates(client: httpx.Client, broker: Brok
     assert counted(line="line-2") == counted(camera="camera-9") == (10, 20)
     assert counted(model="model-2") == (250, 1000)
     assert counted(batch="batch-7", label="error") == (10, 4020)
-    assert counted(every="week") == counted(every="shift") == counted(every="day") == (410, 4020)
+    assert counted(subgroup="week") == counted(subgroup="shift") == counted(subgroup="day") == (410, 4020)
     choices = client.get("/api/quality/choices").json()
     assert choices["cameras"] == ["camera-1", "camera-9"]
     assert choices["models"] == ["model-1", "model-2"]
@@ -86,12 +86,12 @@ def test_the_rates_of_one_shift_are_shown_alone(client: httpx.Client, broker: Br
     points = client.get("/api/quality", params=asked).json()["chart"]["points"]
     assert [(point["shift"], point["frames"], point["hits"]) for point in points] == [(1, 1, 0), (1, 1, 0)]
     second = client.get("/api/quality", params={**asked, "shift": "2"}).json()["chart"]
-    assert (second["hits"], second["frames"], second["every"]) == (1, 1, "shift")
+    assert (second["hits"], second["frames"], second["subgroup"]) == (1, 1, "shift")
 
 
 def test_two_windows_are_compared_with_an_interval_of_the_difference(client: httpx.Client, broker: Broker) -> None:
     play(broker, client)
-    asked = window(START + 30 * MINUTE, START + 40 * MINUTE, every="minute")
+    asked = window(START + 30 * MINUTE, START + 40 * MINUTE, subgroup="minute")
     rows = {row["label"]: row for row in client.get("/api/quality/comparison", params=asked).json()["rows"]}
     overall = rows[None]
     assert (overall["window"]["hits"], overall["against"]["hits"]) == (250, 50)
@@ -105,7 +105,7 @@ def test_two_windows_are_compared_with_an_interval_of_the_difference(client: htt
 
 def test_the_points_of_a_chart_are_exported_as_csv(client: httpx.Client, broker: Broker) -> None:
     play(broker, client)
-    asked = window(START, START + 40 * MINUTE, every="minute", label="break")
+    asked = window(START, START + 40 * MINUTE, subgroup="minute", label="break")
     answer = client.get("/api/quality/table.csv", params=asked)
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(StringIO(answer.text)))
@@ -135,13 +135,13 @@ def test_a_batch_is_reported_with_its_worst_frames(client: httpx.Client, broker:
 
 SENSELESS = [
     ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "before `to`"),
-    ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "every": "minute"}, "are stored for 2 days"),
+    ({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "subgroup": "minute"}, "are stored for 2 days"),
     ({"from": "1990-01-01T00:00:00Z", "to": "2200-12-31T23:59:59Z"}, "at most 20 years"),
     ({"to": "1990-01-01T00:00:00Z"}, "from 1990"),
-    ({"from": "2010-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "every": "day"}, "more than 800 points"),
+    ({"from": "2010-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z", "subgroup": "day"}, "more than 800 points"),
     ({"camera": "a", "batch": "b"}, "give no batch and no model beside it"),
-    ({"shift": "1", "every": "hour"}, "points are shifts"),
-    ({"every": "second"}, "query.every"),
+    ({"shift": "1", "subgroup": "hour"}, "points are shifts"),
+    ({"subgroup": "second"}, "query.subgroup"),
     ({"label": "x" * 65}, "query.label"),
 ]
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from services.dashboard.labelling.annotations.annotation import AnnotationKind
 from services.dashboard.live.endpoints import in_language
 from services.dashboard.quality.filter import ComparedBy
-from services.dashboard.statistics.windows import Every
+from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web import language
 from services.dashboard.web.callers import Role
 from services.dashboard.web.enumeration_words import WORDS
@@ -115,7 +115,15 @@ def test_an_event_of_a_line_has_its_sentences_in_the_language_of_the_page() -> N
 
 
 def test_every_value_that_pages_show_as_a_word_is_in_the_catalogue() -> None:
-    shown: tuple[type[StrEnum], ...] = (Role, Every, ComparedBy, Verdict, AnnotationKind, LabelRole, OperatingPointName)
+    shown: tuple[type[StrEnum], ...] = (
+        Role,
+        Subgroup,
+        ComparedBy,
+        Verdict,
+        AnnotationKind,
+        LabelRole,
+        OperatingPointName,
+    )
     words = {str(value.value).replace("-", " ") for each in shown for value in each}
     assert words <= set(WORDS)
 
