@@ -21,7 +21,7 @@ from ulid import ULID
 from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.progress import ProgressBar
-from services.trainer.datasets.draft import draft_recipe, side_of
+from services.trainer.datasets.image_side import side_of
 from services.trainer.datasets.learned_images import Learned, learned_by
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.evaluate import table_of
@@ -54,6 +54,7 @@ from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
 from shared.intervals import Interval
 from shared.recipe import ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
+from shared.recipe_draft import draft_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.verdict import scores_of
 
@@ -152,7 +153,14 @@ def read_images(
     dataset = read_dataset(
         data, names, task=asked_task, on_problem=on_problem, all_good=all_good and (as_given or not given)
     )
-    chosen = given or draft_recipe(data.resolve().stem, dataset, task or dataset.task, size or side_of(dataset))
+    chosen = given or draft_recipe(
+        data.resolve().stem,
+        dataset.label_names,
+        [example.labels for example in dataset.examples],
+        task or dataset.task,
+        side=size or side_of(dataset),
+        description="Drafted from a table of labels: check the roles, keys and colours.",
+    )
     if reference:
         known = chosen.image.reference.model_dump() if chosen.image.reference else {}
         spec = ReferenceSpec(**{**known, "images": tuple(reference)})
