@@ -36,7 +36,15 @@ from services.dashboard.access.schemas import (
 from services.dashboard.access.service import AccessService, LoggedIn
 from services.dashboard.access.throttle import DEVICE_LIFETIME
 from services.dashboard.web.authorization import Admin, Viewer, anyone
-from services.dashboard.web.cookies import DEVICE, SESSION, cookies_of, drop_session, set_cookie
+from services.dashboard.web.cookies import (
+    DEVICE,
+    LANGUAGE,
+    LANGUAGE_LASTS,
+    SESSION,
+    cookies_of,
+    drop_session,
+    set_cookie,
+)
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.paging import Paged, newest
 from services.dashboard.web.problems import documented
@@ -72,10 +80,15 @@ def origin_of(request: Request) -> tuple[str, str]:
 
 
 def give_cookies(response: Response, request: Request, logged_in: LoggedIn) -> None:
-    """Set the cookie of the session, and the device cookie of a browser that has none."""
+    """Set the cookies of the session and of the account's language, and the device cookie of a browser that has none.
+
+    The language's cookie is for the errors of requests whose caller can't be identified.
+    """
     set_cookie(response, request, SESSION, logged_in.session_id, logged_in.longest)
     if logged_in.device:
         set_cookie(response, request, DEVICE, logged_in.device, DEVICE_LIFETIME)
+    if logged_in.caller.language:
+        set_cookie(response, request, LANGUAGE, logged_in.caller.language, LANGUAGE_LASTS)
 
 
 @router.post(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -18,14 +17,12 @@ from services.dashboard.access.service import AccessService
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Viewer, anyone
 from services.dashboard.web.callers import Caller
-from services.dashboard.web.cookies import LANGUAGE, drop_session, set_cookie
+from services.dashboard.web.cookies import LANGUAGE, LANGUAGE_LASTS, drop_session, set_cookie
 from services.dashboard.web.guard import MOST_BYTES
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.storage.port import StorageError
-
-LANGUAGE_LASTS: Final = timedelta(days=365)
 
 _log = structlog.stdlib.get_logger("access")
 

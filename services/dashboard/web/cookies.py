@@ -13,6 +13,7 @@ from starlette.responses import Response
 SESSION: Final = "seamline-session"
 DEVICE: Final = "seamline-device"
 LANGUAGE: Final = "seamline-language"
+LANGUAGE_LASTS: Final = timedelta(days=365)
 HOST: Final = "__Host-"
 """Prefix of a cookie that was sent over TLS: browsers accept it over TLS only, and from no other subdomain."""
 

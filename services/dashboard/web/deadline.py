@@ -9,7 +9,8 @@ import structlog
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.dashboard.web.language import gettext, translated
+from services.dashboard.web.callers import Caller
+from services.dashboard.web.language import gettext, speak, translated
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.readiness import Readiness
 
@@ -55,6 +56,8 @@ class Deadline:
                     given_up = True
                     work.add_done_callback(_ignore_result)
                     work.cancel()
+                    caller: Caller | None = getattr(Request(scope).state, "caller", None)
+                    speak(caller.language if caller else None)  # the guard spoke in the task that is given up
                     _log.warning("gave up waiting for a server that is away", path=scope["path"], away=away)
                     sentences = [translated(each) for each in away]
                     if not is_read:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.web.callers import Role
+from shared.storage.port import StorageUnavailable
 from tests.integration.dashboard.access.conftest import House, log_in
 
 GERMAN = {"Accept-Language": "de-DE,de;q=0.9"}
@@ -30,6 +34,22 @@ def test_a_chosen_language_goes_before_the_browsers_and_stays_in_the_account(hou
     browser.post("/language", data={"language": "de"})
     elsewhere = house.browser(name)
     assert '<html lang="de">' in elsewhere.get("/frames").text
+
+
+def test_an_error_before_the_caller_is_known_is_in_the_language_of_the_account(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = house.person(Role.VIEWER)
+    house.browser(name).post("/language", data={"language": "de"})
+    elsewhere = house.browser(name)
+
+    def away(_repository: PeopleRepository) -> None:
+        raise StorageUnavailable("the object store does not answer")
+
+    monkeypatch.setattr(PeopleRepository, "directory", away)
+    guarded = elsewhere.get("/frames", headers=PAGE)
+    assert guarded.status_code == 503
+    assert '<html lang="de">' in guarded.text
 
 
 def test_a_stranger_chooses_the_language_of_the_login(house: House) -> None:
