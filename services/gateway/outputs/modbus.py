@@ -48,8 +48,9 @@ class ModbusServer:
         ]
         sent = self._registers.deliver(signals, seconds)
         if not sent and self._registers.seconds_unacknowledged >= self._ack_seconds:
-            reason = "did not acknowledge a result in time" if self._registers.wanted else "has set offline"
-            raise OutputUnavailable(f"the PLC {reason}")
+            raise OutputUnavailable(
+                "the PLC did not acknowledge a result in time" if self._registers.wanted else "the PLC has set offline"
+            )
         return sent
 
     def show(self, status: LineStatus) -> None:
