@@ -37,12 +37,13 @@ PAGES: Final = {
     "frames": "/frames?verdict=ng",
     "models": "/models",
     "training": "/trainings/new?recipe=seam",
+    "recipe": "/recipes/seam",
     "accounting": "/accounting",
     "storage": "/storage",
     "labelling": "/labelling",
     "history": "/labelling/history",
 }
-REVIEWED: Final = {"kiosk": "/?kiosk", "batches": f"/lines/{LINE}/batches", "api": "/api/docs"}
+REVIEWED: Final = {"kiosk": "/?kiosk", "recipes": "/recipes", "batches": f"/lines/{LINE}/batches", "api": "/api/docs"}
 """Further pages of a review."""
 SIZE: Final = ViewportSize(width=1280, height=800)
 LOCALES: Final = {"en": "en-GB", "de": "de-DE"}

@@ -53,6 +53,7 @@ RIGHTS: Final = {
             "marks/*",
             "people/*",
             "labelling/*",
+            "recipes/*",
             "counts/*",
             "removals/*",
         ),
@@ -63,6 +64,7 @@ RIGHTS: Final = {
             "marks/*",
             "people/*",
             "labelling/*",
+            "recipes/*",
             "counts/*",
             "removals/*",
         ),
@@ -72,8 +74,9 @@ RIGHTS: Final = {
 }
 """The rights of each service.
 
-No service may delete people, labels, models, dataset versions and their images, counts of condensed days, and an audit
-log in its own bucket. In the common bucket, the dashboard removes old entries of the audit log by its retention rule.
+No service may delete people, labels, recipes, models, dataset versions and their images, counts of condensed days, and
+an audit log in its own bucket. In the common bucket, the dashboard removes old entries of the audit log by its
+retention rule.
 """
 
 

@@ -28,6 +28,8 @@ from services.dashboard.models import pages as models_pages
 from services.dashboard.models import threshold_pages
 from services.dashboard.quality import endpoints as quality_endpoints
 from services.dashboard.quality import pages as quality_pages
+from services.dashboard.recipes import endpoints as recipes_endpoints
+from services.dashboard.recipes import pages as recipes_pages
 from services.dashboard.retention import endpoints as retention_endpoints
 from services.dashboard.retention import pages as retention_pages
 from services.dashboard.settings import DashboardSettings
@@ -60,6 +62,7 @@ ENDPOINTS: Final = (
     labelling_endpoints,
     models_endpoints,
     trainings_endpoints,
+    recipes_endpoints,
     datasets_endpoints,
     retention_endpoints,
     access_endpoints,
@@ -76,6 +79,7 @@ PAGES: Final = (
     labelling_pages,
     access_pages,
     trainings_pages,
+    recipes_pages,
     models_pages,
     threshold_pages,
     lines_pages,

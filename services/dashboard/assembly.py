@@ -45,6 +45,7 @@ from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
+from services.dashboard.recipes.service import RecipesService
 from services.dashboard.retention.enforcement import RetentionEnforcer
 from services.dashboard.retention.referenced_frames import ReferencedFramesReader
 from services.dashboard.retention.repository import StorageRepository
@@ -53,6 +54,7 @@ from services.dashboard.store.connection import fail_fast_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.fail_fast import FailFastStore
 from services.dashboard.store.keys import Keys
+from services.dashboard.trainings.estimate import EstimatesService
 from services.dashboard.trainings.service import TrainingsService
 from services.dashboard.web.readiness import Check, Readiness
 from services.dashboard.web.service_registry import Services
@@ -225,7 +227,8 @@ class Dashboard:
         )
         models = ModelsService(store, projection.models, commands)
         frames = FramesService(projection.frames, projection.lines, store, commands, models.trust)
-        trainings = TrainingsService(projection.trainings, models, commands)
+        recipes, datasets = RecipesService(store), DatasetsService(store)
+        trainings = TrainingsService(projection.trainings, models, recipes, commands)
         sources = LiveSources(
             states=lambda: {
                 **{f"line/{state.line}": state for state in lines.states()},
@@ -257,9 +260,11 @@ class Dashboard:
             models,
             ComparisonsService(store, commands),
             ThresholdSetsService(store, projection.models, models, commands),
+            recipes,
             trainings,
+            EstimatesService(projection.trainings, models, datasets),
             ListedTrainings(trainings.page),
-            DatasetsService(store),
+            datasets,
             hub,
             self.readiness,
             AccountingService(projection.lines, projection.counting, projection.cameras, projection.watermark, parked),

@@ -42,6 +42,7 @@ KEYS: Final = (
     "people/01JF6Z6TX4W8E1V2M6C3N9Q7RB.json",
     "labelling/annotations/video/01/1.json",
     "labelling/videos/f-1/manifest.json",
+    "recipes/seam/000001.json",
     "counts/2026-01-31.json.gz",
     "removals/announced/inference/1.json",
     "removals/inference/1.json",

@@ -57,6 +57,7 @@ WORDS: Final = {
     "person.password": marked("set a password"),
     "person.remove": marked("removed a user"),
     "person.role": marked("changed a role"),
+    "recipe.save": marked("saved a recipe"),
     "retention.remove": marked("removed stored data by a retention rule"),
     "session.begin": marked("logged in"),
     "session.end": marked("logged out"),
@@ -71,7 +72,7 @@ WORDS: Final = {
 MAY: Final = {
     Role.VIEWER: marked("sees everything"),
     Role.OPERATOR: marked("and marks wrong verdicts, requests heatmaps"),
-    Role.ENGINEER: marked("and labels, trains, compares, promotes, rolls back, replays"),
+    Role.ENGINEER: marked("and labels, edits recipes, trains, compares, promotes, rolls back, replays"),
     Role.ADMIN: marked("and discards, manages people and tokens"),
 }
 

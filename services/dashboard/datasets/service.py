@@ -31,6 +31,14 @@ class DatasetsService:
         shown, more = paging.page(datasets(self._store), lambda name: (0, name))
         return DatasetList(datasets=shown, next=more)
 
+    def version(self, reference: str) -> DatasetVersionView | None:
+        """Return the version of a reference, ``name@version``, or the newest one of a name; None if there is none."""
+        dataset, _, version = reference.partition("@")
+        stored = versions(self._store, dataset)
+        with suppress(ObjectNotFound, DatasetVersionError):
+            return self._version(dataset, version or stored[-1]) if stored else None
+        return None
+
     def versions(self, dataset: str, paging: Paging = ALL) -> DatasetVersionList:
         """Return the versions of a dataset, newest first; a version that can't be read is left out.
 

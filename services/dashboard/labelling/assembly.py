@@ -21,6 +21,7 @@ from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.transfers import TransferSlots
 from services.dashboard.lines.repository import LineRepository
+from services.dashboard.recipes.service import RecipesService
 from services.dashboard.web.service_registry import provided
 from shared.storage.port import ObjectStore
 from shared.validation import marked
@@ -53,7 +54,12 @@ class LabellingServices:
         self._annotations = AnnotationRepository(store)
         sources, images = FrameSources(store, self._videos), FrameImages(store, self._videos)
         self.labelling = LabellingService(
-            sources, self._videos, self._annotations, images, LineFrames(index, lines, marks, PendingRemovals(store))
+            sources,
+            self._videos,
+            self._annotations,
+            images,
+            LineFrames(index, lines, marks, PendingRemovals(store)),
+            recipes=RecipesService(store),
         )
         self.exports = ExportService(store, sources, self._annotations, images)
         self.imports = ImportService(store)

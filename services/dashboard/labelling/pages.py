@@ -52,9 +52,11 @@ PagedSources = Annotated[Paging, Depends(source_paging)]
 
 
 @router.get("/labelling")
-def show_sources(request: Request, services: Services, paging: PagedSources) -> HTMLResponse:
-    """Show the sources, and how many of their frames are labelled."""
-    return _show_sources(request, services, paging)
+def show_sources(
+    request: Request, services: Services, paging: PagedSources, recipe: Annotated[str, Query(max_length=64)] = ""
+) -> HTMLResponse:
+    """Show the sources, and how many of their frames are labelled; the address may hold the recipe of an upload."""
+    return _show_sources(request, services, paging, recipe=recipe)
 
 
 @router.post("/labelling/datasets")

@@ -29,6 +29,7 @@ from services.dashboard.labelling.sources import FrameSources
 from services.dashboard.labelling.videos.repository import VideoExists, VideoRepository, digest_of
 from services.dashboard.labelling.videos.sandbox import scan_in_sandbox
 from services.dashboard.labelling.views import agreement_view, frame_view, source_view
+from services.dashboard.recipes.service import RecipesService
 from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import Paging
 from services.dashboard.web.problems import Problem
@@ -68,8 +69,11 @@ class LabellingService:
         annotations: AnnotationRepository,
         images: FrameImages,
         line_frames: LineFrames,
+        *,
+        recipes: RecipesService,
     ) -> None:
         self._sources = sources
+        self._recipes = recipes
         self._videos = videos
         self._annotations = annotations
         self._images = images
@@ -102,28 +106,30 @@ class LabellingService:
 
     def recipes(self) -> list[str]:
         """Return the names of the recipes by which a video may be labelled."""
-        return self._sources.recipes()
+        return self._recipes.names()
 
     def recipe_yaml(self, name: str, uploaded_yaml: str) -> str:
-        """Return the recipe file for a video: the uploaded one, or else that of a recipe with models.
+        """Return the recipe file for a video: the uploaded one, or else the saved one, or that of the models.
 
         Raises:
             Problem: 422: neither is given, or the recipe can't be used.
         """
         if uploaded_yaml:
             try:
-                parse_recipe(uploaded_yaml)
+                parse_recipe(uploaded_yaml, "recipe", translated)
             except RecipeError as error:
                 raise Problem(422, translated(error)) from error
             return uploaded_yaml
         if not name:
             raise Problem(422, gettext("recipe: choose the recipe by which the video is labelled, or give one as YAML"))
-        if name not in self._sources.recipes():
+        if name not in self._recipes.names():
             raise Problem(
                 422,
-                gettext("recipe: there are no models of a recipe %(name)r: give the recipe itself, as YAML", name=name),
+                gettext(
+                    "recipe: there is no recipe %(name)r: save it first, or give the recipe itself, as YAML", name=name
+                ),
             )
-        return self._sources.recipe_yaml(name)
+        return self._recipes.get(name).recipe_yaml
 
     def add_video(self, path: Path, *, name: str, recipe_yaml: str, by: str) -> SourceView:
         """Scan and store an uploaded file.

@@ -29,6 +29,8 @@ OPTIONS: Final = {
     "variants": marked("Variants"),
     "precision": marked("Precision"),
     "operating_point": marked("Operating point"),
+    "overkill": marked("Allowed overkill"),
+    "good_only": marked("Good images alone"),
 }
 """The options of a training that pages show, by name."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
@@ -14,6 +14,7 @@ from services.dashboard.models.endpoints import Models, RecipeName, Thresholds, 
 from services.dashboard.models.schemas import ModelView, ThresholdSetRequest
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer
+from services.dashboard.web.form import SentFields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
@@ -36,11 +37,6 @@ class ThresholdForm:
     reason: str = ""
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    """Return the fields of a form whose names depend on the labels."""
-    return {name: value.strip() for name, value in (await request.form()).items() if isinstance(value, str)}
-
-
 @router.get("/models/{recipe}/{version}/thresholds")
 def show_thresholds(
     request: Request, models: Models, sets: Thresholds, *, recipe: RecipeName, version: Version
@@ -60,7 +56,7 @@ def save_thresholds(
     version: Version,
     caller: Engineer,
     audit: Audited,
-    fields: Annotated[dict[str, str], Depends(_fields)],
+    fields: SentFields,
 ) -> Response:
     """Request a version with these thresholds, or show each problem beside its slider."""
     found = sets.recipe(recipe, version)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, JsonValue
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
-from services.dashboard.models.endpoints import Models
 from services.dashboard.models.schemas import FEWEST_IMAGES, OPTIONS
-from services.dashboard.models.service import ModelsService
 from services.dashboard.models.training_curves import LOSS, PRECISION, draw_curves
+from services.dashboard.recipes.endpoints import Recipes
+from services.dashboard.recipes.service import RecipesService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
+from services.dashboard.trainings.estimate import Estimate, EstimatesService, Work
 from services.dashboard.trainings.schemas import TrainingRequest
 from services.dashboard.trainings.service import ENDED_STATES
 from services.dashboard.web.authorization import Engineer
-from services.dashboard.web.language import gettext, translated
+from services.dashboard.web.language import gettext, plain, translated
 from services.dashboard.web.problems import Problem
+from services.dashboard.web.service_registry import provided
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
-from shared.recipe import RecipeError, parse_recipe
+from shared.recipe import Recipe, RecipeError, parse_recipe
 
 NUMBERS: Final = ("patience", "batch_size", "seed")
 SPLITS: Final = ("train", "valid", "test")
@@ -42,7 +45,42 @@ DEFAULTS: Final = {
     "architecture": next(iter(ARCHITECTURES)),
     "int8": "on",
 }
+GOOD_ONLY: Final = "lite0-patches"
+"""The architecture of models of good images alone."""
+
 router = APIRouter(include_in_schema=False)
+Estimates = Annotated[EstimatesService, provided(EstimatesService)]
+
+
+@dataclass(frozen=True)
+class TrainingFormServices:
+    """What the form is filled from."""
+
+    recipes: RecipesService
+    datasets: DatasetsService
+    estimates: EstimatesService
+
+    def recipe(self, name: str, recipe_yaml: str) -> Recipe | None:
+        """Return the recipe that a form names or holds; None if it can't be read."""
+        with suppress(Problem, RecipeError):
+            return parse_recipe(recipe_yaml or self.recipes.get(name).recipe_yaml).annotated
+        return None
+
+    def recipe_for(self, dataset: str) -> str:
+        """Return the name of the first recipe with the labels of a dataset, or else of the first recipe; or nothing."""
+        names, chosen = self.recipes.names(), self.datasets.version(dataset) if dataset else None
+        for name in names:
+            recipe = self.recipe(name, "")
+            if chosen and recipe and set(recipe.label_names) == set(chosen.labels):
+                return name
+        return names[0] if names and not chosen else ""
+
+
+def _form_services(recipes: Recipes, datasets: Datasets, estimates: Estimates) -> TrainingFormServices:
+    return TrainingFormServices(recipes, datasets, estimates)
+
+
+FormServices = Annotated[TrainingFormServices, Depends(_form_services)]
 
 
 class TrainingForm(BaseModel):
@@ -75,6 +113,12 @@ class CheckedForm:
     problems: dict[str, str] = field(default_factory=dict)
     """What to correct, by field."""
 
+    def work(self, images: int, recipe: Recipe) -> Work:
+        """Return what the training takes its time for, as far as the fields are filled in."""
+        architecture = GOOD_ONLY if self.form.good_only == "yes" else self.form.architecture
+        epochs = int(self.form.epochs) if self.form.epochs.isdecimal() else None
+        return Work(architecture, images, recipe.image.height * recipe.image.width, epochs)
+
     def request(self) -> TrainingRequest | None:
         """Return the request, or None if a field has a problem."""
         form = self.form
@@ -91,7 +135,7 @@ class CheckedForm:
             options["good_only"] = form.good_only == "yes"
         if form.overkill:
             options["overkill"] = (self._number("overkill", float) or 0) / 100
-        recipe = form.recipe or self._name_of_recipe()
+        recipe = self._name_of_recipe() if form.recipe_yaml or not form.recipe else form.recipe
         if not form.dataset:
             self.problems["dataset"] = gettext("choose a dataset")
         if self.problems:
@@ -124,26 +168,29 @@ class CheckedForm:
             self.problems["recipe"] = gettext("choose a recipe, or give a new one below")
             return ""
         try:
-            return parse_recipe(self.form.recipe_yaml).name
+            return parse_recipe(self.form.recipe_yaml, "YAML", translated).name
         except RecipeError as error:
             self.problems["recipe_yaml"] = translated(error)
             return ""
 
 
 @router.get("/trainings/new")
-def show_form(request: Request, models: Models, datasets: Datasets) -> HTMLResponse:
-    """Show the form of a request with the first recipe and the only dataset; the address may hold other fields."""
-    recipes, names = models.recipes(), datasets.names().datasets
-    usual = {"recipe": recipes[0] if recipes else "", "dataset": names[0] if len(names) == 1 else ""}
+def show_form(request: Request, services: FormServices) -> HTMLResponse:
+    """Show the form with the only dataset and a recipe of its labels; the address may hold other fields."""
     given = {name: value for name, value in request.query_params.items() if name in TrainingForm.model_fields}
-    return _form(request, CheckedForm(TrainingForm(**{**DEFAULTS, **usual, **given})), models, datasets)
+    form = TrainingForm(**{**DEFAULTS, **given})
+    names = services.datasets.names().datasets
+    if "dataset" not in given and len(names) == 1:
+        form.dataset = names[0]
+    if "recipe" not in given and "recipe_yaml" not in given:
+        form.recipe = services.recipe_for(form.dataset)
+    return _form(request, CheckedForm(form), services)
 
 
 @router.post("/trainings/new")
 def request_training(
     request: Request,
-    models: Models,
-    datasets: Datasets,
+    services: FormServices,
     trainings: Trainings,
     *,
     caller: Engineer,
@@ -162,11 +209,13 @@ def request_training(
             return RedirectResponse(f"/trainings/{training.training_id}", status_code=303)
         except Problem as problem:
             checked.take(problem)
-    return _form(request, checked, models, datasets)
+    return _form(request, checked, services)
 
 
 @router.get("/trainings/{training_id}")
-def show_training(request: Request, trainings: Trainings, training_id: TrainingId) -> HTMLResponse:
+def show_training(
+    request: Request, trainings: Trainings, estimates: Estimates, training_id: TrainingId
+) -> HTMLResponse:
     """Show one training: its state, its curves, and its result."""
     training = trainings.get(training_id)
     epochs = trainings.history(training_id).epochs
@@ -176,6 +225,7 @@ def show_training(request: Request, trainings: Trainings, training_id: TrainingI
         "models",
         training=training,
         options=OPTIONS,
+        remaining=_written(estimates.remaining(training_id)),
         over=training.state in ENDED_STATES,
         loss=draw_curves(epochs, LOSS, gettext("Loss per epoch")) if epochs else "",
         precision=draw_curves(epochs, PRECISION, gettext("Average precision per epoch"), share=True) if epochs else "",
@@ -192,16 +242,24 @@ def cancel(trainings: Trainings, training_id: TrainingId, caller: Engineer, audi
     return RedirectResponse(f"/trainings/{training_id}", status_code=303)
 
 
-def _form(request: Request, checked: CheckedForm, models: ModelsService, datasets: DatasetsService) -> HTMLResponse:
-    names = datasets.names()
-    versions = {name: datasets.versions(name).versions for name in names.datasets}
+def _form(request: Request, checked: CheckedForm, services: TrainingFormServices) -> HTMLResponse:
+    form, datasets = checked.form, services.datasets
+    versions = {name: datasets.versions(name).versions for name in datasets.names().datasets}
+    chosen = datasets.version(form.dataset) if form.dataset else None
+    recipes = services.recipes.page().recipes
+    recipe = services.recipe(form.recipe, form.recipe_yaml)
+    estimated = services.estimates.of(checked.work(chosen.images, recipe)) if chosen and recipe else None
     page = show(
         request,
         "new_training.html",
         "models",
-        form=checked.form,
+        form=form,
         problems=checked.problems,
-        recipes=models.recipes(),
+        recipes=recipes,
+        chosen=chosen,
+        missing=sorted(set(recipe.label_names) - set(chosen.labels)) if chosen and recipe else [],
+        estimated=_written(estimated),
+        measured=estimated.trainings if estimated else 0,
         datasets={name: found for name, found in versions.items() if found},
         architectures=ARCHITECTURES,
         operating_points=MEANINGS,
@@ -209,3 +267,17 @@ def _form(request: Request, checked: CheckedForm, models: ModelsService, dataset
     )
     page.status_code = 422 if checked.problems else 200
     return page
+
+
+def _written(estimated: Estimate | None) -> str:
+    """Return an estimate in words, no more precise than it is; empty for none."""
+    if estimated is None:
+        return ""
+    minutes = estimated.seconds / 60
+    if minutes < 1:
+        return gettext("less than a minute")
+    if minutes < 10:
+        return gettext("about %(minutes)s min", minutes=round(minutes))
+    if minutes < 55:
+        return gettext("about %(minutes)s min", minutes=5 * round(minutes / 5))
+    return gettext("about %(hours)s h", hours=plain(round(minutes / 30) / 2))

@@ -37,7 +37,8 @@ class TrainingRequest(BaseModel):
         "or a folder that the trainer may read"
     )
     recipe_yaml: Annotated[str, Field(max_length=100_000)] | None = Field(
-        None, description="the recipe itself; default: the one of the model in production"
+        None,
+        description="the recipe itself; default: the saved one (/api/recipes), else that of the model in production",
     )
     architecture: Name = "lite0-depths"
     options: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, description="epochs, seed, batch size…")
@@ -64,6 +65,7 @@ class TrainingView(BaseModel):
     model_version: str | None
     evaluation: dict[str, JsonValue] | None
     changed_at: datetime | None
+    started_at: datetime | None = Field(None, description="when its process began; null while it waits")
     promotion: PromotionView | None = Field(
         None, description="the promotion that was requested together with the training"
     )
@@ -92,6 +94,7 @@ class TrainingView(BaseModel):
             model_version=version,
             evaluation=trained.evaluation if trained else None,
             changed_at=progressed.at if progressed else None,
+            started_at=training.started.at if training.started else None,
         )
 
 

@@ -11,6 +11,7 @@ from ulid import ULID
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
+from services.dashboard.recipes.service import RecipesService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
 from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingRequest, TrainingView
 from services.dashboard.web.language import gettext, translated
@@ -26,14 +27,17 @@ ENDED_STATES: Final = frozenset({TrainingState.FINISHED, TrainingState.FAILED, T
 class TrainingsService:
     """Answers about trainings, and requests of them."""
 
-    def __init__(self, trainings: TrainingRepository, models: ModelsService, commands: CommandPublisher) -> None:
+    def __init__(
+        self, trainings: TrainingRepository, models: ModelsService, recipes: RecipesService, commands: CommandPublisher
+    ) -> None:
         """``models``: the service that knows the promotion of a training."""
         self._trainings = trainings
         self._models = models
+        self._recipes = recipes
         self._commands = commands
 
     def request(self, request: TrainingRequest, by: str) -> TrainingView:
-        """Request a training.
+        """Request a training with the recipe that is given, or else with the saved one, or that of the models.
 
         Raises:
             Problem: 422: the recipe or an option is invalid.
@@ -45,8 +49,12 @@ class TrainingsService:
             raise problem_of(error, "options") from error
         if request.recipe_yaml is not None:
             _check_recipe(request.recipe_yaml, request.recipe)
+        recipe_yaml = request.recipe_yaml or self._recipes.for_training(request.recipe)
         message = TrainingRequested(
-            training_id=f"training-{ULID()}", by=by, at=datetime.now(UTC), **request.model_dump()
+            training_id=f"training-{ULID()}",
+            by=by,
+            at=datetime.now(UTC),
+            **{**request.model_dump(), "recipe_yaml": recipe_yaml},
         )
         self._commands.publish(message)
         return self.get(message.training_id)
@@ -108,7 +116,7 @@ class TrainingsService:
 
 def _check_recipe(text: str, name: str) -> None:
     try:
-        recipe = parse_recipe(text, source="recipe_yaml")
+        recipe = parse_recipe(text, "recipe_yaml", translated)
     except RecipeError as error:
         raise Problem(422, translated(error)) from error
     if recipe.name != name:

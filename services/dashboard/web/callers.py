@@ -15,7 +15,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
     """May mark wrong verdicts, and request heatmaps."""
     ENGINEER = "engineer"
-    """May label, train, compare, promote, roll back, and replay parked messages."""
+    """May label, edit recipes, train, compare, promote, roll back, and replay parked messages."""
     ADMIN = "admin"
     """May discard parked messages, and manage people and tokens."""
 

@@ -38,4 +38,10 @@ def _fields(request: Request) -> FormFields:
     return FormFields(dict(request.query_params))
 
 
+async def _sent_fields(request: Request) -> dict[str, str]:
+    return {name: value.strip() for name, value in (await request.form()).items() if isinstance(value, str)}
+
+
 Fields = Annotated[FormFields, Depends(_fields)]
+SentFields = Annotated[dict[str, str], Depends(_sent_fields)]
+"""The fields of a form that is sent, where their names depend on what is edited."""

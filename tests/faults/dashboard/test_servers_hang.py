@@ -39,6 +39,7 @@ PAGES = (
     "/audit",
     "/account",
     "/trainings/new",
+    "/recipes",
     "/api/docs",
     "/login",
 )

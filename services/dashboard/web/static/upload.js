@@ -28,14 +28,19 @@ for (const form of document.querySelectorAll("form.upload[data-most]")) {
     const name = Object.assign(document.createElement("code"), { textContent: dataset.dataset });
     const values = { images: dataset.images, groups: dataset.groups, masks: dataset.masks, labels };
     const counts = dataset.is_new
-      ? gettext("has %(images)s images of %(groups)s groups, %(masks)s of them with masks; %(labels)s: name it when you request a training.", values)
-      : gettext("holds the same already: %(images)s images of %(groups)s groups, %(masks)s of them with masks; %(labels)s: name it when you request a training.", values);
+      ? gettext("has %(images)s images of %(groups)s groups, %(masks)s of them with masks; %(labels)s.", values)
+      : gettext("holds the same already: %(images)s images of %(groups)s groups, %(masks)s of them with masks; %(labels)s.", values);
     heading.append("✓ ", name, " ", counts);
     const list = document.createElement("ul");
     for (const line of [...dataset.left_out.map((each) => gettext("▲ left out: %(reason)s", { reason: each })), ...dataset.notes]) {
       list.append(Object.assign(document.createElement("li"), { textContent: line }));
     }
-    made.replaceChildren(heading, list);
+    const reference = encodeURIComponent(dataset.dataset);
+    const next = document.createElement("p");
+    for (const [text, href] of [[gettext("Train a model"), `/trainings/new?dataset=${reference}`], [gettext("Draft its recipe"), `/drafts?dataset=${reference}`]]) {
+      next.append(Object.assign(document.createElement("a"), { textContent: text, href, className: "button" }), " ");
+    }
+    made.replaceChildren(heading, list, next);
     made.hidden = false;
     bar.hidden = true;
     form.querySelector("button").disabled = false;

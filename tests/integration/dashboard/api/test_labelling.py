@@ -221,7 +221,7 @@ def test_an_upload_that_can_not_be_labelled_is_refused_with_advice(client: httpx
     problem(upload(client, tmp_path / "video.mp4"), 422, "video.mp4: neither a video")
     video = write_video(tmp_path / "seam.mp4", 5)
     problem(upload(client, video, recipe_yaml="name: x"), 422, "recipe, line 1")
-    problem(upload(client, video, recipe_yaml="", recipe="hem"), 422, "no models of a recipe 'hem'")
+    problem(upload(client, video, recipe_yaml="", recipe="hem"), 422, "there is no recipe 'hem'")
     problem(upload(client, video, recipe_yaml=""), 422, "choose the recipe by which")
     problem(client.post("/api/labelling/videos", data={"recipe_yaml": RECIPE}), 422, "choose a video")
     (tmp_path / "large.mp4").write_bytes(bytes(1_100_000))

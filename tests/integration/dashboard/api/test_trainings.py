@@ -42,9 +42,10 @@ def test_a_training_is_requested_followed_and_cancelled(client: httpx.Client, br
         metrics={"loss": 0.5},
         at=datetime.now(UTC),
     )
-    publish(broker, progress)
+    publish(broker, progress.model_copy(update={"epoch": 0, "epochs": 0, "metrics": {}}), progress)
     soon(lambda: client.get(f"/api/trainings/{request.training_id}").json()["state"] == "running")
-    assert client.get("/api/trainings").json()["trainings"][0]["metrics"] == {"loss": 0.5}
+    followed = client.get("/api/trainings").json()["trainings"][0]
+    assert (followed["metrics"], followed["started_at"]) == ({"loss": 0.5}, followed["changed_at"])
 
     assert client.delete(f"/api/trainings/{request.training_id}").status_code == 202
     (cancelled,) = commands(broker)

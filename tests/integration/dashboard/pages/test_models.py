@@ -57,6 +57,7 @@ def trainer(settings: DashboardSettings, store: ObjectStore, tmp_path: Path) -> 
 def fill_in(page: Page) -> None:
     page.goto("/models")
     page.get_by_role("link", name="Train a model").click()
+    page.get_by_text("A recipe as YAML").click()
     page.get_by_label("Recipe as YAML").fill(STROKES)
     page.get_by_text("Advanced options").click()
     page.get_by_label("compact").check()
@@ -89,6 +90,10 @@ def test_a_model_is_trained_promoted_tuned_and_rolled_back(page: Page, store: Ob
     (first,) = versions(store, "strokes")
     assert production_version(store, "strokes") == first
 
+    model = page.url
+    page.goto("/trainings/new")
+    expect(page.locator("#estimate")).to_contain_text("as 1 earlier training here did")
+    page.goto(model)
     _thresholds_are_moved_and_saved(page, first)
     (second,) = set(versions(store, "strokes")) - {first}
     assert read_bundle(store, "strokes", second).manifest.author == "local"

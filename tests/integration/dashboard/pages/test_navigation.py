@@ -37,6 +37,7 @@ BEHIND = (
     "/storage",
     "/audit",
     "/trainings/new",
+    "/recipes",
     "/models/seam/model-1",
     "/models/seam/model-1/thresholds",
 )

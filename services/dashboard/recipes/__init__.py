@@ -1,0 +1,1 @@
+"""Recipes: drafted, edited on a page, and saved for the next training."""
