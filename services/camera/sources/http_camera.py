@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -19,19 +18,16 @@ from services.camera.sources.address import hint, redacted
 from services.camera.sources.captured_image import CapturedImage, EncodedImage, Unreadable, time_of_image
 from services.camera.sources.multipart import MultipartImage, MultipartReader
 from services.camera.sources.stream import Disconnected, Read
-from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, decode
+from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, as_jpeg_or_png, decode, is_png
 
 CONNECT_SECONDS: Final = 5.0
 SNIFFED: Final = 512
 """Bytes at the beginning of an answer that show its kind if its headers do not."""
+ENDLESS: Final = "sends no image that ends: if it is a stream, remove CAMERA_KIND=image"
 PLAYLISTS: Final = ("mpegurl", "dash+xml")
 """Parts of the content types of playlists."""
 MOST_PLAYLIST: Final = 64 * 1024
 """Most bytes of a playlist that are read to find out whether it has an end."""
-
-# both libraries log addresses, which may contain passwords
-logging.getLogger("httpx").setLevel(logging.WARNING)
-logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 HttpKind = Literal["video", "live", "playlist", "mjpeg", "image"]
 """A file with an end, a stream without an end, a playlist that grows, motion JPEG, or a still image."""
@@ -69,8 +65,9 @@ class HttpAddress:
     def client(self) -> httpx.Client:
         """Return a client that logs in with the user and password of the address."""
         parts = urlsplit(self.address)
+        has_login = bool(parts.username or parts.password)
         return httpx.Client(
-            auth=CameraLogin(unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None,
+            auth=CameraLogin(unquote(parts.username or ""), unquote(parts.password or "")) if has_login else None,
             timeout=httpx.Timeout(CONNECT_SECONDS, read=self.silence_seconds),
             verify=False,  # noqa: S501  a camera signs its certificate itself; FFmpeg does not check it either
             follow_redirects=True,
@@ -195,22 +192,33 @@ class PolledImage:
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due + self._pause, time.monotonic())
             try:
-                with self._client.stream("GET", self._address.url) as answer:
-                    content = b"".join(answer.iter_bytes())
+                with closing(self._address.open(self._client)) as answer:
+                    content = self._content(answer)
             except httpx.HTTPError:
                 problem = f"{self._address.name} stopped answering"
+            except CameraError as error:
+                problem = str(error)
             else:
-                if answer.is_success:
+                if content is not None:
                     last_image = time.monotonic()
                     yield partial(_image_of, MultipartImage({}, content), self._address.name)
                     continue
-                problem = f"{self._address.name} {_refusal(answer.status_code)}"
+                problem = f"{self._address.name} {ENDLESS}"
             if time.monotonic() - last_image > self._address.silence_seconds:
                 raise Disconnected(problem)
             yield Unreadable(problem)
 
     def close(self) -> None:
         self._client.close()
+
+    def _content(self, answer: httpx.Response) -> bytes | None:
+        """Return the image of an answer; None if it is longer, or takes longer, than any image."""
+        content, began = bytearray(), time.monotonic()
+        for chunk in answer.iter_bytes():
+            content += chunk
+            if len(content) > FILE_LIMIT or time.monotonic() - began > self._address.silence_seconds:
+                return None
+        return bytes(content)
 
 
 def _image_of(part: MultipartImage, name: str) -> CapturedImage | Unreadable:
@@ -220,8 +228,9 @@ def _image_of(part: MultipartImage, name: str) -> CapturedImage | Unreadable:
         seconds = float(part.headers.get("x-timestamp", "0"))
     captured_at = time_of_image(seconds)
     try:
-        pixels = decode(part.content)
+        content = as_jpeg_or_png(part.content)
+        pixels = decode(content)
     except UnreadableImage as error:
         return Unreadable(f"{name} sent a broken image: {error}")
-    encoding: Literal["jpeg", "png"] = "png" if part.content.startswith(PNG_SIGNATURE) else "jpeg"
-    return CapturedImage(captured_at, pixels, EncodedImage(part.content, encoding))
+    encoding: Literal["jpeg", "png"] = "png" if is_png(content) else "jpeg"
+    return CapturedImage(captured_at, pixels, EncodedImage(content, encoding))

@@ -52,15 +52,18 @@ class ImageFolder:
             raise CameraError(f"{folder} can't be read: {error.strerror}") from error
         images = [path for path in files if is_readable(path.name)]
         images.sort(key=lambda path: (natural_order(path.stem), path.name))
-        others = sum(is_other_image(path.name) for path in files)
+        others = [path for path in files if is_other_image(path.name)]
         if not images:
             folders = sorted({path.parent.name for path in folder.glob("*/*") if is_readable(path.name)})
-            hint = f"; its {others} other images would have to be converted" if others else ""
+            hint = f"; its {len(others)} other images would have to be converted" if others else ""
             if folders and not others:
                 hint = f"; its folders {', '.join(folders[:SHOWN])} have some: give one of them as the source"
             raise CameraError(f"{folder} has no image that can be read, such as .jpg, .png, .bmp, .tif or .webp{hint}")
         if others:
-            log.warning("skipping images of kinds that can't be read", folder=str(folder), images=others)
+            kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
+            log.warning(
+                "skipping images of kinds that can't be read", folder=str(folder), images=len(others), kinds=kinds
+            )
         return cls(images, frames_per_second, pixel_limit)
 
     def images(self) -> Iterator[tuple[float, Callable[[], CapturedImage | Unreadable]]]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 HEADER: Final = re.compile(rb"([A-Za-z0-9-]{1,64})[ \t]*:[ \t]*([^\r\n]*)")
+BOUNDARY: Final = re.compile(rb"--[\x20-\x7e]*")
 LONGEST_LINE: Final = 8 * 1024
 """Most bytes of a line between two images."""
 LONGEST_BOUNDARY: Final = 100
 """Most bytes of a boundary; RFC 2046 allows 70."""
+MOST_DIGITS: Final = 12
+"""Most digits of a length."""
+ENDS: Final = (b"\xff\xd9", b"IEND\xaeB`\x82")
+"""The last bytes of a JPEG and of a PNG."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,8 @@ class MultipartImage:
 
 
 def _pattern(boundary: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a boundary between two parts; for an empty text, the pattern of any boundary."""
-    return re.compile(rb"\r?\n(?P<dashes>--)-*" + re.escape(boundary[:LONGEST_BOUNDARY]))
+    """Return the pattern of a boundary after a part; for an empty text, the pattern of any boundary."""
+    return re.compile(rb"(?:\A|\r?\n)(?P<dashes>--)-*" + re.escape(boundary[:LONGEST_BOUNDARY]))
 
 
 class _Ended(Exception):
@@ -35,8 +41,8 @@ class _Ended(Exception):
 class MultipartReader:
     """Reads the parts of an answer from chunks of bytes.
 
-    Cameras omit the first boundary or the length of a part, quote the boundary, or announce it with two extra dashes. A
-    part may be empty, or may not be an image.
+    Cameras omit the first boundary or the length of a part, name a wrong length, quote the boundary, or announce it
+    with two extra dashes. A part may be empty, or may not be an image.
     """
 
     def __init__(self, chunks: Iterator[bytes], content_type: str, size_limit: int) -> None:
@@ -45,18 +51,19 @@ class MultipartReader:
         self._buffer = bytearray()
         named = re.search(r'boundary="?-*([^";,\s]+)', content_type, re.IGNORECASE)
         self._boundary = _pattern(named[1].encode() if named else b"")
+        self._has_boundaries = False
 
     def parts(self) -> Iterator[MultipartImage]:
-        """Yield each whole part until the chunks end."""
-        while True:
-            try:
+        """Yield each part until the chunks end; the last one may be cut off."""
+        headers: dict[str, str] = {}
+        try:
+            while True:
                 headers = self._headers()
-                length = headers.get("content-length", "")
-                content = self._take(int(length)) if length.isdecimal() else self._take_to_boundary()
-            except _Ended:
-                return
-            if content:
-                yield MultipartImage(headers, content)
+                yield MultipartImage(headers, self._content(headers.get("content-length", "")))
+                headers = {}
+        except _Ended:
+            if headers and self._buffer:
+                yield MultipartImage(headers, bytes(self._buffer))
 
     def _headers(self) -> dict[str, str]:
         """Return the headers before the next part. Lines of other content before them are skipped."""
@@ -65,8 +72,9 @@ class MultipartReader:
             line = self._line()
             if header := HEADER.fullmatch(line):
                 headers[header[1].decode().lower()] = header[2].decode(errors="replace").strip()
-            elif line.startswith(b"--"):
+            elif BOUNDARY.fullmatch(line):
                 self._boundary = _pattern(line.strip(b"-"))  # the boundary that is sent replaces the announced one
+                self._has_boundaries = True
                 headers.clear()
             elif line:
                 headers.clear()
@@ -83,13 +91,19 @@ class MultipartReader:
         del self._buffer[: end + 1]
         return line
 
-    def _take(self, length: int) -> bytes:
-        if length > self._size_limit:
-            return b""
-        while len(self._buffer) < length:
-            self._receive()
-        content = bytes(self._buffer[:length])
-        del self._buffer[:length]
+    def _content(self, length: str) -> bytes:
+        """Return the content of a part by its length, or up to a boundary if no image ends there."""
+        if not length.isdecimal() or len(length) > MOST_DIGITS or int(length) > self._size_limit:
+            return self._take_to_boundary()
+        size = int(length)
+        with suppress(_Ended):  # a length that is too large may reach beyond the last part
+            while len(self._buffer) < size:
+                self._receive()
+        content = bytes(self._buffer[:size])
+        is_whole = content.rstrip(b"\0\r\n").endswith(ENDS)
+        if len(content) < size or (self._has_boundaries and not is_whole):
+            return self._take_to_boundary()
+        del self._buffer[:size]
         return content
 
     def _take_to_boundary(self) -> bytes:

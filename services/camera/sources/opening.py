@@ -162,6 +162,8 @@ def open_video(settings: CameraSettings) -> Video:
             f"device of a USB camera, {SCHEME} and the name of a GigE Vision or USB3 Vision camera, or an address that "
             f"starts with {ADDRESS_STARTS}"
         )
+    if not path.is_file():
+        raise CameraError(f"{path} is neither a file nor a folder: write the video to a file, and give that")
     if is_readable(path.name):
         return ImageFolder([path], default_rate, pixel_limit)
     return VideoFile.of_file(path, default_rate, accept_repaired=settings.accept_repaired)

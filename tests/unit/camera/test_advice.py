@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -155,6 +156,16 @@ def with_outbox_at_a_file(place: Place) -> dict[str, Any]:
     return {**with_images(place), "outbox_folder": place.folder / "file"}
 
 
+def with_pipe(place: Place) -> dict[str, Any]:
+    os.mkfifo(place.folder / "video.mp4")
+    return place.settings(source=str(place.folder / "video.mp4"))
+
+
+def with_video(place: Place) -> dict[str, Any]:
+    (place.folder / "video.mp4").unlink()
+    return place.settings(source=str(write_video(place.folder / "video.mp4", images=3)))
+
+
 def at(path: str, password: str = ENCODED) -> Callable[[Place], dict[str, Any]]:
     return lambda place: place.settings(source=place.web.address(path, login=f"admin:{password}@"))
 
@@ -189,6 +200,14 @@ CASES = {
     ),
     "a wrong password": Case(at("video", "hunter2"), "refuses the user or the password .*: check both", at("video")),
     "a wrong path": Case(at("vidoe"), "has nothing at this path .*: check the path of the address", at("video")),
+    "a stream as a still image": Case(
+        lambda place: {**at("video")(place), "kind": "image", "silence_seconds": 1},
+        "if it is a stream, remove CAMERA_KIND=image",
+        at("video"),
+    ),
+    "a named pipe": Case(
+        with_pipe, "neither a file nor a folder: write the video to a file, and give that", with_video
+    ),
     "the page of the camera": Case(at(""), "answers with a page .*: check its path", at("video")),
 }
 

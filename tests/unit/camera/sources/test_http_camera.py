@@ -165,7 +165,7 @@ def test_a_still_image_whose_connection_breaks_for_a_moment_is_told_and_the_came
     numbers, problems = watcher.seen(12)
     assert numbers == list(range(numbers[0], numbers[0] + 12))
     assert len(problems) >= 3
-    assert all("stopped answering" in problem for problem in problems)
+    assert all("does not answer" in problem for problem in problems)
     assert watcher.states == []
 
 
