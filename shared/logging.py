@@ -45,3 +45,5 @@ def configure_logging(service: str, settings: ServiceSettings) -> None:
         logging.CRITICAL
     )  # pika logs what our adapter raises, each time with a stack trace
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each try; our adapter logs the outage
+    for client in ("httpx", "httpcore"):  # they log addresses, which may hold passwords
+        logging.getLogger(client).setLevel(logging.WARNING)

@@ -66,7 +66,9 @@ def read_lines(path: Path | None) -> LinesFile:
     except (OSError, UnicodeDecodeError) as error:
         raise CannotStart(f"{path}: can't be read ({error}): see GATEWAY_LINES") from error
     except yaml.YAMLError as error:
-        raise CannotStart(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        # the whole error quotes the line, which may hold the token of an address
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "") or "a forbidden character"
+        raise CannotStart(f"{path}{f', line {mark.line + 1}' if mark else ''}: not YAML: {problem}") from None
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in problem["loc"])

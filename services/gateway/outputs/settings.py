@@ -51,7 +51,7 @@ class WebhookSettings(OutputSettings):
     """An HTTP receiver that gets one JSON document per decision."""
 
     type: Literal["webhook"]
-    url: str = Field(description="http:// or https://")
+    url: str = Field(repr=False, description="http:// or https://; its path may hold a token")
     secret_file: Path | None = Field(None, description="file of the secret that signs each request (HMAC-SHA256)")
     ca_file: Path | None = Field(None, description="authorities of the receiver's certificate; unset: the system's")
     timeout_seconds: Seconds = 5.0

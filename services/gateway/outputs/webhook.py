@@ -76,7 +76,7 @@ class WebhookOutput:
                     text = (text + piece)[:ANSWER_LENGTH]
                     if time.monotonic() > until:
                         break
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise OutputUnavailable(f"{type(error).__name__}: {error}") from error
         return answer.status_code, text.decode(errors="replace")
 
