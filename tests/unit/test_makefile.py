@@ -17,18 +17,21 @@ def checkout(tmp_path: Path) -> Path:
     """The Makefile with programs that only say what they were given."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     say = '#!/bin/sh\nenv | grep -E "^DEMO_" >said\nprintf "%s\\n" "$@" >>said\n'
-    programs = [".venv/bin/uv", ".venv/bin/python", "deploy/camera", "deploy/make-certs", "docker"]
+    programs = [
+        ".venv/bin/uv", ".venv/bin/python", ".venv/bin/pytest", ".venv/charts/bin/helm",
+        "deploy/camera", "deploy/make-env", "deploy/make-certs", "docker",
+    ]  # fmt: skip
     for name in programs:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(say)
         (tmp_path / name).chmod(0o755)
-    (tmp_path / "docker").write_text("#!/bin/sh\n")
-    for group in ("uv", "embedded", "dev"):
+    (tmp_path / "docker").write_text('#!/bin/sh\nprintf "%s\\n" "$@" >>said\n')
+    for group in ("uv", "embedded", "dev", "samples", "charts", "helm"):
         locked = tmp_path / "deploy" / "requirements" / f"{group}.txt"
         locked.parent.mkdir(exist_ok=True)
         locked.touch()
-    for stamp in (".venv/bin/uv", ".venv/.embedded-installed", ".venv/.dev-installed"):
-        (tmp_path / stamp).touch()
+    for stamp in ("bin/uv", ".embedded-installed", ".dev-installed", ".samples-installed", "charts/.installed"):
+        (tmp_path / ".venv" / stamp).touch()
     return tmp_path
 
 
@@ -60,3 +63,34 @@ def test_the_options_of_the_soak_are_not_run(checkout: Path) -> None:
     assert said(checkout, "soak", "MINUTES=1`touch run`", "SEED=$(shell touch run)").endswith(
         "--minutes\n1`touch run`\n--seed\n$(shell touch run)\n"
     )
+
+
+def test_the_folder_of_a_backup_reaches_docker_as_it_was_typed(checkout: Path) -> None:
+    (checkout / ".env").touch()
+    folder = "a $HOME `touch run` $(shell touch run) \"'\\;#&"
+    volume = f"\n--volume\n{checkout}/{folder}:/backup\n"
+    assert volume in said(checkout, "backup", f"TO={folder}")
+    assert (checkout / folder).is_dir()
+    (checkout / "said").unlink()
+    assert volume in said(checkout, "restore", f"FROM={folder}")
+
+
+@pytest.mark.parametrize(
+    ("target", "variable", "option"),
+    [("up", "PROFILE", "--profile"), ("chart", "VALUES", "--values"), ("test", "WORKERS", "-n")],
+)
+def test_an_option_reaches_the_program_as_it_was_typed(checkout: Path, target: str, variable: str, option: str) -> None:
+    (checkout / ".env").touch()
+    (checkout / "var" / "videos").mkdir(parents=True)
+    (checkout / "var" / "videos" / "seams.mp4").touch()
+    typed = "a $HOME `touch run` $(shell touch run) * \"'\\;#&"
+    assert f"\n{option}\n{typed}\n" in f"\n{said(checkout, target, f'{variable}={typed}')}"
+    (checkout / "said").unlink()
+    if target != "test":
+        assert option not in said(checkout, target)
+
+
+@pytest.mark.parametrize("arguments", [("env", "TLS=$(shell touch run)"), ("certs", "RENEW=$(shell touch run)")])
+def test_a_switch_is_not_run(checkout: Path, arguments: tuple[str, str]) -> None:
+    (checkout / ".env").touch()
+    said(checkout, *arguments)
