@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -37,6 +38,15 @@ SCAN: Final = b"\xff\xda"
 START_OF_SCAN: Final = 0xDA
 FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Frame types that libjpeg decodes: baseline, extended and progressive, with Huffman or arithmetic coding."""
+SEQUENTIAL: Final = frozenset({0xC0, 0xC1})
+HUFFMAN_TABLES: Final = 0xC4
+AC_TABLE: Final = 0x10
+MOST_TABLES: Final = 4096
+"""Most bytes of the Huffman tables of a JPEG."""
+END_OF_IMAGE: Final = b"\xff\xd9"
+ZEROS_AT_END: Final = bytes(256)
+LOST_BLOCK: Final = bytes(32)
+"""Zeros of a block of a disk or a transfer that was never written."""
 WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """TEM and RSTn."""
 WITH_LENGTH: Final = FRAMES | {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
@@ -59,6 +69,13 @@ HEIF_BRANDS: Final = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1"
 CONVERT: Final = "save it as JPEG or PNG"
 MOST_TAGS: Final = 4_096
 """Most tags of one page of a TIFF."""
+TAGS: Final = frozenset({254, 256, 257, 259, 273, 279, 324, 325})
+"""Tags of a TIFF that are read: type, size, compression, and where the strips or tiles are."""
+NONE: Final = (0,)
+"""The value of a tag that is not there."""
+DEFLATE: Final = (8, 32946)
+INFLATED_AT_ONCE: Final = 1 << 20
+"""Most bytes that are unpacked at once."""
 REDUCED: Final = 1
 """The bit of a TIFF page's type (tag 254) that says that the page is a smaller copy of another one."""
 
@@ -204,6 +221,7 @@ def _without_texts(content: bytes) -> bytes:
 def _jpeg_size(content: bytes) -> tuple[int, int]:
     """Check the segments up to the first scan (ITU-T T.81, B.2), and return width and height."""
     at, size, segments = 2, None, 0
+    is_sequential, components, tables = False, 0, b""
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
         segments += 1
@@ -224,13 +242,41 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
             height, width, components = struct.unpack_from(">HHB", content, at + 5)
             if components not in (1, 3, 4):
                 raise UnreadableImage(f"a JPEG of {components} components: save it as grey or in colours")
-            size = int(width), int(height)
+            size, is_sequential = (int(width), int(height)), marker in SEQUENTIAL
+        if marker == HUFFMAN_TABLES and len(tables) + length <= MOST_TABLES:
+            tables += content[at + 4 : at + 2 + length]
         at += 2 + max(length, 2)
     if not size:
         raise UnreadableImage("broken JPEG: no start of frame")
     if content.count(SCAN, at) > MOST_SCANS:
         raise UnreadableImage(f"a JPEG of more than {MOST_SCANS} scans: save it as a baseline JPEG")
+    if is_sequential and _has_lost_block(content, at, components, tables):
+        raise UnreadableImage("broken image: zeros where its pixels should be")
     return size
+
+
+def _has_lost_block(content: bytes, scan: int, components: int, tables: bytes) -> bool:
+    """Return whether a sequential JPEG has zeros where no encoder writes them.
+
+    Zeros are legal codes, which decoders do not complain about: of blocks that are equal to the one before, if the code
+    of zeros ends a block (an encoder that optimises its tables may write that for an even area), else of nonsense.
+
+    Args:
+        content: of the file.
+        scan: where its first scan begins.
+        components: of the image; a scan of some of them is not checked.
+        tables: contents of the segments with Huffman tables (ITU-T T.81, B.2.4.2).
+    """
+    head = content[scan + 4 : scan + 7]
+    if len(head) < 3 or head[0] != components:
+        return False
+    first_symbols, at = {}, 0
+    while at + 17 < len(tables):
+        first_symbols[tables[at]] = tables[at + 17]
+        at += 17 + sum(tables[at + 1 : at + 17])
+    symbol = first_symbols.get(AC_TABLE | head[2] & 0x0F, 0)
+    pixels = content[scan:].partition(END_OF_IMAGE)[0].rstrip(b"\0")  # zeros at the end may be padding
+    return bool(symbol & 0x0F) and LOST_BLOCK in pixels
 
 
 def as_jpeg_or_png(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> bytes:
@@ -256,6 +302,8 @@ def as_jpeg_or_png(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> bytes:
         raise UnreadableImage(
             f"a {kind} of {width} x {height} pixels; the limit is {pixel_limit / 1e6:.0f} megapixels: scale it down"
         )
+    if kind == "TIFF":
+        _check_tiff(content)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
         done, png = cv2.imencode(".png", image, QUICK_PNG) if image is not None else (False, None)
@@ -291,6 +339,8 @@ def webp_size(content: bytes) -> tuple[int, int]:
     kind, data = content[12:16], content[20:30]
     if len(data) < 10:
         raise UnreadableImage("a WebP that ends within its header")
+    if kind != b"VP8X" and content.endswith(ZEROS_AT_END):
+        raise UnreadableImage("a WebP that is broken: it ends with zeros")
     if kind == b"VP8X":
         if data[0] & 2:
             raise UnreadableImage(f"an animated WebP: {CONVERT}")
@@ -304,16 +354,51 @@ def webp_size(content: bytes) -> tuple[int, int]:
     raise UnreadableImage("a WebP of an unknown kind")
 
 
-def tiff_size(content: bytes) -> tuple[int, int]:
-    """Return width and height of the only page (TIFF 6.0, section 2)."""
-    pages = [page for page in tiff_pages(content) if not page.get(254, 0) & REDUCED]
+def tiff_page(content: bytes) -> dict[int, tuple[int, ...]]:
+    """Return the tags of the only page (TIFF 6.0, section 2)."""
+    pages = [page for page in tiff_pages(content) if not page.get(254, NONE)[0] & REDUCED]
     if len(pages) != 1:
         raise UnreadableImage(f"a TIFF of {len(pages)} pages: save each page as an image of its own")
-    return pages[0].get(256, 0), pages[0].get(257, 0)
+    return pages[0]
 
 
-def tiff_pages(content: bytes) -> Iterator[dict[int, int]]:
-    """Yield the tags of each page that are one integer."""
+def tiff_size(content: bytes) -> tuple[int, int]:
+    """Return width and height of the only page."""
+    page = tiff_page(content)
+    return page.get(256, NONE)[0], page.get(257, NONE)[0]
+
+
+def _check_tiff(content: bytes) -> None:
+    """Check that all pixels of a TIFF are there, and their check sums: the decoder makes up what is missing.
+
+    Raises:
+        UnreadableImage: they are not.
+    """
+    page = tiff_page(content)
+    is_packed = page.get(259, NONE)[0] in DEFLATE
+    left = 8 * page.get(256, NONE)[0] * page.get(257, NONE)[0]  # bytes of 16 bits in four channels
+    for offsets, sizes in ((273, 279), (324, 325)):  # of strips, and of tiles
+        for start, size in zip(page.get(offsets, ()), page.get(sizes, ()), strict=False):
+            unpacked = _inflated_size(content[start : start + size], left) if is_packed and size else 0
+            if start + size > len(content) or unpacked is None:
+                raise UnreadableImage("a TIFF that is broken: a part of its pixels is missing or damaged")
+            left -= unpacked
+
+
+def _inflated_size(data: bytes, most: int) -> int | None:
+    """Return the size of packed data; None if they are damaged, or have more than ``most`` bytes."""
+    packer, done = zlib.decompressobj(), 0
+    try:
+        while data and not packer.eof and done <= most:
+            done += len(packer.decompress(data, INFLATED_AT_ONCE))
+            data = packer.unconsumed_tail
+    except zlib.error:
+        return None
+    return done if packer.eof and done <= most else None
+
+
+def tiff_pages(content: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
+    """Yield the tags of each page that are integers."""
     order = "<" if content.startswith(b"II") else ">"
     seen: set[int] = set()
     try:
@@ -323,12 +408,14 @@ def tiff_pages(content: bytes) -> Iterator[dict[int, int]]:
             count = struct.unpack_from(f"{order}H", content, at)[0]
             if count > MOST_TAGS or len(seen) > MOST_TAGS:
                 raise UnreadableImage(f"a TIFF of too many tags or pages: {CONVERT}")
-            tags = {}
+            tags: dict[int, tuple[int, ...]] = {}
             for start in range(at + 2, at + 2 + 12 * count, 12):
                 tag, kind, values = struct.unpack_from(f"{order}HHI", content, start)
-                if values == 1 and kind in (3, 4):
-                    form = f"{order}{'H' if kind == 3 else 'I'}"
-                    tags[tag] = struct.unpack_from(form, content, start + 8)[0]
+                if tag in TAGS and kind in (3, 4) and 0 < values <= MOST_SEGMENTS:
+                    form = f"{order}{values}{'H' if kind == 3 else 'I'}"
+                    is_here = struct.calcsize(form) <= 4
+                    place = start + 8 if is_here else struct.unpack_from(f"{order}I", content, start + 8)[0]
+                    tags[tag] = struct.unpack_from(form, content, place)
             yield tags
             at = struct.unpack_from(f"{order}I", content, at + 2 + 12 * count)[0]
     except struct.error as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -112,3 +113,41 @@ def test_bytes_between_the_last_pixel_and_the_end_are_no_damage() -> None:
 def test_a_whole_jpeg_is_decoded_to_the_pixels_of_opencv(image: codec.Image, options: list[int]) -> None:
     _, content = cv2.imencode(".jpg", image, options)
     assert (decode(content.tobytes()) == cv2.imdecode(content, cv2.IMREAD_COLOR)).all()
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_RST_INTERVAL, 4], [cv2.IMWRITE_JPEG_QUALITY, 40]])
+@pytest.mark.parametrize("image", [SCENE, SCENE[:, :, 0], cv2.GaussianBlur(SCENE, (0, 0), 4)])
+def test_a_block_of_zeros_in_a_jpeg_is_noticed_wherever_it_is(image: codec.Image, options: list[int]) -> None:
+    whole = cv2.imencode(".jpg", image, options)[1].tobytes()
+    scan = whole.index(b"\xff\xda") + 14
+    for at in range(scan, len(whole) - 100, 61):
+        with pytest.raises(UnreadableImage, match="broken image"):
+            decode(whole[:at] + bytes(64) + whole[at + 64 :])
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_OPTIMIZE, 1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_jpeg_of_one_brightness_is_an_image(grey: int, options: list[int]) -> None:
+    for shape in ((600, 800, 3), (600, 800)):
+        content = cv2.imencode(".jpg", np.full(shape, grey, np.uint8), options)[1].tobytes()
+        assert (decode(content) == grey).all()
+    assert (decode(content[:-2] + bytes(60) + content[-2:] + bytes(500)) == grey).all(), "padding is no damage"
+
+
+PNG = encode(SCENE, "png")
+
+
+def with_byte(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("at", [20, PNG.index(b"IDAT") + 6, len(PNG) // 2, len(PNG) - 18])
+def test_a_png_of_which_a_byte_is_wrong_is_no_image(at: int) -> None:
+    with pytest.raises(UnreadableImage, match=r"broken|limit is"):
+        decode(with_byte(PNG, at))
+
+
+def test_a_png_whose_rows_are_missing_is_no_image() -> None:
+    rows = zlib.compress(zlib.decompress(pixels(30, 20))[: 10 * 91])
+    with pytest.raises(UnreadableImage, match="broken image"):
+        decode(png(header(30, 20), chunk(b"IDAT", rows), chunk(b"IEND", b"")))

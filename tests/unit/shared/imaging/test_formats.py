@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -74,6 +75,49 @@ def test_what_cant_be_read_says_why_and_what_to_do(content: bytes, expected: str
     with pytest.raises(UnreadableImage) as refused:
         as_jpeg_or_png(content)
     assert expected in str(refused.value)
+
+
+def tiff(pixels: bytes, compression: int) -> bytes:
+    """A TIFF of `IMAGE` whose tags are before its pixels, as cameras write it."""
+    height, width = IMAGE.shape[:2]
+    tags = {256: width, 257: height, 258: 8, 259: compression, 262: 2, 273: 0, 277: 3, 278: height, 279: len(pixels)}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + pixels
+
+
+ROWS = IMAGE[..., ::-1].tobytes()
+PACKED = zlib.compress(ROWS)
+
+
+def test_a_tiff_whose_tags_are_before_its_pixels_is_read() -> None:
+    assert np.array_equal(decode(as_jpeg_or_png(tiff(ROWS, 1))), IMAGE)
+    assert np.array_equal(decode(as_jpeg_or_png(tiff(PACKED, 8))), IMAGE)
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.999])
+def test_a_tiff_that_is_cut_off_is_no_image(compression: int, left: float) -> None:
+    head, content = len(tiff(b"", 1)), tiff(ROWS if compression == 1 else PACKED, compression)
+    with pytest.raises(UnreadableImage, match="a part of its pixels is missing"):
+        as_jpeg_or_png(content[: head + int((len(content) - head) * left)])
+
+
+@pytest.mark.parametrize("damaged", [PACKED[:900] + b"\0\0" + PACKED[902:], PACKED[:900], zlib.compress(bytes(10**7))])
+def test_a_packed_tiff_of_which_a_byte_is_wrong_is_no_image(damaged: bytes) -> None:
+    with pytest.raises(UnreadableImage, match="a TIFF that is broken"):
+        as_jpeg_or_png(tiff(damaged, 8))
+
+
+@pytest.mark.parametrize("quality", [80, 101])
+@pytest.mark.parametrize("left", [0.2, 0.6, 0.9])
+def test_a_webp_that_is_cut_off_or_ends_with_zeros_is_no_image(quality: int, left: float) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (120, 160, 3), np.uint8)
+    content = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+    at = int(len(content) * left)
+    for damaged in (content[:at], content[:at] + bytes(len(content) - at)):
+        with pytest.raises(UnreadableImage, match="that is broken"):
+            as_jpeg_or_png(damaged)
 
 
 def test_kinds_that_cant_be_read_are_known_by_their_endings() -> None:
