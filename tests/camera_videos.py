@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,22 @@ def write_video(
         writer.write(image_of(number, size))
     writer.release()
     return path
+
+
+def trimmed(whole: Path, begin: float, seconds: float, copy: Path) -> Path:
+    """A copy of an MP4 whose list of edits leaves out its beginning, as a telephone trims a video."""
+    content = bytearray(whole.read_bytes())
+
+    def at(box: bytes) -> int:
+        return content.index(box) + 4
+
+    clock = struct.unpack_from(">I", content, at(b"mdhd") + 12)[0]
+    movie = struct.unpack_from(">I", content, at(b"mvhd") + 12)[0]
+    left = round((seconds - begin) * movie)
+    struct.pack_into(">I", content, at(b"mvhd") + 16, left)
+    struct.pack_into(">Ii", content, at(b"elst") + 8, left, round(begin * clock))
+    copy.write_bytes(content)
+    return copy
 
 
 def write_images(folder: Path, names: Sequence[str]) -> None:

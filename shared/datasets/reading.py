@@ -121,7 +121,7 @@ def no_dataset_message(folder: Path, only_file: Path | None) -> str:
     """Return the message that there is no dataset, with advice for what is there."""
     advice = (
         "put labels.csv there, with name and labels, or give a folder per class, or an export of COCO, YOLO, "
-        "Pascal VOC, CVAT, Label Studio or Datumaro (docs/datasets.md)"
+        "Pascal VOC, CVAT 1.1, Datumaro or Label Studio (docs/datasets.md)"
     )
     if only_file:
         return f"{only_file}: is not a table or export in a supported format: {advice}"

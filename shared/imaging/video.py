@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import cv2
 
@@ -24,6 +25,9 @@ LONGEST_WAIT_FOR_INTRA: Final = 600
 HIGHEST_FRAME_RATE: Final = 1_000.0
 """Frames per second. A file that claims more, such as the 90,000 of a clock, does not know its frame rate."""
 
+UNKNOWN: Final = 0xFFFFFFFF
+UNKNOWN_LONG: Final = 0xFFFFFFFFFFFFFFFF
+"""Durations of a movie header that say nothing."""
 MOST_REORDERED: Final = 8
 """Frames of a video with B frames, at most, that come out between the decoding of a frame and the frame itself."""
 
@@ -121,6 +125,42 @@ def frame_rate_of(capture: cv2.VideoCapture, default: float) -> float:
     """Return the frames per second of an open video, or the default if the video does not know them."""
     rate = float(capture.get(cv2.CAP_PROP_FPS))
     return rate if 0 < rate <= HIGHEST_FRAME_RATE else default
+
+
+def played_seconds(path: Path) -> float | None:
+    """Return how long an MP4 or MOV file is played, by its movie header (ISO/IEC 14496-12, 8.2.2); None without one.
+
+    The container counts all its images, also those that its lists of edits leave out, such as a trimmed beginning.
+    """
+    try:
+        with path.open("rb") as file:
+            end = path.stat().st_size
+            for name in (b"moov", b"mvhd"):
+                end = _enter_box(file, name, end)
+            head = file.read(32)
+        version_1 = head[:1] == b"\x01"
+        scale, duration = struct.unpack_from(">IQ", head, 20) if version_1 else struct.unpack_from(">II", head, 12)
+    except (OSError, LookupError, struct.error):
+        return None
+    is_known = scale and 0 < duration < (UNKNOWN_LONG if version_1 else UNKNOWN)
+    return float(duration / scale) if is_known else None
+
+
+def _enter_box(file: IO[bytes], name: bytes, end: int) -> int:
+    """Go to the content of the first box of a name up to a position, and return where it ends.
+
+    Raises:
+        LookupError: there is none.
+    """
+    while (start := file.tell()) < end:
+        size, kind = struct.unpack(">I4s", file.read(8))
+        size = struct.unpack(">Q", file.read(8))[0] if size == 1 else size or end - start
+        if kind == name:
+            return int(start + size)
+        if size < 8:
+            break
+        file.seek(start + size)
+    raise LookupError(name)
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

@@ -15,12 +15,12 @@ import structlog
 
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
-from services.camera.sources.address import redacted
+from services.camera.sources.address import is_address, redacted
 from services.camera.sources.captured_image import CapturedImage, Unreadable, clock
 from services.camera.sources.opencv_capture import open_capture
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.stream import Read
-from shared.imaging.video import Grabber, frame_rate_of
+from shared.imaging.video import Grabber, frame_rate_of, played_seconds
 
 RETRY_SECONDS: Final = 5.0
 """Seconds between two attempts to open a video again."""
@@ -73,6 +73,8 @@ class VideoFile:
         self.size = (image.shape[1], image.shape[0])
         self.frames_per_second = frame_rate_of(capture, default_rate)
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if not is_address(address) and (seconds := played_seconds(Path(address))):
+            self._length = min(self._length, round(seconds * self.frames_per_second))
         self._has_count = Path(urlsplit(address).path).suffix.lower() in COUNTED
         capture.release()
 
@@ -95,14 +97,15 @@ class VideoFile:
             return CapturedImage(captured_at, np.asarray(image, np.uint8))
 
         count, at, last, damaged = 0, 0.0, 0.0, False
+        usual = 1 / self.frames_per_second
         grabber = Grabber(capture)
         try:
             while grabbed := grabber.grab():
                 for _ in range(grabbed.lost):
                     yield at, Unreadable("an image of the video can't be decoded")
                 file_time = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-                step = self._step(file_time - last) if count else 0.0
-                last = file_time
+                step = self._step(file_time - last, usual) if count else 0.0
+                last, usual = file_time, min(usual, step or usual)
                 if grabbed.repaired or grabbed.lost:
                     damaged = True
                     # after damage, the container continues at a later image
@@ -122,10 +125,12 @@ class VideoFile:
             if (self._has_count or damaged) and self._length - count > max(2, self._length * MOST_TRIMMED):
                 yield from repeat((at, Unreadable(SKIPPED)), self._length - count)
 
-    def _step(self, seconds: float) -> float:
-        """Return the seconds from one image to the next: one interval at the video's rate if its clock jumps."""
-        usual = 1 / self.frames_per_second
-        if 0 < seconds <= max(LONGEST_STEP, 3 * usual):
+    def _step(self, seconds: float, usual: float) -> float:
+        """Return the time from one image to the next. A clock that jumps goes on with the shortest step before it.
+
+        The rate of the video may be too low: a container that divides its images by its time counts the jump too.
+        """
+        if 0 < seconds <= max(LONGEST_STEP, 3 / self.frames_per_second):
             return seconds
         if seconds:
             self._jumps += 1

@@ -97,8 +97,9 @@ async def import_dataset(
 ) -> DatasetImported:
     """Upload a zip of labelled images as the next version of a dataset.
 
-    It may hold tables of labels, a folder per class, or an export of COCO, YOLO, Pascal VOC, CVAT or Label Studio. A
-    version is made of all of it or of nothing. With `skip_problems`, what can't be used is left out and listed.
+    It may hold tables of labels or of classes, a folder per class, or an export of COCO, YOLO, Pascal VOC, CVAT 1.1,
+    Datumaro or Label Studio. A version is made of all of it or of nothing. With `skip_problems`, what can't be used is
+    left out and listed.
     """
 
     def add(upload: Upload) -> DatasetImported:

@@ -73,7 +73,9 @@ class VideoView(BaseModel):
     height: int
     frames_per_second: float
     megabytes: float
-    left_out: int = Field(description="images of an album of kinds that can't be read; they are no frames")
+    left_out: int = Field(
+        description="images of an album of kinds that can't be read, or damaged frames of a video; none is a frame"
+    )
     uploaded_by: str
     uploaded_at: datetime
 

@@ -37,7 +37,7 @@ Data = Annotated[
     Path,
     typer.Option(
         help="Labelled images: a folder with images/ and labels.csv, a folder per class, an export of COCO, YOLO, "
-        "Pascal VOC, CVAT or Label Studio, or a zip of one of them."
+        "Pascal VOC, CVAT 1.1, Datumaro or Label Studio, or a zip of one of them."
     ),
 ]
 Model = Annotated[Path, typer.Option(help="Folder of a bundle.")]

@@ -38,8 +38,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Folder = Annotated[
     Path,
     typer.Argument(
-        help="With images/ and labels.csv; or a folder per class; or an export of COCO, YOLO, Pascal VOC, CVAT or "
-        "Label Studio; or a zip of one of them."
+        help="With images/ and labels.csv; or a folder per class; or an export of COCO, YOLO, Pascal VOC, CVAT 1.1, "
+        "Datumaro or Label Studio; or a zip of one of them."
     ),
 ]
 Reference = Annotated[str, typer.Argument(help="name@version, or the name alone for its newest version.")]

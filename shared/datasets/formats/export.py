@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import cv2
@@ -28,7 +29,12 @@ COCO_FILE: Final = "annotations.json"
 LABEL_STUDIO_FILE: Final = "label-studio.json"
 LABEL_STUDIO_CONFIG: Final = "label-studio.xml"
 COMBINED_MASKS: Final = "masks of several labels together, which these formats don't have"
+OF_NO_LABEL: Final = "masks of labels that the image does not have"
+JOINED: Final = "masks that are part of another mask of their label"
+EMPTY: Final = "masks without a marked pixel"
 HOLES: Final = "holes of masks"
+UNUSED: Final = "labels that no image has"
+PEOPLE: Final = "names and times of those who labelled an image"
 
 
 class ExportFormat(StrEnum):
@@ -93,13 +99,18 @@ def write_images(
         height, width = decode(content).shape[:2]
         labels = tuple(name for name, value in zip(version.label_names, image.labels, strict=True) if value)
         masks: dict[str, NDArray[np.bool_]] = {}
-        names = {mask_name(image.name, label): label for label in labels}
+        names = {mask_name(image.name, label): label for label in version.label_names}
         for mask, digest in image.masks.items():
             label = names.get(mask) or (labels[0] if mask == mask_name(image.name) and len(labels) == 1 else None)
+            pixels = np.asarray(decode(get_image(store, version, mask, digest))[..., 0] > 127)
             if label is None:
                 count.skipped[COMBINED_MASKS] += 1
+            elif label not in labels:
+                count.skipped[OF_NO_LABEL] += 1
+            elif not pixels.any():
+                count.skipped[EMPTY] += 1
             else:
-                pixels = np.asarray(decode(get_image(store, version, mask, digest))[..., 0] > 127)
+                count.skipped[JOINED] += label in masks
                 masks[label] = pixels | masks[label] if label in masks else pixels
         count.images += 1
         count.labels += len(labels)
@@ -107,7 +118,7 @@ def write_images(
         yield OpenedImage(image, width, height, labels, masks)
 
 
-def write_coco(version: DatasetVersion, images: Iterator[OpenedImage], folder: Path, _count: ExportCount) -> None:
+def write_coco(version: DatasetVersion, images: Iterator[OpenedImage], folder: Path, count: ExportCount) -> None:
     """Write ``annotations.json``; a label without a mask is an annotation without a box."""
     ids = {name: number for number, name in enumerate(version.label_names, start=1)}
     listed: list[dict[str, Any]] = []
@@ -115,6 +126,7 @@ def write_coco(version: DatasetVersion, images: Iterator[OpenedImage], folder: P
     for number, each in enumerate(images, start=1):
         name = each.image.name
         listed.append({"id": number, "file_name": name, "width": each.width, "height": each.height})
+        count.skipped[PEOPLE] += each.image.labelled_by is not None
         for label in each.labels:
             region = coco_region(each.masks[label]) if label in each.masks else WHOLE_IMAGE
             annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": ids[label], **region})
@@ -161,7 +173,9 @@ def write_label_studio(
 ) -> None:
     """Write the tasks with their annotations, and the configuration of a project that shows them."""
     tasks = []
+    unused = set(version.label_names)
     for number, each in enumerate(images, start=1):
+        unused.difference_update(each.labels)
         size = {"original_width": each.width, "original_height": each.height, "image_rotation": 0}
         common = {"to_name": "image", **size}
         result: list[dict[str, Any]] = []
@@ -180,8 +194,9 @@ def write_label_studio(
             annotation["completed_by"] = {"email": each.image.labelled_by}
         if each.image.labelled_at:
             annotation["created_at"] = each.image.labelled_at.isoformat()
-        address = f"/data/local-files/?d={IMAGES}/{each.image.name}"
+        address = f"/data/local-files/?d={quote(f'{IMAGES}/{each.image.name}')}"
         tasks.append({"id": number, "data": {"image": address}, "annotations": [annotation]})
+    count.skipped[UNUSED] = len(unused)
     text = json.dumps(tasks, ensure_ascii=False, indent=1)
     (folder / LABEL_STUDIO_FILE).write_text(text, encoding="utf-8")
     (folder / LABEL_STUDIO_CONFIG).write_text(label_config(version.label_names), encoding="utf-8")

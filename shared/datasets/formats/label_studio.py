@@ -9,6 +9,7 @@ from functools import partial
 from math import cos, radians, sin
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +180,7 @@ def _image_of(data: Mapping[str, Any]) -> str | None:
     """Return the image of a task: the first value that names one."""
     texts = [value for value in data.values() if isinstance(value, str)]
     address = next((text for text in texts if is_image_like(text)), None)
-    return address and (address.partition("?d=")[2] or address).removeprefix(f"{IMAGES}/")
+    return address and (unquote(address.partition("?d=")[2]) or address).removeprefix(f"{IMAGES}/")
 
 
 def _annotator(by: object) -> str | None:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from shared.imaging.codec import as_jpeg_or_png, encode
-from shared.imaging.video import Grabber, UnreadableMedia, open_video
+from shared.imaging.video import Grabbed, Grabber, UnreadableMedia, open_video
 
 READ_AHEAD: Final = 30
 """A frame at most this far ahead is reached by reading, not by seeking."""
@@ -103,12 +103,22 @@ class VideoReader:
     def _read_to(self, number: int) -> bool:
         """Read forward, and cache the frames shortly before this one. Return whether it is in the cache."""
         while self._position < number:
-            if not self._grabber.grab():
+            grabbed = self._grabber.grab()
+            if not grabbed:
                 return False
+            if self._is_left_out(grabbed):
+                continue
             self._position += 1
             if self._position > number - CACHED_BEFORE and not self._cache_frame():
                 return False
         return number in self._cache
+
+    def _is_left_out(self, grabbed: Grabbed) -> bool:
+        """Return whether the scan left a frame out for its damage. Behind a seek, the time of the frame says it."""
+        if not self._can_seek:
+            return grabbed.repaired
+        following = self._times[self._position + 1]
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) < following - TIME_TOLERANCE
 
     def _cache_frame(self) -> bool:
         """Cache the frame at the position. Return whether it could be decoded."""

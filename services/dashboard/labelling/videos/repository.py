@@ -57,7 +57,7 @@ class UploadedVideo(BaseModel):
     parts: int
     digest: str = Field(description="SHA-256 of the file")
     names: tuple[str, ...] = Field((), description="names of the images of an album")
-    left_out: int = Field(0, description="images of an album of kinds that can't be read")
+    left_out: int = Field(0, description="images of an album of kinds that can't be read; damaged frames of a video")
     uploaded_by: str
     uploaded_at: AwareDatetime
 

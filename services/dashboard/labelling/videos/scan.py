@@ -13,7 +13,14 @@ import cv2
 
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode, size_of
 from shared.imaging.formats import is_hidden, is_other_image, is_readable
-from shared.imaging.video import Grabber, UnreadableMedia, frame_rate_of, natural_order, opened_video
+from shared.imaging.video import (
+    Grabber,
+    UnreadableMedia,
+    frame_rate_of,
+    natural_order,
+    opened_video,
+    played_seconds,
+)
 
 MOST_FRAMES: Final = 100_000
 MOST_PIXELS: Final = 250_000_000_000
@@ -51,11 +58,11 @@ class VideoContent:
     height: int
     frames_per_second: float
     times: tuple[float, ...] = ()
-    """The time of each frame of a video, in milliseconds."""
+    """The time of each frame of a video that shows no damage, in milliseconds."""
     names: tuple[str, ...] = ()
     """The name of each image of an album."""
     left_out: int = 0
-    """Images of an album of kinds that can't be read."""
+    """Images of an album of kinds that can't be read; damaged frames of a video."""
 
     @property
     def frames(self) -> int:
@@ -78,7 +85,7 @@ def scan(path: Path) -> VideoContent:
     if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:] == b"AVI ") or head.startswith(b"\x1a\x45\xdf\xa3"):
         return scan_video(path)
     raise UnreadableMedia(
-        "neither a video (mp4, mov, avi, mkv, webm), nor a zip of images, nor JPEG or PNG images: "
+        "neither a video (mp4, mov, avi, mkv, webm), nor images (JPEG, PNG, BMP, TIFF, WebP) or a zip of them: "
         "convert a video with `ffmpeg -i FILE video.mp4`"
     )
 
@@ -99,12 +106,15 @@ def scan_video(path: Path) -> VideoContent:
             raise UnreadableMedia(f"its frames have {width} x {height} pixels: scale it down")
         frame_rate = frame_rate_of(capture, default=0.0)
         announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        grabber, lost, start = Grabber(capture), 0, 0.0
+        grabber, damaged, start = Grabber(capture), 0, 0.0
         while grabbed := grabber.grab():
+            damaged += grabbed.lost
+            if grabbed.repaired:
+                damaged += 1
+                continue
             if not times and frame_rate:
                 start = float(capture.get(cv2.CAP_PROP_PTS)) / frame_rate
             times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
-            lost += grabbed.lost
             if len(times) > MOST_FRAMES:
                 raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} frames: cut it into several videos")
             if len(times) * width * height > MOST_PIXELS:
@@ -114,15 +124,16 @@ def scan_video(path: Path) -> VideoContent:
     if not times:
         raise UnreadableMedia("it has no frame that can be read: convert it with `ffmpeg -i FILE video.mp4`")
     if not frame_rate:
-        return VideoContent("video", width, height, DEFAULT_FRAME_RATE, times=tuple(times))
+        return VideoContent("video", width, height, DEFAULT_FRAME_RATE, times=tuple(times), left_out=damaged)
     # a clock may go back, or jump ahead; a recorder that cuts its video into files goes on counting in each of them
-    seconds = max(times[-1] / 1000 + 1 / frame_rate, (len(times) + lost) / frame_rate)
+    seconds = max(times[-1] / 1000 + 1 / frame_rate, (len(times) + damaged) / frame_rate)
     announced_seconds = announced / frame_rate - max(0.0, start)
+    announced_seconds = min(announced_seconds, played_seconds(path) or announced_seconds)
     if seconds < COMPLETE * announced_seconds:
         raise UnreadableMedia(
             f"it breaks off after {seconds:.1f} of {announced_seconds:.1f} s: upload it again, or repair it"
         )
-    return VideoContent("video", width, height, frame_rate, times=tuple(times))
+    return VideoContent("video", width, height, frame_rate, times=tuple(times), left_out=damaged)
 
 
 def scan_album(path: Path) -> VideoContent:
@@ -162,7 +173,7 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo], others: Sequence[str]) ->
     if not entries:
         if others:
             raise UnreadableMedia(f"its {len(others)} images ({others[0]}, …) can't be read: save them as JPEG or PNG")
-        raise UnreadableMedia("there is no image in the zip: put JPEG or PNG images into it")
+        raise UnreadableMedia("there is no image in the zip: put images into it (JPEG, PNG, BMP, TIFF, WebP)")
     if len(entries) > MOST_FRAMES:
         raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} images: make several of it")
     if any(len(entry.filename) > NAME_LENGTH for entry in entries):

@@ -26,7 +26,7 @@ from services.camera.sources.sampling import Sampling
 from services.camera.sources.video_file import Player, VideoFile
 from shared.health import Health
 from shared.imaging.codec import encode
-from tests.camera_videos import damaged, number_of, write_images, write_video
+from tests.camera_videos import damaged, number_of, trimmed, write_images, write_video
 
 VIDEOS = Path(os.environ.get("SEAMLINE_DATA", Path(__file__).parents[5] / "shared" / "data")) / "line_videos"
 
@@ -241,6 +241,24 @@ def test_a_video_whose_times_jump_is_played_to_its_end_at_its_speed(
     times = [at for at, _ in video.images()]
     assert times == pytest.approx([number / 25 for number in range(8)], abs=0.1)
     assert times == sorted(times)
+
+
+def test_images_that_a_video_trims_itself_are_not_missing(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mp4", images=60)
+    seen = play_all(open_video(trimmed(whole, 1.2, 2.4, tmp_path / "trimmed.mp4")))
+    assert [number_of(each.pixels) for each in seen if isinstance(each, CapturedImage)] == [*range(30, 60)]
+    assert len(seen) == 30
+
+
+def test_an_hour_without_an_image_is_not_waited_for_whatever_the_rate_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = VideoFile.of_file(write_video(tmp_path / "video.mp4", images=8), 25)
+    video.frames_per_second = 8 / 3600  # as a container says that divides its images by its time
+    said = [*range(0, 160, 40), *range(3_600_160, 3_600_320, 40)]
+    monkeypatch.setattr(video_module, "open_capture", lambda address: _WrongTimes(open_capture(address), said))
+    times = [at for at, _ in video.images()]
+    assert times == pytest.approx([number / 25 for number in range(8)], abs=0.001)
 
 
 def test_a_video_that_is_away_when_it_is_played_again_is_waited_for(

@@ -17,7 +17,7 @@ from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.scan import scan
 from shared.imaging.video import UnreadableMedia, opened_video
 from shared.storage.filesystem import FilesystemStore
-from tests.camera_videos import damaged, write_video
+from tests.camera_videos import damaged, trimmed, write_video
 from tests.labelling import jpeg, number_in
 from tests.verdicts import RECIPE
 
@@ -43,11 +43,28 @@ def test_a_damaged_passage_does_not_end_a_video(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.mkv", 150, codec="mp4v", size=(160, 120))
     content = scan(damaged(whole, 0.4, 0.5, tmp_path / "damaged.mkv"))
     assert 100 < content.frames < 150
+    assert content.left_out > 0
     video = VideoReader(tmp_path / "damaged.mkv", content.times)
     last = content.frames - 1
     assert number_in(video.image(last)) == 149
     assert [number_in(video.image(number)) for number in (10, last - 20, 0)] == [10, 129, 0]
     video.close()
+
+
+def test_a_frame_that_the_decoder_repaired_is_no_frame_to_label(tmp_path: Path) -> None:
+    """Each number gives an image of the whole video, whether it is reached by reading or by seeking."""
+    whole = write_video(tmp_path / "whole.mkv", 150, codec="mp4v", size=(160, 120))
+    content = scan(damaged(whole, 0.4, 0.5, tmp_path / "damaged.mkv"))
+    before = VideoReader(whole, scan(whole).times)
+    images = {number_in(image): image for image in (before.image(number) for number in range(150))}
+    before.close()
+    for numbers in (range(content.frames), random.Random(3).sample(range(content.frames), 30)):
+        video = VideoReader(tmp_path / "damaged.mkv", content.times)
+        shown = [video.image(number) for number in numbers]
+        video.close()
+        assert all(image == images[number_in(image)] for image in shown)
+        seen = [number_in(image) for image in shown]
+        assert seen == [sorted(set(seen))[at] for at in map(sorted(numbers).index, numbers)]
 
 
 class _Recorded:
@@ -76,6 +93,15 @@ def test_a_video_whose_clock_does_not_start_at_zero_is_not_refused(
 
     monkeypatch.setattr(scan_module, "opened_video", recorded)
     assert scan(path).frames == 50
+
+
+def test_a_video_that_trims_its_own_beginning_is_not_refused(tmp_path: Path) -> None:
+    path = trimmed(write_video(tmp_path / "whole.mp4", 60), 1.2, 2.4, tmp_path / "trimmed.mp4")
+    content = scan(path)
+    assert (content.frames, content.left_out) == (30, 0)
+    video = VideoReader(path, content.times)
+    assert [number_in(video.image(number)) for number in (0, 29, 12)] == [30, 59, 42]
+    video.close()
 
 
 def test_the_images_of_a_zip_are_in_natural_order(tmp_path: Path) -> None:

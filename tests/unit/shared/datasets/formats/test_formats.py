@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.datasets.formats import class_table
 from shared.datasets.labelled_images import Dataset
 from shared.datasets.mask_files import mask_name
-from shared.datasets.reading import read_dataset
+from shared.datasets.reading import FORMATS, read_dataset
 from shared.datasets.tables import DatasetError
 from shared.imaging.codec import encode
 from shared.recipe import Task
@@ -34,6 +35,8 @@ from tests.other_tools import (
     write_json,
     yolo,
 )
+
+ROOT = Path(__file__).parents[5]
 
 
 def by_stem(dataset: Dataset) -> dict[str, Any]:
@@ -61,6 +64,25 @@ def test_boxes_and_polygons_become_labels_and_masks(tmp_path: Path, kind: str) -
     (balance,) = (each for each in dataset.warnings if each.startswith(kind))
     assert "3 images" in balance.partition("used: ")[2]
     assert not [each for each in dataset.warnings if "without a row" in each]
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        "docs/datasets.md",
+        "services/dashboard/labelling/templates/sources.html",
+        "services/dashboard/locale/de/LC_MESSAGES/dashboard.po",
+        "services/dashboard/labelling/endpoints.py",
+        "services/trainer/cli/commands.py",
+        "services/trainer/cli/dataset_commands.py",
+        "shared/datasets/reading.py",
+    ],
+)
+def test_each_door_names_every_format(door: str) -> None:
+    text = " ".join((ROOT / door).read_text(encoding="utf-8").replace('"', " ").split())
+    tools = [each.kind.removesuffix(" 1.1") for each in FORMATS if each.kind != class_table.KIND]
+    assert len(tools) >= 6
+    assert [tool for tool in tools if tool not in text] == []
 
 
 def test_what_is_left_out_is_counted_and_named_once(tmp_path: Path) -> None:
