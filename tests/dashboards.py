@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from redis import Redis, RedisError
+from ulid import ULID
 
 from services.dashboard.app import serving_app
 from services.dashboard.assembly import Dashboard
@@ -257,6 +259,15 @@ def commands(broker: Broker, count: int = 1) -> list[Message]:
     return told
 
 
+def put_yesterday(store: ObjectStore, *faults: str | None, model_version: str = "model-1") -> None:
+    """Put frames of yesterday into the archive, and the same ones of today: a test may end after midnight."""
+    for age in (0, 1):
+        noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=age)
+        line = Line(start=noon)
+        content = b"".join(line.verdict(fault, model_version=model_version).encode() for fault in faults)
+        store.put(f"verdicts/{noon:%Y-%m-%d}/1200-{ULID()}.jsonl.gz", gzip.compress(content))
+
+
 def problem(answer: httpx.Response, status: int, says: str) -> None:
     """Check that an answer is a problem by RFC 9457."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
@@ -283,7 +294,13 @@ def put_in_production(store: ObjectStore, version: str, previous: str | None, **
     store_promotion(store, promotion)
 
 
-def put_model(store: ObjectStore, version: str = "model-1", recipe: str = RECIPE, **evaluation: object) -> None:
+def put_model(
+    store: ObjectStore,
+    version: str = "model-1",
+    recipe: str = RECIPE,
+    dataset: str = "datasets/seam",
+    **evaluation: object,
+) -> None:
     """Store a model of the recipe of `tests.verdicts`, or of another one of its name, as the trainer does."""
     manifest = bundle.Manifest(
         recipe="seam",
@@ -291,7 +308,7 @@ def put_model(store: ObjectStore, version: str = "model-1", recipe: str = RECIPE
         architecture="compact",
         heatmaps=HeatmapSpec(method="grad-cam", layers=("features",)),
         created_at=datetime(2026, 1, int(version[-1]), tzinfo=UTC),
-        dataset="datasets/seam",
+        dataset=dataset,
         files={},
     )
     content = json.dumps({"loss": 0.25, **evaluation}).encode()

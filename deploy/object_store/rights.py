@@ -52,6 +52,7 @@ RIGHTS: Final = {
             "parked/*",
             "marks/*",
             "people/*",
+            "model-names/*",
             "labelling/*",
             "recipes/*",
             "counts/*",
@@ -63,6 +64,7 @@ RIGHTS: Final = {
             "parked/*",
             "marks/*",
             "people/*",
+            "model-names/*",
             "labelling/*",
             "recipes/*",
             "counts/*",
@@ -74,9 +76,9 @@ RIGHTS: Final = {
 }
 """The rights of each service.
 
-No service may delete people, labels, recipes, models, dataset versions and their images, counts of condensed days, and
-an audit log in its own bucket. In the common bucket, the dashboard removes old entries of the audit log by its
-retention rule.
+No service may delete people, labels, recipes, models and their names, dataset versions and their images, counts of
+condensed days, and an audit log in its own bucket. In the common bucket, the dashboard removes old entries of the audit
+log by its retention rule.
 """
 
 

@@ -15,6 +15,7 @@ from pydantic import RootModel
 from redis import Redis
 
 from services.dashboard.access.audit import Audit, audit_store
+from services.dashboard.access.pages import SubjectNames
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.service import AccessService
 from services.dashboard.access.sessions import Sessions
@@ -39,9 +40,12 @@ from services.dashboard.lines.schemas import WorkerView
 from services.dashboard.lines.service import LinesService
 from services.dashboard.live.hub import Hub, LiveSources
 from services.dashboard.models.comparisons import ComparisonsService
+from services.dashboard.models.dataset_images import DatasetImages
+from services.dashboard.models.names import VersionNames
 from services.dashboard.models.pages import ListedTrainings
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_sets import ThresholdSetsService
+from services.dashboard.models.yesterday import YesterdayFrames
 from services.dashboard.projection import Projection
 from services.dashboard.quality.batches import BatchesService
 from services.dashboard.quality.service import QualityService
@@ -225,10 +229,11 @@ class Dashboard:
             parked_frames=ParkedFrames(self._broker, lambda: self.readiness.reason("broker")),
             settings=settings,
         )
-        models = ModelsService(store, projection.models, commands)
+        names = VersionNames(store)
+        models = ModelsService(store, projection.models, names, commands)
         frames = FramesService(projection.frames, projection.lines, store, commands, models.trust)
         recipes, datasets = RecipesService(store), DatasetsService(store)
-        trainings = TrainingsService(projection.trainings, models, recipes, commands)
+        trainings = TrainingsService(projection.trainings, models, recipes, names, commands)
         sources = LiveSources(
             states=lambda: {
                 **{f"line/{state.line}": state for state in lines.states()},
@@ -258,8 +263,18 @@ class Dashboard:
             frames,
             marks,
             models,
+            names,
+            SubjectNames(names.all),
             ComparisonsService(store, commands),
-            ThresholdSetsService(store, projection.models, models, commands),
+            ThresholdSetsService(
+                store,
+                projection.models,
+                models,
+                names,
+                commands,
+                images=DatasetImages(store),
+                frames=YesterdayFrames(store, settings.shift_times),
+            ),
             recipes,
             trainings,
             EstimatesService(projection.trainings, models, datasets),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -19,7 +21,7 @@ from services.dashboard.web.authorization import Admin, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.problems import Problem
-from services.dashboard.web.service_registry import service_of
+from services.dashboard.web.service_registry import provided, service_of
 from services.dashboard.web.templating import Clock, show
 from shared.validation import marked
 
@@ -47,6 +49,7 @@ WORDS: Final = {
     "frame.unmark": marked("removed the mark of a verdict"),
     "images.export": marked("exported labels with images"),
     "model.compare": marked("compared models"),
+    "model.name": marked("named a model version"),
     "model.promote": marked("requested a promotion"),
     "model.rollback": marked("requested a rollback"),
     "output.test": marked("tested an output to the factory"),
@@ -78,6 +81,16 @@ MAY: Final = {
 
 router = APIRouter(include_in_schema=False)
 PasswordField = Annotated[str, Form(max_length=512)]
+
+
+@dataclass(frozen=True)
+class SubjectNames:
+    """The names of model versions, by ``recipe/version``. It is passed in: the feature `models` imports this one."""
+
+    read: Callable[[], Mapping[str, str]]
+
+
+Names = Annotated[SubjectNames, provided(SubjectNames)]
 
 
 @router.get("/people")
@@ -158,8 +171,8 @@ def revoke_token(people: ManagedPeople, caller: Admin, token_id: TokenId) -> Res
 
 
 @router.get("/audit", dependencies=[at_least(Role.ADMIN)])
-def show_audit(request: Request, audit: Audited, fields: Fields, before: Before = None) -> HTMLResponse:
-    context: dict[str, Any] = {"fields": fields, "actions": ACTIONS, "words": WORDS}
+def show_audit(request: Request, audit: Audited, names: Names, fields: Fields, before: Before = None) -> HTMLResponse:
+    context: dict[str, Any] = {"fields": fields, "actions": ACTIONS, "words": WORDS, "names": names.read()}
     try:
         found = _search(fields, service_of(request, Clock)).page(audit, before, PAGE)
     except Problem as problem:

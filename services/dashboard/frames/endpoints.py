@@ -49,6 +49,7 @@ def filter_of_query(
     flagged: Annotated[bool | None, Query(description="only frames that are flagged, or that are not")] = None,
     batch: Annotated[Name | None, Query()] = None,
     part: Annotated[Name | None, Query()] = None,
+    model: Annotated[Name | None, Query(description="model version that inspected the frame")] = None,
     first: Annotated[QueryTime | None, Query(alias="from", description="captured at this time or later")] = None,
     last: Annotated[QueryTime | None, Query(alias="to", description="captured before this time")] = None,
     score_from: Annotated[float | None, Query(ge=0, le=1, description="the lowest score of the label")] = None,
@@ -58,7 +59,9 @@ def filter_of_query(
         Query(description="`score`: the highest score of the label first; `threshold`: nearest to the threshold first"),
     ] = FrameOrder.NEWEST,
 ) -> FrameFilter:
-    return FrameFilter(line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to, order)
+    return FrameFilter(
+        line, verdict, label, flagged, batch, part, camera, first, last, score_from, score_to, order, model
+    )
 
 
 Filter = Annotated[FrameFilter, Depends(filter_of_query)]

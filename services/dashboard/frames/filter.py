@@ -45,6 +45,8 @@ class FrameFilter:
     score_to: float | None = None
     """The highest score of `label` to find."""
     order: FrameOrder = FrameOrder.NEWEST
+    model: str | None = None
+    """The model version that inspected the frame."""
 
     def check(self) -> None:
         """Check that the properties are consistent.
@@ -71,6 +73,7 @@ class FrameFilter:
             and (self.batch is None or identity.batch == self.batch)
             and (self.part is None or identity.part == self.part)
             and (self.camera is None or identity.camera == self.camera)
+            and (self.model is None or verdict.model_version == self.model)
             and (self.flagged is None or verdict.flagged is self.flagged)
             and (self.label is None or self._matches_label(frame, self.label))
         )

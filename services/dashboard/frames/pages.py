@@ -16,7 +16,7 @@ from services.dashboard.frames.filter import FrameFilter, FrameOrder
 from services.dashboard.frames.schemas import FrameView
 from services.dashboard.frames.service import severity
 from services.dashboard.lines.endpoints import Lines
-from services.dashboard.models.endpoints import Models
+from services.dashboard.models.endpoints import Models, Names
 from services.dashboard.web.form import Fields, FormFields
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before
@@ -38,7 +38,7 @@ ORDERS: Final = {
     FrameOrder.SCORE: marked("highest score of the label"),
     FrameOrder.THRESHOLD: marked("nearest to the threshold"),
 }
-MORE_FILTERS: Final = ("camera", "batch", "part", "score_from", "score_to")
+MORE_FILTERS: Final = ("camera", "batch", "part", "model", "score_from", "score_to")
 """Fields of the menu *More filters*."""
 _NAME: Final = TypeAdapter[str](Name)
 _LABEL: Final = TypeAdapter[str | None](LabelName | None)
@@ -90,12 +90,20 @@ def _are_neighbours(one: FrameView, other: FrameView) -> bool:
 
 @router.get("/frames")
 def show_frames(
-    request: Request, frames: Frames, marks: MarkedFrames, *, lines: Lines, fields: Fields, before: Before = None
+    request: Request,
+    frames: Frames,
+    marks: MarkedFrames,
+    names: Names,
+    *,
+    lines: Lines,
+    fields: Fields,
+    before: Before = None,
 ) -> HTMLResponse:
-    """Show the search: by line, time, label, verdict, batch, part and score."""
+    """Show the search: by line, time, label, verdict, batch, part, model and score."""
     context = {
         "fields": fields,
         "choices": lines.choices(fields.get("line")),
+        "names": names.by_version(),
         "verdicts": list(Verdict),
         "orders": ORDERS,
         "periods": lines.periods(datetime.now(UTC)),
@@ -116,7 +124,14 @@ def show_frames(
 
 @router.get("/frames/{frame_id}")
 def show_frame(
-    request: Request, frames: Frames, models: Models, marks: MarkedFrames, frame_id: FrameId, *, fields: Fields
+    request: Request,
+    frames: Frames,
+    models: Models,
+    names: Names,
+    marks: MarkedFrames,
+    *,
+    frame_id: FrameId,
+    fields: Fields,
 ) -> HTMLResponse:
     """Show one frame: its image, its heatmaps, its scores with their thresholds, and the way to its neighbours.
 
@@ -133,6 +148,7 @@ def show_frame(
         "frame.html",
         "frames",
         frame=frame,
+        names=names.of(frame.recipe),
         labels=labels,
         exclusive=models.task(frame.recipe, frame.model_version) is Task.EXCLUSIVE,
         shown=shown,
@@ -159,6 +175,7 @@ def filter_of_form(fields: FormFields, clock: Clock) -> FrameFilter:
             label=_LABEL.validate_python(fields.get("label")),
             batch=_name(fields, "batch"),
             part=_name(fields, "part"),
+            model=_name(fields, "model"),
             verdict=Verdict(verdict) if verdict else None,
             first=fields.time("from", clock),
             last=fields.time("to", clock),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.dashboard.labelling.annotations.annotation import InspectedFrame
 from services.dashboard.labelling.sources import FrameSource
 from services.dashboard.labelling.videos.repository import VideoRepository
-from services.dashboard.labelling.videos.thumbnails import Thumbnails
+from services.dashboard.web.thumbnails import Thumbnails
 from shared.imaging.codec import FILE_LIMIT
 from shared.imaging.video import UnreadableMedia
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge

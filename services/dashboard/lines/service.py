@@ -148,13 +148,10 @@ class LinesService:
 
     def periods(self, now: datetime) -> dict[str, tuple[datetime, datetime | None]]:
         """Return the windows that a page offers, by name: start, and end (excluded); None: until now."""
-        zone = self._shifts.zone
-        today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        yesterday = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
         return {
             marked("Last hour"): (now - timedelta(hours=1), None),
             marked("This shift"): (self._shifts.start(now), None),
-            marked("Yesterday"): (yesterday.replace(tzinfo=zone), today),
+            marked("Yesterday"): self._shifts.yesterday(now),
         }
 
     def choices(self, line: str | None) -> FilterValues:

@@ -10,12 +10,14 @@ from fastapi.responses import HTMLResponse
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.models.comparisons import ComparisonsService
+from services.dashboard.models.names import VersionNames
 from services.dashboard.models.schemas import (
     ComparisonRequest,
     ComparisonView,
     HistoryView,
     ModelList,
     ModelView,
+    NameRequest,
     ProductionView,
     PromotionList,
     PromotionRequest,
@@ -28,6 +30,7 @@ from services.dashboard.models.schemas import (
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_effects import Effect
 from services.dashboard.models.threshold_sets import ThresholdSetsService
+from services.dashboard.models.yesterday import YesterdayEffect
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.language import gettext
@@ -35,9 +38,12 @@ from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.service_registry import provided
 from shared.contracts.bundle import REPORT
+from shared.imaging.codec import content_type_of
 from shared.label_names import written_alike
 from shared.messages import Name
 
+CACHED: Final = "private, max-age=86400, immutable"
+"""For images of dataset versions, which never change."""
 SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 router = APIRouter(prefix="/api/models", tags=["models"], dependencies=[at_least(Role.VIEWER)])
@@ -45,11 +51,15 @@ router = APIRouter(prefix="/api/models", tags=["models"], dependencies=[at_least
 
 Models = Annotated[ModelsService, provided(ModelsService)]
 Comparisons = Annotated[ComparisonsService, provided(ComparisonsService)]
+Names = Annotated[VersionNames, provided(VersionNames)]
 
 
 Thresholds = Annotated[ThresholdSetsService, provided(ThresholdSetsService)]
 RecipeName = Annotated[Name, Path(examples=["seam"])]
 Version = Annotated[Name, Path(examples=["20260131-120000-1f3a"])]
+ThresholdTexts = Annotated[
+    list[str], Query(max_length=64, description="`label:number`; other labels keep their thresholds")
+]
 
 
 @router.get("", responses=documented(401, 422, 503))
@@ -66,6 +76,15 @@ def get_model(models: Models, recipe: RecipeName, version: Version) -> ModelView
     return models.get(recipe, version)
 
 
+@router.put("/{recipe}/versions/{version}/name", responses=documented(401, 403, 404, 422, 503))
+def name_model(
+    models: Models, recipe: RecipeName, version: Version, body: NameRequest, *, caller: Engineer, audit: Audited
+) -> ModelView:
+    """Give a model version a name, which is shown beside its id; an empty one removes its name."""
+    with audit.recording("model.name", f"{recipe}/{version}", caller.name, name=body.name):
+        return models.rename(recipe, version, body.name, by=caller.name)
+
+
 @router.get(
     "/{recipe}/versions/{version}/report", response_class=HTMLResponse, responses=documented(401, 403, 404, 422, 503)
 )
@@ -74,14 +93,35 @@ def get_report(models: Models, recipe: RecipeName, version: Version) -> HTMLResp
     return HTMLResponse(models.file(recipe, version, REPORT), headers={"Content-Security-Policy": SANDBOX})
 
 
+@router.get("/{recipe}/versions/{version}/images/{place}", responses=documented(401, 404, 422, 503))
+def get_scored_image(
+    sets: Thresholds, recipe: RecipeName, version: Version, place: Annotated[int, Path(ge=0, examples=[0])]
+) -> Response:
+    """Return an image by whose score the effect of thresholds is counted, small, by its number in `changed`."""
+    content = sets.image(recipe, version, place)
+    return Response(content, media_type=content_type_of(content), headers={"Cache-Control": CACHED})
+
+
+@router.get("/{recipe}/versions/{version}/yesterday", responses=documented(401, 404, 409, 422, 503))
+def get_effect_on_yesterday(
+    sets: Thresholds,
+    recipe: RecipeName,
+    version: Version,
+    threshold: ThresholdTexts = [],  # noqa: B006  FastAPI copies it
+) -> YesterdayEffect:
+    """Return how many frames that the model inspected yesterday would get another verdict with other thresholds.
+
+    The first request begins to read the frames: repeat it until `counted` is true.
+    """
+    return sets.yesterday(recipe, version, thresholds_of(threshold))
+
+
 @router.get("/{recipe}/versions/{version}/effect", responses=documented(401, 403, 404, 409, 422, 503))
 def get_effect(
     sets: Thresholds,
     recipe: RecipeName,
     version: Version,
-    threshold: Annotated[
-        list[str], Query(max_length=64, description="`label:number`; other labels keep their thresholds")
-    ] = [],  # noqa: B006  FastAPI copies it
+    threshold: ThresholdTexts = [],  # noqa: B006  FastAPI copies it
 ) -> Effect:
     """Return the escapes and the overkill of a model with other thresholds, on images that it did not learn from."""
     return sets.effect(recipe, version, thresholds_of(threshold))

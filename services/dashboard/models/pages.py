@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
@@ -12,7 +12,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import AwareDatetime, BaseModel
 
 from services.dashboard.access.audit import Audited
-from services.dashboard.models.endpoints import Comparisons, Models, RecipeName, Thresholds, Version
+from services.dashboard.models.endpoints import Comparisons, Models, Names, RecipeName, Thresholds, Version
+from services.dashboard.models.names import LONGEST_NAME, VersionName
 from services.dashboard.models.schemas import (
     FEWEST_IMAGES,
     OPTIONS,
@@ -53,6 +54,38 @@ Reason = Annotated[str, Form(max_length=500)]
 router = APIRouter(include_in_schema=False)
 
 
+def counts_of(evaluation: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return the number of images that each figure of `TOTAL_METRICS` is a share of; None: unknown."""
+    images, ng = evaluation.get("images"), evaluation.get("ng")
+    return {
+        "verdict_accuracy": images,
+        "escape_rate": ng,
+        "overkill_rate": None if images is None or ng is None else images - ng,
+    }
+
+
+def trials_of(label: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return the number of images that each figure of a label is a share of; None: it is no share."""
+    confusion = label.get("confusion")
+    return {
+        "recall": label.get("positives"),
+        "precision": confusion["true_positive"] + confusion["false_positive"] if confusion else None,
+        "accuracy": label.get("n"),
+        "average_precision": None,
+    }
+
+
+def mean_is_telling(evaluation: Mapping[str, Any]) -> bool:
+    """Return whether each label of the mean average precision has enough images with it and without it."""
+    labels = evaluation.get("labels") or {}
+    measured = [labels[name] for name in evaluation.get("macro_labels") or labels if name in labels]
+    return all(min(each["positives"], each["n"] - each["positives"]) >= FEWEST_IMAGES for each in measured)
+
+
+FIGURES: Final = {"counts_of": counts_of, "trials_of": trials_of, "mean_is_telling": mean_is_telling}
+"""What templates use to show figures with their counts."""
+
+
 @dataclass(frozen=True)
 class ListedTrainings:
     """The trainings on the page of the models. It is passed in, because the feature `trainings` imports this one."""
@@ -68,6 +101,7 @@ def show_models(
     request: Request,
     models: Models,
     trainings: Trainings,
+    names: Names,
     fields: Fields,
     *,
     recipe: Annotated[Name | None, Query()] = None,
@@ -86,12 +120,14 @@ def show_models(
         recipes=recipes,
         recipe=recipe,
         models=found,
+        names=names.of(recipe) if recipe else {},
         production=models.production(recipe) if found and recipe else None,
         before=models.before(recipe) if found and recipe else None,
         history=models.history(recipe, Paging(place_of(promotions_before), PROMOTIONS)) if recipe else None,
         waiting=[each for each in promotions if each.state is PromotionState.REQUESTED],
         trainings=trainings.page(Paging(place_of(trainings_before), TRAININGS)),
         fields=fields,
+        **FIGURES,
     )
 
 
@@ -99,6 +135,7 @@ def show_models(
 def show_comparison(
     request: Request,
     comparisons: Comparisons,
+    names: Names,
     recipe: RecipeName,
     *,
     baseline: Annotated[Name, Query()],
@@ -117,10 +154,12 @@ def show_comparison(
         recipe=recipe,
         baseline=baseline,
         candidate=candidate,
+        names=names.of(recipe),
         found=found,
         comparison=found.comparison if found else None,
         label_metrics=LABEL_METRICS,
         total_metrics=TOTAL_METRICS,
+        **FIGURES,
     )
 
 
@@ -168,7 +207,7 @@ def roll_back(
 
 @router.get("/models/{recipe}/{version}")
 def show_model(
-    request: Request, models: Models, sets: Thresholds, *, recipe: RecipeName, version: Version
+    request: Request, models: Models, sets: Thresholds, names: Names, *, recipe: RecipeName, version: Version
 ) -> HTMLResponse:
     """Show one version: its evaluation, its origin, and the actions on it."""
     model = models.get(recipe, version)
@@ -181,6 +220,8 @@ def show_model(
         "model.html",
         "models",
         model=model,
+        names=names.of(recipe),
+        longest_name=LONGEST_NAME,
         evaluation=model.evaluation if model.evaluation and model.evaluation.get("labels") else None,
         others=[each for each in models.newest(recipe).models if each.version != version],
         production=models.production(recipe).version,
@@ -194,7 +235,9 @@ def show_model(
         label_metrics=LABEL_METRICS,
         total_metrics=TOTAL_METRICS,
         options=OPTIONS,
+        **FIGURES,
         few=FEWEST_IMAGES,
+        validated=curves[-1].metrics.get("val_images") if curves else None,
         loss=draw_curves(curves, LOSS, gettext("Loss per epoch")) if curves else "",
         precision=draw_curves(curves, PRECISION, gettext("Average precision per epoch"), share=True) if curves else "",
     )
@@ -216,6 +259,22 @@ def promote(
     with audit.recording("model.promote", f"{recipe}/{version}", caller.name, **wanted.model_dump()):
         models.promote(recipe, version, wanted, by=caller.name)
     return _redirect(f"/models/{recipe}/{version}#promotion")
+
+
+@router.post("/models/{recipe}/{version}/name")
+def name_model(
+    models: Models,
+    *,
+    recipe: RecipeName,
+    version: Version,
+    caller: Engineer,
+    audit: Audited,
+    name: Annotated[VersionName, Form()] = "",
+) -> RedirectResponse:
+    """Give a version a name, and show its page."""
+    with audit.recording("model.name", f"{recipe}/{version}", caller.name, name=name):
+        models.rename(recipe, version, name, by=caller.name)
+    return _redirect(f"/models/{recipe}/{version}")
 
 
 def _redirect(address: str) -> RedirectResponse:

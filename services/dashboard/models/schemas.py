@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from services.dashboard.models.names import VersionName
 from services.dashboard.models.repository import PromotionMessages, ThresholdSetMessages
 from services.dashboard.web.paging import Next
 from shared.contracts.operating_points import OperatingPointName
@@ -77,6 +78,7 @@ class ModelView(BaseModel):
 
     recipe: str
     version: str
+    name: str = Field("", description="the name that a person gave it, shown beside its id; empty: none")
     in_production: bool
     differs_from_promoted: bool = Field(
         False, description="the bundle has changed since it was promoted: do not use this version"
@@ -100,6 +102,14 @@ class ModelList(BaseModel):
 
     models: list[ModelView]
     next: Next
+
+
+class NameRequest(BaseModel):
+    """The name of a model version."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Spring seams, new camera"}})
+
+    name: VersionName = Field(description="any text of one line, shown beside the id; empty: remove the name")
 
 
 class ProductionEntry(BaseModel):
@@ -173,6 +183,7 @@ class ThresholdSetRequest(BaseModel):
     )
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
     promote: bool = Field(False, description="promote the version if it passes the gate")
+    name: VersionName = Field("", description="name of the new version, shown beside its id")
 
     @model_validator(mode="after")
     def _check_thresholds_or_operating_point(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -10,6 +11,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from ulid import ULID
 
 from services.dashboard.ingest.command_publisher import CommandPublisher
+from services.dashboard.models.names import VersionNames
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import (
     HistoryView,
@@ -40,9 +42,12 @@ from shared.storage.records import read_or_skip
 class ModelsService:
     """Answers about models, and requests of promotions."""
 
-    def __init__(self, store: ObjectStore, repository: ModelRepository, commands: CommandPublisher) -> None:
+    def __init__(
+        self, store: ObjectStore, repository: ModelRepository, names: VersionNames, commands: CommandPublisher
+    ) -> None:
         self._store = store
         self._repository = repository
+        self._names = names
         self._commands = commands
         # bundles never change; a missing one raises, which is not cached: it may appear later
         self._model = lru_cache(maxsize=500)(self._read_model)
@@ -54,9 +59,10 @@ class ModelsService:
         models: list[ModelView] = []
         for name in [recipe] if recipe else self.recipes():
             in_production = production_version(self._store, name)
+            names = self._names.of(name)
             for version in bundle.versions(self._store, name):
                 manifest = f"{bundle.folder_of(name, version)}/{bundle.MANIFEST}"
-                if found := read_or_skip(manifest, partial(self._show, name, version, in_production)):
+                if found := read_or_skip(manifest, partial(self._show, name, version, in_production, names)):
                     models.append(found)
         shown, more = paging.page(models, lambda model: newest(model.created_at, f"{model.recipe}/{model.version}"))
         return ModelList(models=shown, next=more)
@@ -69,7 +75,7 @@ class ModelsService:
         """
         in_production = production_version(self._store, recipe)
         try:
-            return self._show(recipe, version, in_production)
+            return self._show(recipe, version, in_production, self._names.of(recipe))
         except (ObjectNotFound, ValidationError) as error:
             why = gettext(
                 "there is no version %(version)r of recipe %(recipe)r: GET /api/models lists them",
@@ -77,6 +83,17 @@ class ModelsService:
                 recipe=recipe,
             )
             raise Problem(404, why) from error
+
+    def rename(self, recipe: str, version: str, name: str, by: str) -> ModelView:
+        """Give a version a name, or another one; an empty one removes its name.
+
+        Raises:
+            Problem: 404.
+            StorageError: the name was not stored.
+        """
+        model = self.get(recipe, version)
+        self._names.give(recipe, version, name, by)
+        return model.model_copy(update={"name": name})
 
     def recipes(self) -> list[str]:
         """Return the recipes that have models."""
@@ -266,8 +283,9 @@ class ModelsService:
         shown, more = paging.page(views, lambda view: newest(view.at, view.promotion_id))
         return PromotionList(promotions=shown, next=more)
 
-    def _show(self, recipe: str, version: str, in_production: str | None) -> ModelView:
+    def _show(self, recipe: str, version: str, in_production: str | None, names: Mapping[str, str]) -> ModelView:
         changes = {
+            "name": names.get(version, ""),
             "in_production": version == in_production,
             "differs_from_promoted": self._differs_from_promoted(recipe, version),
             "task": self.task(recipe, version),

@@ -6,7 +6,7 @@ image with all thresholds at once, and never added up from single labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,8 @@ from shared.verdict import ng_images, present_labels
 
 BINS: Final = 50
 """Bars of a histogram of scores."""
+MOST_SHOWN: Final = 8
+"""Images of each kind of change."""
 NO_SCORES: Final = marked(
     "this model stores no scores of single images, so the effect of its thresholds is unknown until they are saved and "
     "measured"
@@ -47,16 +49,41 @@ class LabelEffect(BaseModel):
     scores: ScoreHistogram | None = Field(None, description="the scores of the label; null: unknown")
 
 
+class ScoredImage(BaseModel):
+    """An image of the effect."""
+
+    place: int = Field(description="its number, from 0: `…/images/{place}` is its image")
+    name: str
+
+
+class ChangedImages(BaseModel):
+    """Images whose verdict the thresholds change in one way."""
+
+    count: int
+    first: list[ScoredImage] = Field(description=f"the first {MOST_SHOWN} of them")
+
+
+class ChangedVerdicts(BaseModel):
+    """The images whose verdict is another one than with the present thresholds."""
+
+    new_escapes: ChangedImages = Field(description="NG parts that were found NG, and would be found ok")
+    new_overkill: ChangedImages = Field(description="ok parts that were found ok, and would be found NG")
+    found_escapes: ChangedImages = Field(description="NG parts that were found ok, and would be found NG")
+    avoided_overkill: ChangedImages = Field(description="ok parts that were found NG, and would be found ok")
+
+
 class Effect(BaseModel):
     """The effect of a threshold set on images that the model did not learn from."""
 
     known: bool = Field(description="false: escapes and overkill are unknown; `note` says why")
     note: str = Field("", description="why the effect is unknown")
     images: int | None
+    ng: int | None = Field(None, description="of the images, those that show an NG part; null: unknown")
     escapes: Rate | None = Field(description="share of the NG parts that are found ok")
     overkill: Rate | None = Field(description="share of the ok parts that are found NG")
     cost: float | None = Field(description="per part, with the costs and the defect rate of the recipe")
     labels: list[LabelEffect]
+    changed: ChangedVerdicts | None = Field(None, description="images on another side than now; null: unknown")
 
 
 def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, float]) -> Effect:
@@ -71,6 +98,7 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
     moved = recipe.with_thresholds(thresholds)
     found = present_labels(moved, scores)
     ng, called_ng = ng_images(recipe, truth), ng_images(recipe, found)
+    was_ng = ng_images(recipe, present_labels(recipe, scores))
     escapes, overkill = _share(~called_ng[ng]), _share(called_ng[~ng])
     ng_share = recipe.defect_rate if recipe.defect_rate is not None else float(ng.mean())
     cost_of_ng = escapes.value * recipe.costs.escape if escapes else 0.0
@@ -78,6 +106,7 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
     return Effect(
         known=True,
         images=len(ng),
+        ng=int(ng.sum()),
         escapes=escapes,
         overkill=overkill,
         cost=ng_share * cost_of_ng + (1 - ng_share) * cost_of_ok,
@@ -97,6 +126,12 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
             )
             for column, label in enumerate(recipe.labels)
         ],
+        changed=ChangedVerdicts(
+            new_escapes=_changed(scored.names, ng & was_ng & ~called_ng),
+            new_overkill=_changed(scored.names, ~ng & ~was_ng & called_ng),
+            found_escapes=_changed(scored.names, ng & ~was_ng & called_ng),
+            avoided_overkill=_changed(scored.names, ~ng & was_ng & ~called_ng),
+        ),
     )
 
 
@@ -113,6 +148,13 @@ def unknown_effect(recipe: Recipe, thresholds: Mapping[str, float]) -> Effect:
             LabelEffect(label=label.name, threshold=thresholds.get(label.name, label.threshold), before=label.threshold)
             for label in recipe.labels
         ],
+    )
+
+
+def _changed(names: Sequence[str], chosen: NDArray[np.bool_]) -> ChangedImages:
+    places = [int(place) for place in np.flatnonzero(chosen)]
+    return ChangedImages(
+        count=len(places), first=[ScoredImage(place=place, name=names[place]) for place in places[:MOST_SHOWN]]
     )
 
 

@@ -9,10 +9,13 @@ from functools import lru_cache
 from ulid import ULID
 
 from services.dashboard.ingest.command_publisher import CommandPublisher
+from services.dashboard.models.dataset_images import DatasetImages
+from services.dashboard.models.names import VersionNames
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetRequest, ThresholdSetView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_effects import Effect, effect_of, unknown_effect
+from services.dashboard.models.yesterday import YesterdayEffect, YesterdayFrames
 from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
@@ -28,11 +31,22 @@ class ThresholdSetsService:
     """Answers about threshold sets, and requests of them."""
 
     def __init__(
-        self, store: ObjectStore, repository: ModelRepository, models: ModelsService, commands: CommandPublisher
+        self,
+        store: ObjectStore,
+        repository: ModelRepository,
+        models: ModelsService,
+        names: VersionNames,
+        commands: CommandPublisher,
+        *,
+        images: DatasetImages,
+        frames: YesterdayFrames,
     ) -> None:
         self._store = store
         self._repository = repository
         self._models = models
+        self._names = names
+        self._images = images
+        self._frames = frames
         self._commands = commands
         # bundles never change; a missing one raises, which is not cached
         self._scores = lru_cache(maxsize=8)(self._read_scores)
@@ -49,6 +63,28 @@ class ThresholdSetsService:
         if scored and scored.labels == found.label_names:
             return effect_of(found, scored.splits["valid"], thresholds)
         return unknown_effect(found, thresholds)
+
+    def yesterday(self, recipe: str, version: str, thresholds: Mapping[str, float]) -> YesterdayEffect:
+        """Return the effect of other thresholds on yesterday's frames; raises as `effect`."""
+        found = self.recipe(recipe, version)
+        _check(found, thresholds)
+        return self._frames.effect(found, version, thresholds)
+
+    def has_images(self, recipe: str, version: str) -> bool:
+        """Return whether the scored images are in storage."""
+        return self._images.has(self._models.get(recipe, version).dataset)
+
+    def image(self, recipe: str, version: str, place: int) -> bytes:
+        """Return a scored image, small, by its number.
+
+        Raises:
+            Problem: 404: there is no such image, or it is not in storage.
+        """
+        scored = self._scores(recipe, version)
+        names = scored.splits["valid"].names if scored else ()
+        if place >= len(names):
+            raise Problem(404, gettext("this model has %(images)s scored images", images=len(names)))
+        return self._images.thumbnail(self._models.get(recipe, version).dataset, names[place])
 
     def recipe(self, recipe: str, version: str) -> Recipe:
         """Return the recipe of a model.
@@ -68,6 +104,7 @@ class ThresholdSetsService:
 
         Raises:
             Problem: 404: no such model; 409: it makes no part NG; 422: no such label or operating point, or no change.
+            StorageError: the name was not stored, and nothing was requested.
             MessagingError: the request was not published.
         """
         found = self.recipe(recipe, version)
@@ -98,6 +135,8 @@ class ThresholdSetsService:
             by=by,
             at=datetime.now(UTC),
         )
+        if request.name:
+            self._names.give(recipe, bundle.version_name(message.at, message.thresholds_id), request.name, by)
         self._commands.publish(message)
         return next(each for each in self._views(recipe) if each.thresholds_id == message.thresholds_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any, Final
@@ -14,7 +14,7 @@ from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.chart_style import PLAIN, styled
 from services.dashboard.web.language import count, gettext, percent
-from services.dashboard.web.templating import Clock
+from services.dashboard.web.templating import Clock, with_name
 from shared import svg_charts
 
 TIME_FORMATS: Final = {
@@ -78,10 +78,13 @@ def draw_control(chart: Chart, clock: Clock, title: str) -> str:
     return svg_charts.embed(drawing, title)
 
 
-def data_of_control(chart: Chart, clock: Clock) -> dict[str, Any]:
-    """Return what the interactive control chart shows, by point; points without frames are left out."""
+def data_of_control(chart: Chart, clock: Clock, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the interactive control chart shows, by point; points without frames are left out.
+
+    ``names``: the names of model versions.
+    """
     points = [point for point in chart.points if point.frames]
-    changes = {change.at: change.version for change in chart.changes}
+    changes = {change.at: with_name(change.version, names) for change in chart.changes}
     return {
         "times": [clock(point.start, TIME_FORMATS[chart.subgroup]) for point in points],
         "titles": [clock(point.start) for point in points],

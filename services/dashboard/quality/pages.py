@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from services.dashboard.frames.endpoints import Frames
 from services.dashboard.frames.filter import FrameFilter
 from services.dashboard.lines.endpoints import Line, Lines
-from services.dashboard.models.endpoints import Models
+from services.dashboard.models.endpoints import Models, Names
 from services.dashboard.models.schemas import LabelView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.quality.charts import data_of_control, data_of_pareto, draw_control, draw_pareto
@@ -53,7 +53,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/quality")
 def show_quality(
-    request: Request, quality: Quality, lines: Lines, models: Models, frames: Frames, *, fields: Fields
+    request: Request, quality: Quality, lines: Lines, models: Models, *, frames: Frames, names: Names, fields: Fields
 ) -> HTMLResponse:
     """Show the rates over time with their limits, the Pareto of labels, and a comparison with another window."""
     clock = service_of(request, Clock)
@@ -65,6 +65,7 @@ def show_quality(
         "subgroups": list(Subgroup),
         "rules": RULES,
         "groups": list(ComparedBy),
+        "names": names.by_version(),
     }
     try:
         quality_filter = filter_of_form(fields, clock)
@@ -93,7 +94,7 @@ def show_quality(
         pareto=draw_pareto(
             ranked, colours, gettext("Faults by label, the most frequent first, with their cumulative share")
         ),
-        control_data=data_of_control(view.chart, clock),
+        control_data=data_of_control(view.chart, clock, context["names"]),
         pareto_data=data_of_pareto(ranked, colours),
         breakdown=None
         if quality_filter.slice_name and by is not ComparedBy.SHIFT
@@ -117,12 +118,20 @@ def show_batches(request: Request, batches: Batches, line: Line) -> HTMLResponse
 
 @router.get("/lines/{line}/batches/{batch}")
 def show_batch(
-    request: Request, batches: Batches, models: Models, frames: Frames, *, line: Line, batch: Batch
+    request: Request, batches: Batches, models: Models, frames: Frames, names: Names, *, line: Line, batch: Batch
 ) -> HTMLResponse:
     """Show a batch for print: its counts, its rate with the interval, its worst frames, and its models."""
     report = batches.report(line, batch)
     labels = _labels(models, frames, line)
-    return show(request, "batch.html", "quality", report=report, labels=labels, now=datetime.now(UTC))
+    return show(
+        request,
+        "batch.html",
+        "quality",
+        report=report,
+        labels=labels,
+        names=names.by_version(),
+        now=datetime.now(UTC),
+    )
 
 
 def filter_of_form(fields: FormFields, clock: Clock) -> QualityFilter:

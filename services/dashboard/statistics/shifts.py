@@ -48,6 +48,12 @@ class Shifts:
         local = start.astimezone(self.zone).time()
         return sum(at <= local for at in self.begin) or len(self.begin)
 
+    def yesterday(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return the start and the end (excluded) of the last whole day, on the plant's clock."""
+        today = now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        start = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
+        return start.replace(tzinfo=self.zone), today
+
     def _around(self, day: date) -> list[datetime]:
         """Return the starts around a day, in UTC: the plant's clock repeats an hour in autumn."""
         days = [day + timedelta(days=offset) for offset in (-1, 0, 1, 2)]

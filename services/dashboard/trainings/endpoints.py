@@ -36,7 +36,9 @@ def request_training(
     trainings: Trainings, body: TrainingRequest, caller: Engineer, audit: Audited, response: Response
 ) -> TrainingView:
     """Request a training. The answer comes when the trainer's queue has the request; `Location` is its address."""
-    with audit.recording("training.request", body.recipe, caller.name, dataset=body.dataset, promote=body.promote):
+    with audit.recording(
+        "training.request", body.recipe, caller.name, **body.model_dump(include={"dataset", "promote", "name"})
+    ):
         training = trainings.request(body, by=caller.name)
     response.headers["Location"] = f"/api/trainings/{training.training_id}"
     return training

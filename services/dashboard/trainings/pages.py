@@ -8,11 +8,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.datasets.service import DatasetsService
+from services.dashboard.models.names import LONGEST_NAME, VersionName
 from services.dashboard.models.schemas import FEWEST_IMAGES, OPTIONS
 from services.dashboard.models.training_curves import LOSS, PRECISION, draw_curves
 from services.dashboard.recipes.endpoints import Recipes
@@ -29,6 +30,7 @@ from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
 from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.validation import describe
 
 NUMBERS: Final = ("patience", "batch_size", "seed")
 SPLITS: Final = ("train", "valid", "test")
@@ -103,6 +105,7 @@ class TrainingForm(BaseModel):
     test: str = ""
     int8: str = ""
     promote: str = ""
+    name: str = ""
 
 
 @dataclass
@@ -135,6 +138,10 @@ class CheckedForm:
             options["good_only"] = form.good_only == "yes"
         if form.overkill:
             options["overkill"] = (self._number("overkill", float) or 0) / 100
+        try:
+            name = TypeAdapter(VersionName).validate_python(form.name)
+        except ValidationError as error:
+            self.problems["name"] = describe(error.errors()[0], translated)
         recipe = self._name_of_recipe() if form.recipe_yaml or not form.recipe else form.recipe
         if not form.dataset:
             self.problems["dataset"] = gettext("choose a dataset")
@@ -147,6 +154,7 @@ class CheckedForm:
             architecture=form.architecture,
             options=options,
             promote=bool(form.promote),
+            name=name,
         )
 
     def take(self, problem: Problem) -> None:
@@ -202,9 +210,8 @@ def request_training(
     wanted = checked.request()
     if wanted:
         try:
-            with audit.recording(
-                "training.request", wanted.recipe, caller.name, dataset=wanted.dataset, promote=wanted.promote
-            ):
+            details = wanted.model_dump(include={"dataset", "promote", "name"})
+            with audit.recording("training.request", wanted.recipe, caller.name, **details):
                 training = trainings.request(wanted, by=caller.name)
             return RedirectResponse(f"/trainings/{training.training_id}", status_code=303)
         except Problem as problem:
@@ -264,6 +271,7 @@ def _form(request: Request, checked: CheckedForm, services: TrainingFormServices
         architectures=ARCHITECTURES,
         operating_points=MEANINGS,
         few=FEWEST_IMAGES,
+        longest_name=LONGEST_NAME,
     )
     page.status_code = 422 if checked.problems else 200
     return page

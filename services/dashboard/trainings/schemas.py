@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from services.dashboard.models.names import VersionName
 from services.dashboard.models.schemas import EpochView, PromotionView
 from services.dashboard.trainings.repository import StoredTraining
 from services.dashboard.web.paging import Next
@@ -43,6 +44,7 @@ class TrainingRequest(BaseModel):
     architecture: Name = "lite0-depths"
     options: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, description="epochs, seed, batch size…")
     promote: bool = Field(False, description="promote the model after the training if it passes the gate")
+    name: VersionName = Field("", description="name of the model version, shown beside its id")
 
 
 class TrainingView(BaseModel):
@@ -63,6 +65,7 @@ class TrainingView(BaseModel):
     stage: str = Field(description="the present work apart from epochs: reading the images, measuring heatmaps, …")
     reason: str
     model_version: str | None
+    name: str = Field("", description="the name that a person gave the model version, also before it is there")
     evaluation: dict[str, JsonValue] | None
     changed_at: datetime | None
     started_at: datetime | None = Field(None, description="when its process began; null while it waits")

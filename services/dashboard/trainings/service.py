@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from ulid import ULID
 
 from services.dashboard.ingest.command_publisher import CommandPublisher
+from services.dashboard.models.names import VersionNames
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.models.service import ModelsService
 from services.dashboard.recipes.service import RecipesService
@@ -17,6 +19,7 @@ from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, 
 from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import Paging, newest
 from services.dashboard.web.problems import Problem, problem_of
+from shared.contracts.bundle import version_name
 from shared.contracts.training import TrainingOptions
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
@@ -28,12 +31,18 @@ class TrainingsService:
     """Answers about trainings, and requests of them."""
 
     def __init__(
-        self, trainings: TrainingRepository, models: ModelsService, recipes: RecipesService, commands: CommandPublisher
+        self,
+        trainings: TrainingRepository,
+        models: ModelsService,
+        recipes: RecipesService,
+        names: VersionNames,
+        commands: CommandPublisher,
     ) -> None:
         """``models``: the service that knows the promotion of a training."""
         self._trainings = trainings
         self._models = models
         self._recipes = recipes
+        self._names = names
         self._commands = commands
 
     def request(self, request: TrainingRequest, by: str) -> TrainingView:
@@ -41,6 +50,7 @@ class TrainingsService:
 
         Raises:
             Problem: 422: the recipe or an option is invalid.
+            StorageError: the name was not stored, and nothing was requested.
             MessagingError: the request was not published.
         """
         try:
@@ -54,8 +64,10 @@ class TrainingsService:
             training_id=f"training-{ULID()}",
             by=by,
             at=datetime.now(UTC),
-            **{**request.model_dump(), "recipe_yaml": recipe_yaml},
+            **{**request.model_dump(exclude={"name"}), "recipe_yaml": recipe_yaml},
         )
+        if request.name:
+            self._names.give(request.recipe, version_name(message.at, message.training_id), request.name, by)
         self._commands.publish(message)
         return self.get(message.training_id)
 
@@ -63,7 +75,8 @@ class TrainingsService:
         """Return trainings, newest first."""
         ids, more = paging.page(self._trainings.ids(), lambda each: newest(each[1], each[0]))
         found = (self._trainings.find(training_id) for training_id, _ in ids)
-        return TrainingList(trainings=[self._view(training) for training in found if training], next=more)
+        names = self._names.all()
+        return TrainingList(trainings=[self._view(training, names) for training in found if training], next=more)
 
     def get(self, training_id: str) -> TrainingView:
         """Return one training.
@@ -74,7 +87,7 @@ class TrainingsService:
         training = self._trainings.find(training_id)
         if training is None:
             raise Problem(404, gettext("there is no such training: GET /api/trainings lists them"))
-        return self._view(training)
+        return self._view(training, self._names.all())
 
     def history(self, training_id: str) -> TrainingHistory:
         """Return the curves of one training: from its reports, or from the bundle of its model.
@@ -105,13 +118,16 @@ class TrainingsService:
         self._commands.publish(command, applied=False)
         return training
 
-    def _view(self, training: StoredTraining) -> TrainingView:
+    def _view(self, training: StoredTraining, names: Mapping[str, str]) -> TrainingView:
         view = TrainingView.of(training)
         if not view.metrics and (epochs := self._trainings.epochs(training.training_id)):
             last = epochs[-1]  # the report of the end has no metrics
             view = view.model_copy(update={"epoch": last.epoch, "epochs": last.epochs, "metrics": last.metrics})
         promotion = self._models.promotion(view.recipe, view.training_id) if view.promote else None
-        return view.model_copy(update={"promotion": promotion})
+        version = view.model_version
+        if version is None and view.requested_at:
+            version = version_name(view.requested_at, view.training_id)  # as the trainer will name it
+        return view.model_copy(update={"promotion": promotion, "name": names.get(f"{view.recipe}/{version}", "")})
 
 
 def _check_recipe(text: str, name: str) -> None:

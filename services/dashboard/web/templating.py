@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from services.dashboard.web.problems import SAFE, ProblemDetails
 from services.dashboard.web.query_times import bounded
 from services.dashboard.web.readiness import Readiness
 from services.dashboard.web.service_registry import service_of
+from shared.datasets.coverage import FEW
 from shared.messages import Verdict
 
 
@@ -80,6 +82,11 @@ def code(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text)
 
 
+def with_name(version: str, names: Mapping[str, str]) -> str:
+    """Return the id of a model version, with the name that a person gave it."""
+    return f"{version} ({names[version]})" if version in names else version
+
+
 def _common_context(request: Request) -> dict[str, Any]:
     """Return the values for all templates: the caller, sentences on unavailable servers, and the page's address."""
     path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
@@ -98,7 +105,17 @@ templates.env.add_extension("jinja2.ext.i18n")
 templates.env.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
     find, find_plural, newstyle=True, pgettext=find_in_context
 )
-templates.env.globals.update({"code": code, "link": link, "only": only, "verdict_mark": verdict_mark, **TEMPLATE_NAMES})
+templates.env.globals.update(
+    {
+        "code": code,
+        "few_images": FEW,
+        "link": link,
+        "only": only,
+        "verdict_mark": verdict_mark,
+        "with_name": with_name,
+        **TEMPLATE_NAMES,
+    }
+)
 templates.env.filters.update(TEMPLATE_FILTERS)
 
 

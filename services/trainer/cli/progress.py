@@ -53,5 +53,5 @@ class ProgressBar:
         if not self._console.is_terminal:
             self._console.print(
                 f"epoch {epoch}/{epochs}  loss {metrics['loss']:.4f}  validation loss {metrics['val_loss']:.4f}  "
-                f"average precision {metrics['val_average_precision']:.4f}"
+                f"average precision {metrics['val_average_precision']:.4f} of {metrics['val_images']:.0f} images"
             )

@@ -30,6 +30,7 @@ from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.logits import engine_logits
 from services.trainer.evaluation.mistakes import with_images
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.evaluation.written import share_with_counts
 from services.trainer.training.build import ModelSpec, assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
@@ -46,13 +47,12 @@ from shared.contracts.bundle import (
 )
 from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.training import TrainingOptions
-from shared.datasets.coverage import coverage_warnings, refuse_unlearnable
+from shared.datasets.coverage import FEW, coverage_warnings, refuse_unlearnable
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.reading import read_dataset, read_for_recipe
 from shared.datasets.tables import problem_lines
 from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
-from shared.intervals import Interval
 from shared.recipe import ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
 from shared.recipe_draft import draft_recipe
 from shared.storage.filesystem import FilesystemStore
@@ -250,14 +250,14 @@ class FolderEvaluation:
 
 def show_operating_points(console: Console, points: OperatingPoints) -> None:
     """Print the operating points of a model, and how many verdicts are right without a model."""
-    table = Table("operating point", "right, %", "escapes, %", "overkill, %", box=None)
+    table = Table("operating point", "right", "escapes", "overkill", box=None)
     for name, point in points.points.items():
         figures = (
-            _share(point.verdict_accuracy, point.intervals.get("verdict_accuracy")),
-            _share(point.escape_rate, point.intervals.get("escape_rate")),
-            _share(point.overkill_rate, point.intervals.get("overkill_rate")),
+            share_with_counts(point.verdict_accuracy, points.images, point.intervals.get("verdict_accuracy")),
+            share_with_counts(point.escape_rate, point.ng, point.intervals.get("escape_rate")),
+            share_with_counts(point.overkill_rate, point.ok, point.intervals.get("overkill_rate")),
         )
-        table.add_row(f"{name}{' *' if name is points.chosen else ''}", *figures)
+        table.add_row(f"{name}{' *' if name is points.chosen else ''}", *map("\n".join, figures))
     console.print(table, highlight=False)
     console.print(
         f"* of this model. Without a model, calling every part ok is right for {points.all_ok_right:.1%}, calling "
@@ -266,13 +266,6 @@ def show_operating_points(console: Console, points: OperatingPoints) -> None:
     )
     for advice in points.advice:
         console.print(f"note: {advice}", highlight=False)
-
-
-def _share(value: float | None, interval: Interval | None) -> str:
-    if value is None:
-        return "n/a"
-    of = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return f"{100 * value:.1f}{of}"
 
 
 def describe(name: str, image: ImageSpec, labels: int) -> None:
@@ -290,14 +283,14 @@ def describe(name: str, image: ImageSpec, labels: int) -> None:
 
 def summary_of(evaluation: Evaluation) -> str:
     """An evaluation in a few lines."""
-    rates = {
-        "verdicts right": evaluation.verdict_accuracy,
-        "escapes": evaluation.escape_rate,
-        "overkill": evaluation.overkill_rate,
-    }
-    shares = ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in rates.items() if rate is not None)
+    names = ("verdicts right", "escapes", "overkill")
+    shares = "; ".join(
+        f"{name} {', '.join(share_with_counts(*share))}"
+        for name, share in zip(names, evaluation.rates.values(), strict=True)
+        if share[0] is not None
+    )
     return (
-        f"{table_of(evaluation)}\n{evaluation.images} images of {evaluation.groups} groups: {shares}, "
+        f"{table_of(evaluation)}\n{evaluation.images} images of {evaluation.groups} groups: {shares}; "
         f"{macro_of(evaluation)}"
     )
 
@@ -307,5 +300,7 @@ def macro_of(evaluation: Evaluation) -> str:
     measured, labels = len(evaluation.macro_labels), len(evaluation.labels)
     if evaluation.macro_average_precision is None:
         return "no average precision: each label is in all of these images, or in none"
+    if not evaluation.mean_is_telling:
+        return f"no average precision: each label needs {FEW} images with it and {FEW} without it"
     of = f"of {measured} labels" if measured == labels else f"of the {measured} of {labels} labels that can be measured"
     return f"macro average precision {evaluation.macro_average_precision:.3f} {of}"

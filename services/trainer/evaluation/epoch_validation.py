@@ -27,7 +27,10 @@ class Validator:
         self._truth = store.labels[rows]
 
     def __call__(self, network: keras.Model) -> dict[str, float]:
-        """Return ``val_loss`` (cross-entropy, unweighted) and ``val_average_precision`` (mean over the labels).
+        """Return the figures of an epoch.
+
+        They are ``val_loss`` (cross-entropy, unweighted), ``val_average_precision`` (mean over the labels), and the
+        number of images, ``val_images``.
 
         Raises:
             DivergedTraining: the network's outputs are not finite.
@@ -43,4 +46,5 @@ class Validator:
         return {
             "val_loss": float(-np.log(likelihood).mean()),
             "val_average_precision": macro_average_precision(self._truth, scores),
+            "val_images": float(len(self._truth)),
         }

@@ -55,6 +55,7 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     return Evaluation(
         images=images,
         groups=len(set(groups)),
+        ng=ng_images,
         labels=labels,
         verdict_accuracy=right / images,
         escape_rate=_ratio(escapes, ng_images),
@@ -163,12 +164,17 @@ def _ratio(numerator: int, denominator: int) -> float | None:
 
 
 def table_of(evaluation: Evaluation) -> str:
-    """Return a table: the accuracy of each label in percent, and how many of the images have the label."""
+    """Return a table: the accuracy of each label in percent, and how many of the images have the label.
+
+    Of a label that few images have, or lack, the counts stand alone.
+    """
     counts = {name: f"{label.positives} of {label.n}" for name, label in evaluation.labels.items()}
     width = max(9, *(len(text) + 2 for text in (*evaluation.labels, *counts.values())))
     names = "".join(f"{name:>{width}}" for name in evaluation.labels)
     shares = "".join(
-        f"{'n/a':>{width}}" if label.accuracy is None else f"{100 * label.accuracy:>{width - 2}.1f} %"
+        f"{100 * label.accuracy:>{width - 2}.1f} %"
+        if label.accuracy is not None and label.is_telling
+        else f"{'too few' if label.is_measured else 'n/a':>{width}}"
         for label in evaluation.labels.values()
     )
     images = "".join(f"{count:>{width}}" for count in counts.values())

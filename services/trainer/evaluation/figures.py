@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation.calibration import Bin
+from shared.datasets.coverage import FEW
 from shared.intervals import Interval
 
 
@@ -46,6 +47,11 @@ class LabelEvaluation(BaseModel):
         """Return whether some images have the label and others lack it."""
         return 0 < self.positives < self.n
 
+    @property
+    def is_telling(self) -> bool:
+        """Return whether enough images have the label, and lack it, for its figures to be written."""
+        return min(self.positives, self.n - self.positives) >= FEW
+
 
 class Evaluation(BaseModel):
     """The figures of a model on one set of images."""
@@ -54,6 +60,7 @@ class Evaluation(BaseModel):
 
     images: int
     groups: int
+    ng: int = Field(description="of the images, those that show an NG part")
     labels: dict[str, LabelEvaluation]
     verdict_accuracy: float
     escape_rate: float | None = Field(description="share of the NG parts that were called ok")
@@ -64,3 +71,17 @@ class Evaluation(BaseModel):
     )
     cost: float = Field(description="cost of escapes and overkills per part, at the recipe's costs and defect rate")
     intervals: dict[str, Interval]
+
+    @property
+    def rates(self) -> dict[str, tuple[float | None, int]]:
+        """Return the shares of verdicts, by the name of the figure, each with the number of images that it is of."""
+        return {
+            "verdict_accuracy": (self.verdict_accuracy, self.images),
+            "escape_rate": (self.escape_rate, self.ng),
+            "overkill_rate": (self.overkill_rate, self.images - self.ng),
+        }
+
+    @property
+    def mean_is_telling(self) -> bool:
+        """Return whether enough images have each label of the mean average precision, and lack it."""
+        return all(self.labels[name].is_telling for name in self.macro_labels)

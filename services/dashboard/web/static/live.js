@@ -98,7 +98,7 @@ function labelsOf(recipe, version) {
   const key = `${recipe}/versions/${version}`;
   if (!models.has(key)) {
     const labels = get(`/api/models/${key}`).then((model) =>
-      Object.assign(new Map(model.labels.map((label) => [label.name, label])), { exclusive: model.task === "exclusive" }));
+      Object.assign(new Map(model.labels.map((label) => [label.name, label])), { exclusive: model.task === "exclusive", name: model.name }));
     models.set(key, labels.catch(() => new Map()));
   }
   return models.get(key);
@@ -155,7 +155,10 @@ function showLine(line) {
   if (line.recipe) labelsOf(line.recipe, line.model_version).then((labels) => {
     panel.section.dataset.task = labels.exclusive ? "exclusive" : "multi-label";
     showState(panel, panel.section.dataset.state);
+    if (panel.line.model_version !== line.model_version) return; // another model began to inspect meanwhile
+    write(panel.section.querySelector("[data-model]"), labels.name ? `${line.model_version} (${labels.name})` : line.model_version);
   });
+  else write(panel.section.querySelector("[data-model]"), "–");
   for (const node of panel.section.querySelectorAll("[data-field]")) {
     const value = node.dataset.field.split(".").reduce((of, name) => of?.[name], line);
     write(node, value === null || value === undefined ? "–" : (formats[node.dataset.format] ?? String)(value));

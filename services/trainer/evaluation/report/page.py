@@ -17,7 +17,9 @@ from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.mistakes import Mistake
 from services.trainer.evaluation.report import curves
 from services.trainer.evaluation.threshold_curves import ThresholdCurve
+from services.trainer.evaluation.written import share_with_counts
 from shared.contracts.operating_points import MEANINGS
+from shared.datasets.coverage import FEW
 from shared.intervals import Interval
 from shared.recipe import Task
 from shared.verdict import present_labels
@@ -117,12 +119,15 @@ def render(content: ReportContent) -> str:
         shown = [name for name in shown if name in worst]
     columns = [run.recipe.label_names.index(name) for name in shown]
     truth, scores = run.truth[:, columns], run.scores[:, columns]
+    titles = [f"{name}, {evaluation.labels[name].positives} of {evaluation.labels[name].n}" for name in shown]
     average_precision = {"val_average_precision": "average precision"}
     return templates.get_template("report.html").render(
         content=content,
         recipe=run.recipe,
         evaluation=evaluation,
         figures=LABEL_FIGURES,
+        counted=share_with_counts,
+        few=FEW,
         matrix=_confusion_matrix(run),
         variants=variant_rows(content.document),
         heatmaps=content.document.get("heatmaps") or {},
@@ -138,9 +143,11 @@ def render(content: ReportContent) -> str:
         },
         shown=shown if len(shown) < len(run.recipe.labels) else [],
         curves={
-            "Precision and recall": curves.precision_recall(shown, truth, scores),
-            "Receiver operating characteristic": curves.receiver_operating(shown, truth, scores),
-            "Reliability": curves.reliability({name: evaluation.labels[name].reliability for name in shown}),
+            "Precision and recall": curves.precision_recall(titles, truth, scores),
+            "Receiver operating characteristic": curves.receiver_operating(titles, truth, scores),
+            "Reliability": curves.reliability(
+                {title: evaluation.labels[name].reliability for title, name in zip(titles, shown, strict=True)}
+            ),
         },
         thresholds=[
             curves.threshold(name, place, content.curves[name])

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
+from markupsafe import escape
 
 from shared.contracts import bundle
 from shared.contracts.promotion import store_decision
-from shared.messages import ComparisonRequested, ModelPromoted, PromotionRefused, PromotionRequested
+from shared.messages import (
+    ComparisonRequested,
+    ModelPromoted,
+    PromotionRefused,
+    PromotionRequested,
+    ThresholdsRequested,
+    TrainingRequested,
+)
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.dashboards import commands, problem, publish, put_in_production, put_model, soon
+from tests.verdicts import RECIPE
 
 
 def test_models_are_listed_with_labels_and_evaluation(client: httpx.Client, store: ObjectStore) -> None:
@@ -178,3 +190,108 @@ def test_a_version_that_appears_later_or_is_restored_is_found(client: httpx.Clie
     store.delete(manifest)
     put_model(store, "model-2")
     assert [model["version"] for model in client.get("/api/models").json()["models"]] == ["model-2", "model-1"]
+
+
+NAME = 'Spring seams, <new> "camera"'
+
+
+def test_a_version_is_named_and_the_name_is_shown_beside_its_id(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    path = "/api/models/seam/versions/model-1"
+    assert client.get(path).json()["name"] == ""
+    assert client.put(f"{path}/name", json={"name": f" {NAME} "}).json()["name"] == NAME
+    assert client.get("/api/models").json()["models"][0]["name"] == NAME
+    for page in ("/models?recipe=seam", "/models/seam/model-1", "/models/seam/model-1/thresholds", "/audit"):
+        shown = client.get(page).text
+        assert str(escape(NAME)) in shown
+        assert NAME not in shown, "a name is text, not HTML"
+        assert "model-1" in shown
+    assert client.post("/models/seam/model-1/name", data={"name": ""}).status_code == 303
+    assert client.get(path).json()["name"] == ""
+    audited = [json.loads(store.get(key)) for key in sorted(store.keys("audit/"))]
+    assert [(each["action"], each["subject"], each["by"], each["details"]["name"]) for each in audited] == [
+        ("model.name", "seam/model-1", "local", NAME),
+        ("model.name", "seam/model-1", "local", ""),
+    ]
+
+
+def test_an_impossible_name_is_refused(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    path = "/api/models/seam/versions/model-1/name"
+    problem(client.put(path, json={"name": "x" * 81}), 422, "80 characters at most")
+    problem(client.put(path, json={"name": "a\u202eb"}), 422, "can't be seen")
+    problem(client.put(path, json={}), 422, "body.name")
+    problem(client.put("/api/models/seam/versions/model-9/name", json={"name": "x"}), 404, "no version")
+    assert list(store.keys("model-names/")) == []
+
+
+def test_the_name_of_a_version_is_given_with_its_order(
+    client: httpx.Client, broker: Broker, store: ObjectStore
+) -> None:
+    put_model(store)
+    order = {"recipe": "seam", "dataset": "seam", "name": "Spring seams"}
+    training = client.post("/api/trainings", json=order).json()
+    assert (training["name"], training["model_version"]) == ("Spring seams", None)
+    assert client.get("/api/trainings").json()["trainings"][0]["name"] == "Spring seams"
+    change = {"thresholds": {"break": 0.35}, "reason": "two breaks got through", "name": "Strict"}
+    assert client.post("/api/models/seam/model-1/thresholds", json=change).status_code == 202
+    trained, changed = commands(broker, 2)
+    assert isinstance(trained, TrainingRequested)
+    assert isinstance(changed, ThresholdsRequested)
+    made = [(trained.training_id, trained.at, "Spring seams"), (changed.thresholds_id, changed.at, "Strict")]
+    for request_id, moment, name in made:
+        version = bundle.version_name(moment, request_id)  # by which the trainer names it
+        manifest = bundle.Manifest(
+            recipe="seam",
+            version=version,
+            architecture="compact",
+            heatmaps=bundle.HeatmapSpec(method="grad-cam", layers=("features",)),
+            created_at=moment,
+            dataset="seam",
+            files={},
+        )
+        bundle.write_bundle(store, manifest, {"recipe.yaml": RECIPE.encode()})
+        assert client.get(f"/api/models/seam/versions/{version}").json()["name"] == name
+    wrong = client.post("/trainings/new", data={"recipe": "seam", "dataset": "seam", "name": "x" * 81})
+    assert wrong.status_code == 422
+    assert "80 characters at most" in wrong.text
+
+
+def evaluation_of(images: int, ng: int) -> dict[str, Any]:
+    """The evaluation of a perfect model."""
+    label = {
+        "n": images,
+        "positives": ng,
+        "threshold": 0.5,
+        **dict.fromkeys(("accuracy", "precision", "recall", "f1", "average_precision"), 1.0),
+        "confusion": {"true_positive": ng, "false_positive": 0, "false_negative": 0, "true_negative": images - ng},
+        "intervals": {},
+    }
+    return {
+        "split": "test",
+        "images": images,
+        "groups": images,
+        "ng": ng,
+        "labels": dict.fromkeys(("good", "error", "break", "length"), label),
+        "macro_labels": ["good", "error", "break", "length"],
+        "macro_average_precision": 1.0,
+        "verdict_accuracy": 1.0,
+        "escape_rate": 0.0,
+        "overkill_rate": 0.0,
+        "intervals": {},
+    }
+
+
+def test_no_figure_is_shown_of_few_images_and_none_without_its_counts(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store, "model-1", **evaluation_of(images=6, ng=3))
+    put_model(store, "model-2", **evaluation_of(images=40, ng=15))
+    few, enough = (client.get(f"/models/seam/{version}").text for version in ("model-1", "model-2"))
+    assert "100.0%" not in few
+    assert "1.000" not in few
+    assert all(counts in few for counts in ("6 of 6", "0 of 3", "3 of 6 have it", "too few images"))
+    assert all(shown in enough for shown in ("100.0%", "1.000", "40 of 40", "0 of 15", "0 of 25", "15 of 40 have it"))
+    row = re.findall(r"<tr>.*?</tr>", client.get("/models?recipe=seam").text, re.DOTALL)
+    (listed,) = [each for each in row if "/models/seam/model-1" in each]
+    assert "6 of 6" in listed
+    assert "100.0%" not in listed
+    assert "1.000" not in listed

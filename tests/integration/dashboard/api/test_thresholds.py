@@ -9,13 +9,15 @@ import numpy as np
 
 from services.trainer.evaluation.threshold_choice import choose_thresholds
 from shared.contracts import bundle
+from shared.contracts.dataset import LabelledImage, make_version, put_image, write_version
 from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.scores import ScoredImages, ScoredSplit
+from shared.imaging.codec import encode, size_of
 from shared.messages import ThresholdsRefused, ThresholdsRequested, ThresholdsStored
 from shared.messaging.port import Broker
 from shared.recipe import parse_recipe
 from shared.storage.port import ObjectStore
-from tests.dashboards import commands, problem, publish, put_model, soon
+from tests.dashboards import commands, problem, publish, put_model, put_yesterday, soon
 from tests.verdicts import RECIPE
 
 LABELS = parse_recipe(RECIPE).label_names
@@ -37,6 +39,15 @@ def put_scores(store: ObjectStore, version: str = "model-1") -> None:
     store.put(f"{bundle.folder_of('seam', version)}/{bundle.SCORES}", scored.model_dump_json().encode())
 
 
+def put_scored_images(store: ObjectStore) -> str:
+    """Store the images of `put_scores` as a dataset version, and return its reference."""
+    digest = put_image(store, encode(np.full((60, 480, 3), 90, np.uint8), "jpeg"))
+    images = [LabelledImage(name=name, digest=digest, labels=(True,), group=name) for name in ("a", "b")]
+    version = make_version("seams", 1, ["good"], images, by="eva", source="a test")
+    write_version(store, version)
+    return version.reference
+
+
 def test_the_effect_is_computed_for_all_thresholds_together(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     put_scores(store)
@@ -50,6 +61,32 @@ def test_the_effect_is_computed_for_all_thresholds_together(client: httpx.Client
     problem(client.get(path, params={"threshold": ["break:high"]}), 422, "label:number")
     problem(client.get(path, params={"threshold": ["break:1.5"]}), 422, "between 0 and 1")
     problem(client.get("/api/models/seam/versions/model-9/effect"), 404, "no version")
+
+
+def test_images_that_change_sides_are_named_and_shown(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    put_model(store, "model-2", dataset=put_scored_images(store))
+    path = "/api/models/seam/versions"
+    for name in ("model-1", "model-2"):
+        put_scores(store, name)
+        moved = {"threshold": ["break:0.7", "good:0.2"]}
+        changed = client.get(f"{path}/{name}/effect", params=moved).json()["changed"]
+        assert changed["new_escapes"] == {"count": 1, "first": [{"place": 0, "name": "a"}]}
+        assert [each["count"] for each in changed.values()] == [1, 0, 0, 0]
+    image = client.get(f"{path}/model-2/images/0")
+    assert (image.headers["content-type"], size_of(image.content)[0]) == ("image/jpeg", 240)
+    problem(client.get(f"{path}/model-2/images/2"), 404, "2 scored images")
+    problem(client.get(f"{path}/model-1/images/0"), 404, "trained on a folder")
+
+
+def test_yesterdays_frames_are_judged_with_other_thresholds(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    put_yesterday(store, None, "break", None)
+    path = "/api/models/seam/versions/model-1/yesterday"
+    soon(lambda: client.get(path).json()["counted"])
+    told = client.get(path, params={"threshold": ["good:0.95"]}).json()
+    assert (told["ok"], told["ng"], told["ok_to_ng"], told["ng_to_ok"], told["lines"]) == (2, 1, 2, 0, ["line-1"])
+    problem(client.get(path, params={"threshold": ["brake:0.7"]}), 422, "no label 'brake'")
 
 
 def test_a_threshold_set_is_requested_audited_and_shown_with_its_answer(

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,12 @@ from shared.datasets.reading import read_dataset
 from shared.messages import TrainingCancelled, TrainingProgressed, TrainingRequested, TrainingState
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
-from tests.dashboards import commands, publish
+from tests.browsers import is_loaded
+from tests.dashboards import commands, publish, put_model, put_yesterday
+from tests.integration.dashboard.api.test_thresholds import put_scored_images, put_scores
 from tests.processes import ChildServer
 from tests.strokes import LABELS, STROKES, draw_strokes
+from tests.verdicts import Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -125,9 +128,11 @@ def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
     for label in ("dark", "bright"):
         page.get_by_label(f"Threshold of {label}").fill("0.999")
     page.get_by_label("Threshold of good").fill("0.001")
-    expect(escapes).to_have_text("100.0%")
+    expect(escapes).to_have_text(re.compile(r"^(100\.0%|(\d) of \2)$"))  # of few NG images the counts stand alone
+    expect(page.locator("#yesterday")).to_contain_text("No frames yesterday")
     page.get_by_role("button", name="Reset all thresholds").click()
     expect(escapes).to_have_text(before)
+    expect(page.locator("#changed")).to_contain_text("None: move a slider")
     page.get_by_label("Threshold of dark").fill("0.9")
     page.get_by_role("button", name="Save the thresholds").click()
     expect(page.get_by_role("alert")).to_contain_text("give a reason")
@@ -138,6 +143,53 @@ def _thresholds_are_moved_and_saved(page: Page, version: str) -> None:
     page.locator("#set").get_by_role("link").click()
     expect(page.locator("main")).to_contain_text("dark threads are not dark strokes")
     expect(page.locator("main")).to_contain_text(version)
+
+
+def test_a_version_is_named_and_the_name_stands_beside_its_id(page: Page, broker: Broker, store: ObjectStore) -> None:
+    for version in ("model-1", "model-2"):
+        put_model(store, version)
+    line = Line(start=datetime.now(UTC) - timedelta(minutes=5))
+    publish(broker, line.verdict("break"), line.verdict(after=60, model_version="model-2"))
+    page.goto("/models/seam/model-2")
+    page.get_by_text("Give it a name").click()
+    page.get_by_label("Name").fill("Spring seams, <new> camera")
+    page.get_by_role("button", name="Save the name").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Spring seams, <new> camera")
+    expect(page.locator(".heading")).to_contain_text("model-2")
+    named = "model-2 (Spring seams, <new> camera)"
+    page.goto("/")
+    expect(page.locator("[data-model]")).to_have_text(named)
+    page.goto("/quality?span=hour&by=model")
+    expect(page.locator("#breakdown tbody")).to_contain_text(named)
+    expect(page.locator("#breakdown tbody")).to_contain_text("model-1")
+    expect(page.locator("main")).to_contain_text(f"{named} began to inspect")
+    page.goto("/frames")
+    page.get_by_text("More filters").click()
+    page.get_by_label("Model").select_option(label=named)
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator(".tiles > li")).to_have_count(1)
+    page.locator(".tiles a").first.click()
+    expect(page.locator("main")).to_contain_text(named)
+
+
+def test_thresholds_show_their_effect_on_yesterdays_frames(page: Page, store: ObjectStore) -> None:
+    put_model(store, dataset=put_scored_images(store))
+    put_scores(store)
+    put_yesterday(store, None, "break", None)
+    page.goto("/models/seam/model-1/thresholds")
+    figures = page.locator("#yesterday dd")
+    expect(figures.first).to_have_text("0")
+    page.get_by_label("Threshold of good").fill("0.95")
+    expect(figures.first).to_have_text("2")
+    expect(page.locator("#yesterday")).to_contain_text("of 2 OK frames")
+    expect(page.locator("#yesterday")).to_contain_text("of 3 frames")
+    expect(page.locator("#changed")).to_contain_text("Newly called NG: 1")
+    is_loaded(page, "#changed img")
+    page.get_by_label("Threshold of break").fill("0.95")
+    page.get_by_label("Threshold of good").fill("0.002")
+    expect(page.locator("#yesterday")).to_contain_text("of 1 NG frames")
+    expect(figures.nth(2)).to_have_text("1")
+    expect(page.locator("#changed")).to_contain_text("Newly missed: 1")
 
 
 def told(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dashboard.models.threshold_effects import effect_of, unknown_effect
+from services.dashboard.models.threshold_effects import MOST_SHOWN, effect_of, unknown_effect
 from shared.contracts.scores import ScoredSplit
 from shared.messages import Verdict
 from shared.recipe import Recipe, parse_recipe
@@ -91,6 +91,30 @@ def test_the_effect_equals_the_verdicts_of_the_line(
     assert found.escapes
     assert found.escapes.value == pytest.approx(verdicts.count(Verdict.OK) / len(verdicts))
     assert found.overkill is None
+
+
+def test_images_that_change_sides_are_counted_and_the_first_are_named() -> None:
+    scored = part(*[(BROKEN, (0.3, 0.7, 0.1, 0.1))] * (MOST_SHOWN + 2), (GOOD, (0.6, 0.2, 0.9, 0.1)))
+
+    def changed(thresholds: dict[str, float]) -> dict[str, int]:
+        found = effect_of(RECIPE, scored, thresholds).changed
+        assert found
+        return {name: each.count for name, each in found if each.count}
+
+    assert changed({}) == {}
+    assert changed({"break": 0.8}) == {}, "the label good still finds them"
+    assert changed({"break": 0.8, "good": 0.2}) == {"new_escapes": MOST_SHOWN + 2}
+    assert changed({"good": 0.7}) == {"new_overkill": 1}
+    missed = effect_of(RECIPE, scored, {"break": 0.8, "good": 0.2}).changed
+    assert missed
+    assert [(each.place, each.name) for each in missed.new_escapes.first] == [(n, str(n)) for n in range(MOST_SHOWN)]
+    blind = RECIPE.with_thresholds({"break": 0.8, "good": 0.2})
+    back = effect_of(blind, scored, {"good": 0.5}).changed
+    assert back
+    assert (back.found_escapes.count, back.avoided_overkill.count) == (MOST_SHOWN + 2, 0)
+    strict = effect_of(RECIPE.with_thresholds({"good": 0.7}), scored, {"good": 0.5}).changed
+    assert strict
+    assert (strict.avoided_overkill.count, strict.new_escapes.count) == (1, 0)
 
 
 def test_without_scores_the_effect_is_unknown() -> None:

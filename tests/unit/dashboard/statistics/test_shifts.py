@@ -17,6 +17,15 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+def test_yesterday_is_the_last_whole_day_of_the_plants_clock() -> None:
+    assert BERLIN.yesterday(at("2026-02-01T00:10+01:00")) == (
+        at("2026-01-31T00:00+01:00"),
+        at("2026-02-01T00:00+01:00"),
+    )
+    first, last = BERLIN.yesterday(at("2026-10-26T12:00+01:00"))  # the clock was set back
+    assert (first, last - first.astimezone(UTC)) == (at("2026-10-25T00:00+02:00"), timedelta(hours=25))
+
+
 @pytest.mark.parametrize(
     ("moment", "start", "number"),
     [

@@ -21,6 +21,7 @@ from services.dashboard.frames.schemas import Mark
 from services.dashboard.ingest.compaction import compact
 from services.dashboard.labelling.annotations.repository import AnnotationRepository
 from services.dashboard.labelling.videos.repository import UploadedVideo, VideoRepository
+from services.dashboard.models.names import VersionNames
 from services.dashboard.models.repository import ModelRepository
 from services.dashboard.models.service import ModelsService
 from services.dashboard.store.announcer import Announcer
@@ -107,7 +108,7 @@ def models(store: FilesystemStore) -> list[Any]:
         put_model(store)
     redis = FakeRedis(decode_responses=True)
     repository = ModelRepository(redis, Keys("test"), Announcer(redis, Keys("test")))
-    service = ModelsService(store, repository, cast("Any", None))
+    service = ModelsService(store, repository, VersionNames(store), cast("Any", None))
     return [model.version for model in service.newest("seam").models]
 
 

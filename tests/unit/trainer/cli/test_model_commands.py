@@ -69,8 +69,8 @@ def test_a_rollback_without_a_model_before_is_refused_at_once(store: FilesystemS
 
 def test_two_models_are_shown_side_by_side(store: FilesystemStore) -> None:
     printed = " ".join(run("compare", "paint", "v1", "v2").stdout.split())
-    assert "break 15 recall 1.000 (0.796 to 1.000) 0.000 (0.000 to 0.204)" in printed
-    assert "whole 60 verdict accuracy 1.000 (0.940 to 1.000) 0.750" in printed
+    assert "break 15 of 60 recall 1.000 (0.796 to 1.000) 0.000 (0.000 to 0.204)" in printed
+    assert "whole 60 verdict accuracy 100.0 % (94.0 to 100.0), 60 of 60 75.0 %" in printed
     assert (
         "v2 is worse than v1: recall of break is 0.000, was 1.000 (0.796 to 1.000), with 15 more of 15 missed; cost"
         in printed

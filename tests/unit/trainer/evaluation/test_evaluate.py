@@ -5,6 +5,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from services.trainer.evaluation.calibration import BINS, expected_error, reliability
 from services.trainer.evaluation.costs import label_costs, line_weights
 from services.trainer.evaluation.evaluate import evaluate, ranking, table_of
+from services.trainer.evaluation.written import share_with_counts
 from shared.intervals import draws, proportion, spread
 from shared.recipe import Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM
@@ -118,13 +119,23 @@ def test_exclusive_labels_are_decided_by_the_highest_score() -> None:
 
 
 def test_the_table_names_each_label_with_its_share_of_right_answers(seam: Recipe) -> None:
-    truth = np.array([[1, 0, 1, 0]] * 3 + [[0, 1, 1, 0]], np.float32)
-    said = np.array([[1, 0, 1, 0]] * 4, np.float32)
-    names, shares, images = table_of(evaluate(seam, truth, said, apart(4))).splitlines()
+    truth = np.array([[1, 0, 1, 0]] * 30 + [[0, 1, 1, 0]] * 10, np.float32)
+    said = np.array([[1, 0, 1, 0]] * 40, np.float32)
+    names, shares, images = table_of(evaluate(seam, truth, said, apart(40))).splitlines()
     assert names.split() == ["label", "good", "break", "short", "twill"]
     assert shares.split() == ["correct", "75.0", "%", "75.0", "%", "n/a", "n/a"]
-    assert images.split("  ")[-1].strip() == "0 of 4"
+    assert images.split("  ")[-1].strip() == "0 of 40"
     assert images.startswith("have it")
+
+
+def test_few_images_give_counts_and_no_figure(seam: Recipe) -> None:
+    truth = np.array([[1, 0, 1, 0]] * 3 + [[0, 1, 1, 0]], np.float32)
+    found = evaluate(seam, truth, truth, apart(4))
+    assert table_of(found).splitlines()[1].split() == ["correct", "too", "few", "too", "few", "n/a", "n/a"]
+    assert (found.labels["good"].is_telling, found.mean_is_telling, found.ng) == (False, False, 1)
+    assert [share_with_counts(*share) for share in found.rates.values()] == [("4 of 4",), ("0 of 1",), ("0 of 3",)]
+    assert share_with_counts(None, 0) == ("n/a",)
+    assert share_with_counts(0.9375, 96, (0.87, 0.971)) == ("93.8 % (87.0 to 97.1)", "90 of 96")
 
 
 def test_a_share_has_wilsons_interval() -> None:

@@ -230,7 +230,9 @@ def test_progress_is_reported_by_batch_and_epoch(store: PixelStore) -> None:
     listener = RecordingListener()
     train(store, TrainingOptions(epochs=2, batch_size=16), listener)
     assert listener.shares == pytest.approx([0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2])
-    assert [set(metrics) for metrics in listener.epochs] == [{"loss", "val_loss", "val_average_precision"}] * 2
+    assert [set(metrics) for metrics in listener.epochs] == [
+        {"loss", "val_loss", "val_average_precision", "val_images"}
+    ] * 2
 
 
 def test_a_killed_training_continues_where_it_was(store: PixelStore) -> None:

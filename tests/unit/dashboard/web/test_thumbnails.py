@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from services.dashboard.labelling.videos import thumbnails
-from services.dashboard.labelling.videos.thumbnails import Thumbnails, thumbnail
+from services.dashboard.web import thumbnails
+from services.dashboard.web.thumbnails import Thumbnails, thumbnail
 from shared.imaging.codec import decode, encode
 from tests.labelling import jpeg
 
