@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -19,7 +19,7 @@ from services.dashboard.web.authorization import Viewer, anyone
 from services.dashboard.web.callers import Caller
 from services.dashboard.web.cookies import LANGUAGE, LANGUAGE_LASTS, drop_session, set_cookie
 from services.dashboard.web.guard import MOST_BYTES
-from services.dashboard.web.language import gettext
+from services.dashboard.web.language import LANGUAGES, gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.storage.port import StorageError
@@ -73,7 +73,7 @@ def choose_language(
     request: Request,
     access: Access,
     *,
-    language: Annotated[Literal["en", "de"], Form()],
+    language: Annotated[str, Form(pattern=f"^({'|'.join(LANGUAGES)})$")],
     next: Annotated[str, Form(max_length=2000)] = "/",
 ) -> RedirectResponse:
     """Choose the language of the pages: in this browser, and in the account of a person who has logged in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -19,7 +19,7 @@ from services.dashboard.web.form import SentFields
 from services.dashboard.web.language import gettext, ngettext, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
-from shared.recipe import NAMED_COLOURS, RESERVED_KEYS, Recipe, RecipeError, Task, parse_recipe
+from shared.recipe import NAMED_COLOURS, RESERVED_KEYS, ExplanationMethod, Recipe, RecipeError, Task, parse_recipe
 
 COLOURS: Final = [written_colour(colour) for colour in NAMED_COLOURS.values()]
 
@@ -171,6 +171,7 @@ def _show_form(request: Request, form: RecipeForm, **context: Any) -> HTMLRespon
         summary=_summary_of(form),
         colours=COLOURS,
         reserved=RESERVED_KEYS,
+        heatmap_methods={"": gettext("chosen by the training"), **{name: name for name in get_args(ExplanationMethod)}},
         **{"recipe_yaml": form.recipe.to_yaml() if form.recipe else "", **given},
     )
     page.status_code = 409 if context.get("refused") else 422 if form.problems else 200

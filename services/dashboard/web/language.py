@@ -5,7 +5,7 @@ A text in the code is English, and the key of its translation in ``locale/<langu
 - `gettext` and `ngettext`, in templates ``_`` and ``ngettext``, translate a text where it stands.
 - `marked` marks a constant, which `translated` translates where it is shown; so it does with a finished sentence.
 - `reported` translates a finished sentence of a message, such as the reason of a verdict, by `REPORTED`.
-- `word` translates a value of an enumeration; ``words.py`` lists the values that pages show.
+- `word` translates a value of an enumeration; ``enumeration_words.py`` lists the values that pages show.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ const translations = JSON.parse(document.getElementById("texts")?.textContent ??
 
 export const language = document.documentElement.lang;
 const locale = language === "en" ? "en-GB" : language;
+const plurals = new Intl.PluralRules(locale);
 
 const fill = (text, values) => text.replace(/%(?:%|\((\w+)\)s)/g, (_place, name) => (name ? values[name] : "%"));
 
@@ -11,7 +12,7 @@ export const gettext = (text, values = {}) => fill(translations[text] ?? text, v
 
 export function ngettext(one, many, count, values = {}) {
   const [singular, plural] = translations[one] ?? [one, many];
-  return fill(count === 1 ? singular : plural, { num: number(count), ...values });
+  return fill(plurals.select(count) === "one" ? singular : plural, { num: number(count), ...values });
 }
 
 // With thin spaces between thousands, as on the pages.
