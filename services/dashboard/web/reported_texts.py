@@ -130,6 +130,7 @@ OF_RECIPES: Final = (
 OF_CAMERAS_FAILURES: Final = (
     marked("stopped on request"),
     marked("%(number)s images of the source could not be read"),
+    marked("%(path)s is neither a file nor a folder: write the video to a file, and give that"),
     marked("%(error)s: see the camera's log"),
     marked("%(name)s stopped sending"),
     marked("%(name)s has sent nothing for %(seconds)s s"),
