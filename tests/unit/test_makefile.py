@@ -30,6 +30,10 @@ def checkout(tmp_path: Path) -> Path:
         locked = tmp_path / "deploy" / "requirements" / f"{group}.txt"
         locked.parent.mkdir(exist_ok=True)
         locked.touch()
+    nodeset = tmp_path / ".venv" / "share" / "seamline" / "Opc.Ua.MachineVision.NodeSet2.xml"
+    for file in (tmp_path / "deploy" / "opcua" / "package-lock.json", nodeset):
+        file.parent.mkdir(parents=True)
+        file.touch()
     for stamp in ("bin/uv", ".embedded-installed", ".dev-installed", ".samples-installed", "charts/.installed"):
         (tmp_path / ".venv" / stamp).touch()
     return tmp_path

@@ -231,6 +231,12 @@ OF_OUTPUTS: Final = (
     marked("the PLC has set offline"),
     marked("can't listen on %(address)s: %(error)s"),
     marked("the server on %(address)s does not start: %(error)s"),
+    marked("no client has subscribed to events, and none has fetched the result"),
+    marked("no job runs, because the vision system is in the state %(state)s"),
+    marked("its part was captured before the client started the job"),
+    marked("the OPC UA server has ended"),
+    marked("the OPC UA server does not take a result: %(error)s"),
+    marked("the OPC UA server on %(address)s does not start: %(error)s"),
     marked("%(address)s: not connected yet"),
     marked("a test by %(name)s"),
 )

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from services.gateway.outputs.port import Output
-from services.gateway.outputs.settings import AnyOutput, FileSettings, ModbusSettings, MqttSettings, WebhookSettings
+from services.gateway.outputs.settings import (
+    AnyOutput,
+    FileSettings,
+    ModbusSettings,
+    MqttSettings,
+    OpcUaSettings,
+    WebhookSettings,
+)
 
 
 def open_output(settings: AnyOutput, line: str) -> Output:
@@ -25,3 +32,7 @@ def open_output(settings: AnyOutput, line: str) -> Output:
             from services.gateway.outputs.file import FileOutput  # noqa: PLC0415
 
             return FileOutput(settings)
+        case OpcUaSettings():
+            from services.gateway.outputs.opcua.server import OpcUaServer  # noqa: PLC0415
+
+            return OpcUaServer(settings, line)

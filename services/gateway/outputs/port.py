@@ -42,13 +42,16 @@ class Trouble(IntEnum):
 
 @dataclass(frozen=True)
 class LineStatus:
-    """Whether a line inspects parts, the reason if it does not, and the numbers of its parts by verdict."""
+    """Whether a line inspects parts, the reason if it does not, the parts by verdict, and what inspects them."""
 
     trouble: Trouble
     reason: str = ""
     ok: int = 0
     ng: int = 0
     not_inspected: int = 0
+    recipe: str = ""
+    """The recipe of the last verdict on the line; empty before the first one."""
+    model_version: str = ""
 
     @property
     def online(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +15,9 @@ from shared.settings import check_readable, split_address
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+
+NODESET: Final = Path(sys.prefix) / "share" / "seamline" / "Opc.Ua.MachineVision.NodeSet2.xml"
+"""The types of OPC 40100-1, where `make nodeset` and the container image `gateway-opcua` put them."""
 
 
 class OutputSettings(BaseModel):
@@ -113,4 +117,54 @@ class ModbusSettings(OutputSettings):
     deadline_ms: Milliseconds | None = 2_000
 
 
-AnyOutput = Annotated[WebhookSettings | MqttSettings | FileSettings | ModbusSettings, Field(discriminator="type")]
+class OpcUaSettings(OutputSettings):
+    """An OPC UA server in the terms of OPC 40100-1 (Machine Vision): docs/factory.md has its nodes."""
+
+    type: Literal["opcua"]
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: Port = 4840
+    certificate_file: Path | None = Field(
+        None, description="of the server, as PEM or DER; every connection is encrypted"
+    )
+    key_file: Path | None = Field(None, description="private key of the certificate, without a password")
+    trusted_folder: Path | None = Field(None, description="certificates of the clients that may connect; unset: any")
+    user: str | None = None
+    password_file: Path | None = None
+    anonymous: bool = Field(False, description="let clients in without user and password")
+    automatic: bool = Field(False, description="execute continuously without a client that starts it")
+    buffer: int = Field(100, ge=1, le=10_000, description="results that clients can fetch, the last ones")
+    fetch_seconds: Seconds = Field(
+        2.0, description="a result that no client has got by its event or fetched in this time is withdrawn"
+    )
+    deadline_ms: Milliseconds | None = 2_000
+
+    @model_validator(mode="after")
+    def _clients_can_be_let_in(self) -> Self:
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file belong together")
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("user and password_file belong together")
+        if not self.user and not self.anonymous:
+            raise ValueError("nothing lets a client in: set user and password_file, or anonymous: true")
+        if not self.certificate_file and (self.user or self.trusted_folder):
+            raise ValueError("set certificate_file and key_file: a password is never sent without encryption")
+        for name in ("certificate_file", "key_file", "password_file"):
+            if file := getattr(self, name):
+                check_readable(name, file)
+        if self.trusted_folder and not self.trusted_folder.is_dir():
+            raise ValueError(f"trusted_folder names no folder: {self.trusted_folder}")
+        return self
+
+    @model_validator(mode="after")
+    def _types_are_there(self) -> Self:
+        if not NODESET.exists():
+            raise ValueError(
+                f"the types of OPC 40100-1 are not installed ({NODESET}): run make nodeset, or use the container image "
+                "of the target gateway-opcua"
+            )
+        return self
+
+
+AnyOutput = Annotated[
+    WebhookSettings | MqttSettings | FileSettings | ModbusSettings | OpcUaSettings, Field(discriminator="type")
+]

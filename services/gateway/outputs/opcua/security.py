@@ -1,0 +1,63 @@
+"""Who may connect to an OPC UA server: certificates, user and password."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any, Final
+
+from asyncua import Server, ua
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.truststore import TrustStore
+from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
+
+from services.gateway.outputs.port import read_secret
+from services.gateway.outputs.settings import OpcUaSettings
+
+ENCRYPTED: Final = (
+    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+)
+
+
+class Users:
+    """Lets clients in by user and password, or without where the settings say so. asyncua calls it."""
+
+    def __init__(self, settings: OpcUaSettings) -> None:
+        self._user = settings.user or ""
+        self._password = read_secret(settings.password_file) or b""
+        self._anonymous = settings.anonymous
+
+    def get_user(
+        self,
+        _server: Any,
+        username: str | None = None,
+        password: str | bytes | None = None,
+        certificate: Any = None,  # noqa: ARG002  the channel has checked it
+    ) -> User | None:
+        """Return the user that a client is; None: it is refused. No user may change nodes."""
+        if username is None:
+            return User(UserRole.User, "anonymous") if self._anonymous else None
+        given = password.encode() if isinstance(password, str) else password or b""
+        right_name = hmac.compare_digest(username.encode(), self._user.encode())
+        right_password = hmac.compare_digest(given, self._password)
+        if self._user and self._password and right_name and right_password:
+            return User(UserRole.User, username)
+        return None
+
+
+async def secure(server: Server, settings: OpcUaSettings) -> None:
+    """Give a server its certificate, and say which connections and logins it accepts."""
+    tokens = [ua.UserNameIdentityToken] if settings.user else []
+    server.set_identity_tokens([*tokens, ua.AnonymousIdentityToken] if settings.anonymous else tokens)
+    if not settings.certificate_file or not settings.key_file:
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        return
+    server.set_security_policy(list(ENCRYPTED))
+    await server.load_certificate(settings.certificate_file)
+    await server.load_private_key(settings.key_file)
+    if settings.trusted_folder:
+        trusted = TrustStore([settings.trusted_folder], [])
+        await trusted.load()
+        options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
+        server.set_certificate_validator(CertificateValidator(options, trusted))

@@ -1,0 +1,275 @@
+"""The OPC UA server of one line: its state machine, its methods and its results. Everything runs in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from asyncua import Server, ua
+from ulid import ULID
+
+from services.gateway.outputs.opcua import content
+from services.gateway.outputs.opcua.address_space import (
+    AUTOMATIC,
+    MACHINE,
+    RECIPES,
+    RESULTS,
+    SELECT,
+    AddressSpace,
+    Handler,
+    MethodFailed,
+    Values,
+)
+from services.gateway.outputs.opcua.results import Result, Results
+from services.gateway.outputs.opcua.security import Users, secure
+from services.gateway.outputs.opcua.state_machine import (
+    Job,
+    NotAllowed,
+    State,
+    Transition,
+    UnknownRecipe,
+    VisionSystem,
+)
+from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal, Trouble
+from services.gateway.outputs.settings import OpcUaSettings
+
+LOOK_SECONDS: Final = 0.2
+"""Between two looks at the status of the line."""
+SHOWN_SECONDS = 1.5
+"""A status that was not shown again for this time is that of a gateway that hangs."""
+ANY: Final = 2
+"""A filter that passes what is prepared and what is not: `TriStateBooleanDataType` of the specification."""
+HANGS: Final = LineStatus(Trouble.GATEWAY, "the gateway hangs")
+
+_log = structlog.stdlib.get_logger("opcua")
+
+Done = tuple[Sequence[Transition], Values]
+"""What a method has changed, and its outputs."""
+
+
+class VisionServer:
+    """The server of one line. `status` and `shown_at` may be set by another thread."""
+
+    def __init__(self, settings: OpcUaSettings, line: str) -> None:
+        self.status: LineStatus | None = None
+        """The last status of the line; None before the first one."""
+        self.shown_at = time.monotonic()
+        self._settings = settings
+        self._line = line
+        self._server = Server(user_manager=Users(settings))
+        self._nodes = AddressSpace(self._server)
+        self._system = VisionSystem(automatic=settings.automatic)
+        self._results = Results(settings.buffer)
+        self._lock = asyncio.Lock()
+        """Held while the state changes, until clients can see it."""
+
+    async def serve(self, ready: Callable[[], None], end: asyncio.Event) -> None:
+        """Serve until ``end`` is set; ``ready`` is called when clients can connect."""
+        server = self._server
+        await server.init()
+        await server.set_application_uri(f"urn:seamline:{self._line}")
+        server.set_server_name(f"Seamline {self._line}")
+        server.set_endpoint(f"opc.tcp://{self._settings.host}:{self._settings.port}/")
+        await secure(server, self._settings)
+        await self._nodes.build(self._line)
+        for path, handler in self._methods().items():
+            await self._nodes.link(path.split("/"), handler)
+        await server.start()
+        ready()
+        shown: tuple[LineStatus, int] | None = None
+        try:
+            while not end.is_set():
+                shown = await self._follow(shown)
+                await _wait(end.wait(), LOOK_SECONDS)
+        finally:
+            await server.stop()
+
+    async def deliver(self, signal: Signal) -> None:
+        """Make a decision a result of the job that runs; return when a client has it.
+
+        Raises:
+            OutputUnavailable: no job runs, or no client takes the result.
+            OutputRefused: its part was captured before the job.
+        """
+        async with self._lock:
+            job = self._job_of(signal)
+            result = Result(signal, job, ", ".join(signal.model_versions), datetime.now(UTC))
+            self._results.add(result)
+            if self._nodes.has_subscriber:
+                result.taken.set()
+            message = f"{signal.part}: {signal.verdict.value}, {signal.action.value}"
+            await self._nodes.announce("ResultReady", message, content.fields_of(result))
+            if not signal.test:
+                await self._show(self._system.finish(), job)
+        if result.taken.is_set():
+            return
+        left = self._settings.fetch_seconds
+        if signal.deadline_at:
+            left = min(left, (signal.deadline_at - datetime.now(UTC)).total_seconds())
+        if not await _wait(result.taken.wait(), left):
+            self._results.withdraw(result)
+            raise OutputUnavailable("no client has subscribed to events, and none has fetched the result")
+
+    def _job_of(self, signal: Signal) -> Job:
+        system = self._system
+        if signal.test and system.state.is_operational:
+            return system.job or Job("test", signal.captured_at)
+        if system.job is None:
+            reason = f": {system.trouble}" if system.trouble else ""
+            raise OutputUnavailable(f"no job runs, because the vision system is in the state {system.state}{reason}")
+        if system.job.by_client and not signal.test and signal.captured_at < system.job.started_at:
+            raise OutputRefused("its part was captured before the client started the job")
+        return system.job
+
+    async def _follow(self, shown: tuple[LineStatus, int] | None) -> tuple[LineStatus, int] | None:
+        """Follow the status of the line, and return what clients see now."""
+        status = self.status
+        if status is None:
+            return None
+        if time.monotonic() - self.shown_at > SHOWN_SECONDS:
+            status = HANGS
+        if (now := (status, self._results.overruns)) == shown:
+            return shown
+        trouble = "" if status.online else status.reason or status.trouble.name
+        recipes = list(dict.fromkeys([*self._settings.recipes, *filter(None, [status.recipe])]))
+        job = Job(str(ULID()), datetime.now(UTC), by_client=False)
+        async with self._lock:
+            ended = self._system.job
+            await self._nodes.show_line(*now)
+            await self._show(self._system.follow(trouble, recipes, job), ended)
+        return now
+
+    async def _show(self, transitions: Sequence[Transition], ended: Job | None) -> None:
+        """Show clients the changes of the state; ``ended`` is the job that ran before."""
+        for transition in transitions:
+            _log.info("the vision system changes its state", line=self._line, transition=transition.name)
+            await self._nodes.show_state(transition.target)
+            await self._nodes.announce_transition(transition)
+            if transition.target is State.READY:
+                await self._nodes.announce("Ready", "ready", {"JobId": content.job_id(ended)})
+            elif transition.target.is_executing:
+                await self._nodes.announce("JobStarted", "a job starts", {"JobId": content.job_id(self._system.job)})
+
+    # ── methods ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _methods(self) -> dict[str, Handler]:
+        """Return the methods by their paths below the vision system."""
+        system = self._system
+        changes: dict[str, Callable[[Values], Done]] = {
+            f"{MACHINE}/Halt": lambda _: (system.halt(), {}),
+            f"{MACHINE}/Reset": lambda _: (system.reset(), {}),
+            f"{MACHINE}/{SELECT}": lambda _: (system.select_mode_automatic(), {}),
+            f"{MACHINE}/{AUTOMATIC}/Stop": lambda _: (system.end("Stop"), {}),
+            f"{MACHINE}/{AUTOMATIC}/Abort": lambda _: (system.end("Abort"), {}),
+            f"{MACHINE}/{AUTOMATIC}/StartSingleJob": lambda given: self._start(given, single=True),
+            f"{MACHINE}/{AUTOMATIC}/StartContinuous": lambda given: self._start(given, single=False),
+            f"{RECIPES}/PrepareRecipe": self._prepare,
+            f"{RECIPES}/UnprepareRecipe": lambda given: (system.unprepare_recipe(_recipe(given)), {}),
+            f"{RECIPES}/GetRecipeListFiltered": self._list_recipes,
+            f"{RESULTS}/GetResultById": self._get_result,
+            f"{RESULTS}/GetResultComponentsById": self._get_components,
+            f"{RESULTS}/GetResultListFiltered": self._list_results,
+        }
+        return {path: self._answering(path, change) for path, change in changes.items()}
+
+    def _answering(self, path: str, change: Callable[[Values], Done]) -> Handler:
+        """Return the handler of a method: it makes the change, and shows it before the client has the answer."""
+
+        async def answer(given: Values) -> Values:
+            async with self._lock:
+                ended = self._system.job
+                try:
+                    transitions, outputs = change(given)
+                except (NotAllowed, UnknownRecipe) as error:
+                    _log.warning("a method is refused", line=self._line, method=path, reason=str(error))
+                    invalid, unknown = ua.StatusCodes.BadInvalidState, ua.StatusCodes.BadNotFound
+                    raise MethodFailed(invalid if isinstance(error, NotAllowed) else unknown, str(error)) from error
+                if transitions:
+                    _log.info("a client has called a method", line=self._line, method=path)
+                await self._show(transitions, ended)
+                if path == f"{RECIPES}/PrepareRecipe":
+                    recipes = {
+                        "ExternalRecipeId": content.external_recipe(_recipe(given)),
+                        "InternalRecipeId": outputs["InternalIdOut"],
+                    }
+                    await self._nodes.announce("RecipePrepared", "a recipe is prepared", recipes)
+            return {"Error": 0, **outputs}
+
+        return answer
+
+    def _start(self, given: Values, *, single: bool) -> Done:
+        job = Job(
+            str(ULID()),
+            datetime.now(UTC),
+            meas_id=content.text_of(given.get("MeasId")),
+            part_id=content.text_of(given.get("PartId")) if single else "",
+            recipe_id=_recipe(given),
+            product_id=content.text_of(given.get("ProductId")),
+        )
+        return self._system.start(job, single=single), {"JobId": content.job_id(job)}
+
+    def _prepare(self, given: Values) -> Done:
+        recipe = _recipe(given)
+        made = self._system.prepare_recipe(recipe)
+        return made, {"InternalIdOut": content.recipe_of(recipe, self._model_version(recipe)), "IsCompleted": True}
+
+    def _list_recipes(self, given: Values) -> Done:
+        wanted, prepared = _recipe(given), given.get("IsPrepared")
+        recipes = [
+            recipe
+            for recipe in self._system.recipes
+            if wanted in ("", recipe) and prepared in (None, ANY, int(recipe in self._system.prepared))
+        ]
+        return (), {
+            "IsComplete": True,
+            "ResultCount": len(recipes),
+            "RecipeList": [content.recipe_of(recipe, self._model_version(recipe)) for recipe in recipes],
+        }
+
+    def _get_result(self, given: Values) -> Done:
+        return (), {"Result": content.result_of(self._fetch(given))}
+
+    def _get_components(self, given: Values) -> Done:
+        return (), content.fields_of(self._fetch(given))
+
+    def _list_results(self, given: Values) -> Done:
+        most = given.get("MaxResults") or 0
+        found = self._results.select(
+            part=content.text_of(given.get("PartId")),
+            job=content.text_of(given.get("JobId")),
+            recipe=_recipe(given),
+            first=given.get("StartIndex") or 0,
+            most=most,
+        )
+        complete = not most or len(found) < most
+        results = [content.result_of(result) for result in found]
+        return (), {"IsComplete": complete, "ResultCount": len(results), "ResultList": results}
+
+    def _fetch(self, given: Values) -> Result:
+        wanted = content.text_of(given["ResultId"])
+        if (result := self._results.fetch(wanted)) is None:
+            raise MethodFailed(ua.StatusCodes.BadNotFound, f"no result {wanted!r} is in the buffer")
+        return result
+
+    def _model_version(self, recipe: str) -> str:
+        status = self.status
+        return status.model_version if status and status.recipe == recipe else ""
+
+
+def _recipe(given: Values) -> str:
+    """Return the recipe that a client names, by the id of the plant or by that of the vision system."""
+    names = ("ExternalId", "ExternalRecipeId", "RecipeId", "InternalIdIn", "InternalRecipeId")
+    return next((text for name in names if (text := content.text_of(given.get(name)))), "")
+
+
+async def _wait(event: Awaitable[Any], seconds: float) -> bool:
+    """Return whether an event happens in a time."""
+    try:
+        await asyncio.wait_for(event, seconds)
+    except TimeoutError:
+        return False
+    return True

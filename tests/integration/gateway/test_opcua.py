@@ -1,0 +1,437 @@
+"""A client of OPC UA walks the state machine of a real gateway, and gets the results of a line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pytest
+from asyncua import Client, ua
+from asyncua.common.methods import call_method_full
+from asyncua.common.ua_utils import data_type_to_variant_type
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from services.gateway.handler import now
+from services.gateway.journal import Journal
+from services.gateway.outputs.opcua.server import OpcUaServer
+from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
+from services.gateway.outputs.settings import OpcUaSettings
+from services.gateway.signal_outbox import SignalOutbox
+from shared.storage.filesystem import FilesystemStore
+from tests.broker_address import BrokerAddress
+from tests.integration.gateway.test_modbus import Reports
+from tests.parts import RECIPE, verdict
+from tests.processes import ChildServer, free_port, wait_until
+from tests.unit.gateway.test_line_watch import worker
+from tests.workers import Line
+
+pytestmark = pytest.mark.xdist_group("opcua")
+
+PASSWORD: Final = "a password of a plc"
+URI: Final = "urn:plant:client"
+SECONDS: Final = 120
+SPECIFICATION: Final = "http://opcfoundation.org/UA/MachineVision"
+MACHINE: Final = "VisionStateMachine"
+AUTOMATIC: Final = f"{MACHINE}.AutomaticModeStateMachine"
+PATIENT: Final = "from services.gateway.outputs.opcua import vision_server\nvision_server.SHOWN_SECONDS = 60"
+"""Code of a gateway that does not take a busy machine for one that hangs."""
+Found = TypeVar("Found")
+
+
+class Plant:
+    """A line whose gateway serves OPC UA, and its clients."""
+
+    def __init__(self, folder: Path) -> None:
+        self.line = Line(BrokerAddress(f"sqlite:///{folder}/broker"), folder)
+        self.reports = Reports(self.line)
+        self.port = free_port()
+        self.folder = folder
+        self.process: ChildServer
+        self._sequence = 0
+        FilesystemStore(self.line.objects).put(
+            "models/seam/v1/recipe.yaml", f"{RECIPE}\nparts: {{of: frame, deadline_ms: 600000}}".encode()
+        )
+        asyncio.run(self._make_certificates())
+        (folder / "password").write_text(f"{PASSWORD}\n")
+        output = {
+            "type": "opcua",
+            "port": self.port,
+            "user": "plc",
+            "password_file": str(folder / "password"),
+            "certificate_file": str(folder / "server.der"),
+            "key_file": str(folder / "server.pem"),
+            "trusted_folder": str(folder / "trusted"),
+            "recipes": ["seam"],
+            "fetch_seconds": 1,
+            "deadline_ms": 600_000,
+        }
+        (folder / "lines.yaml").write_text(json.dumps({"lines": {"line-1": {"outputs": {"plc": output}}}}))
+
+    async def _make_certificates(self) -> None:
+        trusted = self.folder / "trusted"
+        trusted.mkdir()
+        for name, uri, usage, certificate in (
+            ("server", "urn:seamline:line-1", ExtendedKeyUsageOID.SERVER_AUTH, self.folder / "server.der"),
+            ("client", URI, ExtendedKeyUsageOID.CLIENT_AUTH, trusted / "client.der"),
+            ("stranger", URI, ExtendedKeyUsageOID.CLIENT_AUTH, self.folder / "stranger.der"),
+        ):
+            key = self.folder / f"{name}.pem"
+            await setup_self_signed_certificate(key, certificate, uri, "localhost", [usage], {"commonName": name})
+
+    def gateway(self) -> AbstractContextManager[ChildServer]:
+        settings = {"FOLDER": str(self.folder / "gateway"), "LINES": str(self.folder / "lines.yaml")}
+        return self.line.running("gateway", PATIENT, LEASE_SECONDS="1", SILENCE_SECONDS="60", **settings)
+
+    def inspect(self, said: str = "ok", age: float = 0) -> str:
+        """Send a verdict on a frame captured ``age`` seconds ago, and return the name of its part."""
+        frame = verdict(self._sequence, said, captured_at=datetime.now(UTC) - timedelta(seconds=age))
+        self._sequence += 1
+        self.line.send(frame)
+        return frame.frame.frame_id
+
+    async def client(self, user: str | None = "plc", password: str = PASSWORD, certificate: str = "client") -> Client:
+        """A client that is not connected yet; its channel is encrypted, unless the certificate is empty."""
+        client = Client(f"opc.tcp://127.0.0.1:{self.port}/", timeout=60)
+        client.application_uri = URI
+        if user:
+            client.set_user(user)
+            client.set_password(password)
+        if certificate:
+            folder = self.folder / "trusted" if certificate == "client" else self.folder
+            await client.set_security(
+                SecurityPolicyBasic256Sha256,
+                folder / f"{certificate}.der",
+                self.folder / f"{certificate}.pem",
+                server_certificate=self.folder / "server.der",
+                mode=ua.MessageSecurityMode.SignAndEncrypt,
+            )
+        return client
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Plc]:
+        """A client that is connected, while the line is well and the state machine begins again."""
+
+        async def connect() -> Client | None:
+            client = await self.client()
+            try:
+                await client.connect()
+            except (OSError, TimeoutError, ua.UaError):
+                return None
+            return client
+
+        client = await until(connect)
+        try:
+            await client.load_data_type_definitions()
+            plc = Plc(client, await client.get_namespace_index("urn:seamline:gateway"))
+            await plc.begin()
+            yield plc
+        finally:
+            await client.disconnect()
+
+
+class Plc:
+    """What a client does, by the ids of nodes in docs/factory.md."""
+
+    def __init__(self, client: Client, namespace: int) -> None:
+        self.client = client
+        self._namespace = namespace
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+
+    def event_notification(self, event: Any) -> None:
+        self.events.put_nowait(event)
+
+    def node(self, path: str) -> Any:
+        return self.client.get_node(ua.NodeId(f"VisionSystem.{path}", self._namespace))
+
+    async def call(self, path: str, **given: Any) -> dict[str, Any]:
+        """Call a method, and return its outputs by their names; inputs that are not given are empty."""
+        method = self.node(path)
+        inputs = [
+            await self._variant(argument, given.pop(argument.Name, None))
+            for argument in await self._arguments(method, "InputArguments")
+        ]
+        assert not given, f"{path} has no input {', '.join(given)}"
+        answer = await call_method_full(await method.get_parent(), method.nodeid, *inputs)
+        outputs = await self._arguments(method, "OutputArguments")
+        return {output.Name: value for output, value in zip(outputs, answer.OutputArguments, strict=True)}
+
+    async def _arguments(self, method: Any, name: str) -> list[Any]:
+        for child in await method.get_properties():
+            if (await child.read_browse_name()).Name == name:
+                return list(await child.read_value())
+        return []
+
+    async def _variant(self, argument: Any, value: Any) -> ua.Variant:
+        kind = await data_type_to_variant_type(self.client.get_node(argument.DataType))
+        is_array = argument.ValueRank >= 0
+        if value is None:
+            value = [] if is_array else None if kind is ua.VariantType.ExtensionObject else ua.get_default_value(kind)
+        return ua.Variant(value, kind, is_array=is_array)
+
+    async def refused(self, code: Any, path: str, **given: Any) -> None:
+        with pytest.raises(code):
+            await self.call(path, **given)
+
+    async def state(self) -> str:
+        machine = self.node(f"{MACHINE}.CurrentState")
+        outer = (await machine.read_value()).Text
+        if outer != "Operational":
+            return str(outer)
+        try:
+            return str((await self.node(f"{AUTOMATIC}.CurrentState").read_value()).Text)
+        except ua.uaerrors.BadStateNotActive:  # it has just left Operational
+            return await self.state()
+
+    async def reaches(self, *states: str) -> str:
+        async def reached() -> str | None:
+            state = await self.state()
+            return state if state in states else None
+
+        return await until(reached)
+
+    async def begin(self) -> None:
+        """Go to *Preoperational* of a line that inspects parts."""
+
+        async def online() -> bool:
+            return bool(await self.node("Line.Online").read_value())
+
+        await until(online)
+        if await self.state() not in ("Preoperational", "Error"):
+            await self.call(f"{MACHINE}.Reset")
+        await self.reaches("Preoperational")
+
+    async def make_ready(self) -> None:
+        await self.call(f"{MACHINE}.SelectModeAutomatic")
+        await self.call("RecipeManagement.PrepareRecipe", ExternalId=identified(ua.RecipeIdExternalDataType(), "seam"))
+
+    async def subscribe(self) -> None:
+        subscription = await self.client.create_subscription(50, self)
+        types = [self.client.get_node(ua.NodeId(1024, await self.client.get_namespace_index(SPECIFICATION)))]
+        await subscription.subscribe_events(self.client.get_node(ua.NodeId("VisionSystem", self._namespace)), types)
+
+    async def result(self) -> Any:
+        return await asyncio.wait_for(self.events.get(), SECONDS)
+
+
+async def until(happened: Callable[[], Awaitable[Found | None]]) -> Found:
+    """Wait for a fact, and return what was found."""
+    async with asyncio.timeout(SECONDS):
+        while not (found := await happened()):
+            await asyncio.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    plant = Plant(tmp_path_factory.mktemp("opcua"))
+    try:
+        with plant.gateway() as plant.process:
+            yield plant
+    finally:
+        plant.reports.end()
+        plant.line.broker.close()
+
+
+def identified(structure: Any, identity: str) -> Any:
+    structure.Id = identity
+    return structure
+
+
+def test_a_client_walks_the_state_machine(plant: Plant) -> None:
+    async def walk() -> None:
+        async with plant.connected() as plc:
+            invalid, unknown = ua.uaerrors.BadInvalidState, ua.uaerrors.BadNotFound
+            await plc.refused(invalid, f"{AUTOMATIC}.StartContinuous")
+            await plc.call(f"{MACHINE}.SelectModeAutomatic")
+            assert await plc.state() == "Initialized"
+            other = identified(ua.RecipeIdExternalDataType(), "paint")
+            await plc.refused(unknown, "RecipeManagement.PrepareRecipe", ExternalId=other)
+            seam = identified(ua.RecipeIdExternalDataType(), "seam")
+            listed = await plc.call("RecipeManagement.GetRecipeListFiltered", IsPrepared=0)
+            assert [recipe.Id for recipe in listed["RecipeList"]] == ["seam"]
+            await plc.call("RecipeManagement.PrepareRecipe", ExternalId=seam)
+            assert await plc.state() == "Ready"
+            for start, end in (("StartContinuous", "Stop"), ("StartSingleJob", "Abort")):
+                started = await plc.call(f"{AUTOMATIC}.{start}")
+                assert (started["Error"], len(started["JobId"].Id)) == (0, 26)
+                assert await plc.state() == {"Stop": "ContinuousExecution", "Abort": "SingleExecution"}[end]
+                await plc.refused(invalid, f"{AUTOMATIC}.{start}")
+                await plc.call(f"{AUTOMATIC}.{end}")
+                assert await plc.state() == "Ready"
+            await plc.call("RecipeManagement.UnprepareRecipe", ExternalId=seam)
+            assert await plc.state() == "Initialized"
+            await plc.call(f"{MACHINE}.Halt")
+            await plc.refused(invalid, f"{MACHINE}.SelectModeAutomatic")
+            assert await plc.state() == "Halted"
+            with pytest.raises(ua.uaerrors.BadStateNotActive):
+                await plc.node(f"{AUTOMATIC}.CurrentState").read_value()
+            await plc.call(f"{MACHINE}.Reset")
+            assert await plc.state() == "Preoperational"
+
+    asyncio.run(walk())
+
+
+def test_a_single_job_has_one_result_with_its_part(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            await plc.subscribe()
+            await plc.make_ready()
+            plant.inspect(age=30)  # its part was captured before the job
+            given = identified(ua.PartIdDataType(), "part of the client")
+            job = (await plc.call(f"{AUTOMATIC}.StartSingleJob", PartId=given))["JobId"]
+            part = plant.inspect("ng")
+            event = await plc.result()
+            await plc.reaches("Ready")
+            assert (event.PartId.Id, event.JobId.Id, event.ResultState) == (given.Id, job.Id, 1)
+            decision, action, document = (each.Value for each in event.ResultContent)
+            assert (decision, action, json.loads(document)["part"]) == (2, 2, part)
+            fetched = await plc.call("ResultManagement.GetResultById", ResultId=event.ResultId)
+            assert (fetched["Error"], fetched["Result"].PartId.Id) == (0, given.Id)
+            assert fetched["Result"].InternalRecipeId.Version == "v1"
+            parts = await plc.call("ResultManagement.GetResultComponentsById", ResultId=event.ResultId)
+            assert parts["JobId"].Id == job.Id
+            missing = identified(ua.ResultIdDataType(), "none")
+            await plc.refused(ua.uaerrors.BadNotFound, "ResultManagement.GetResultById", ResultId=missing)
+
+    asyncio.run(run())
+
+
+def test_a_continuous_job_has_each_part_as_a_result(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            await plc.subscribe()
+            await plc.make_ready()
+            await plc.call(f"{AUTOMATIC}.StartContinuous")
+            parts = [plant.inspect("ng" if number % 3 == 0 else "ok") for number in range(20)]
+            assert [(await plc.result()).PartId.Id for _ in parts] == parts
+            assert await plc.state() == "ContinuousExecution"
+
+    asyncio.run(run())
+
+
+def test_a_result_that_no_client_takes_is_withdrawn_and_offered_again(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            await plc.make_ready()
+            before = await plc.node("Line.Overruns").read_value()
+            job = (await plc.call(f"{AUTOMATIC}.StartContinuous"))["JobId"]
+            part = plant.inspect()
+
+            async def overrun() -> bool:
+                return bool(await plc.node("Line.Overruns").read_value() > before)
+
+            async def fetched() -> list[Any]:
+                answer = await plc.call("ResultManagement.GetResultListFiltered", JobId=job)
+                return list(answer["ResultList"])
+
+            await until(overrun)
+            assert [result.PartId.Id for result in await until(fetched)] == [part]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"user": None},
+        {"password": "another password"},
+        {"user": "another"},
+        {"certificate": "stranger"},
+        {"certificate": ""},
+    ],
+    ids=str,
+)
+def test_a_client_without_certificate_user_and_password_is_refused(plant: Plant, login: dict[str, Any]) -> None:
+    async def run() -> None:
+        async with plant.connected():
+            client = await plant.client(**login)
+            with pytest.raises((ua.UaError, ConnectionError, TimeoutError)):
+                await client.connect()
+
+    asyncio.run(run())
+    logs = "".join(file.read_text() for file in plant.folder.glob("gateway-*.log"))
+    assert PASSWORD not in logs
+    assert "another password" not in logs
+
+
+def test_a_worker_that_does_not_work_leads_to_error_and_to_a_lower_service_level(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            level = plc.client.get_node(ua.NodeId(ua.ObjectIds.Server_ServiceLevel))
+            assert await level.read_value() == 255
+            await plc.make_ready()
+            await plc.call(f"{AUTOMATIC}.StartContinuous")
+            plant.reports.senders.discard("worker")
+
+            async def is_error() -> bool:
+                plant.line.send(worker(reason="its disk is full"))
+                return await plc.state() == "Error"
+
+            await until(is_error)
+            assert await level.read_value() < 200
+            assert "its disk is full" in await plc.node("Line.Reason").read_value()
+            await plc.refused(ua.uaerrors.BadInvalidState, f"{AUTOMATIC}.StartContinuous")
+            plant.reports.senders.add("worker")
+            await plc.reaches("Preoperational")
+
+    try:
+        asyncio.run(run())
+    finally:
+        plant.reports.senders.add("worker")
+
+
+def test_an_automatic_system_executes_by_itself_until_the_gateway_hangs() -> None:
+    port = free_port()
+    settings = OpcUaSettings(type="opcua", port=port, anonymous=True, automatic=True, recipes=("seam",))
+    server = OpcUaServer(settings, "line-1")
+
+    def starts() -> bool:
+        try:
+            server.check()
+        except OutputUnavailable:
+            return False
+        return True
+
+    async def run() -> None:
+        async with Client(f"opc.tcp://127.0.0.1:{port}/", timeout=60) as client:
+            plc = Plc(client, await client.get_namespace_index("urn:seamline:gateway"))
+
+            async def executes() -> bool:
+                server.show(LineStatus(Trouble.NONE))
+                return await plc.state() == "ContinuousExecution"
+
+            await until(executes)
+            await plc.reaches("Error")  # nothing shows the status any more
+
+    try:
+        wait_until(starts, SECONDS, "the server")
+        asyncio.run(run())
+    finally:
+        server.close()
+
+
+def test_a_gateway_that_was_killed_serves_the_same_nodes_again_and_its_counts_balance(plant: Plant) -> None:
+    async def take() -> None:
+        async with plant.connected() as plc:
+            await plc.subscribe()
+            await plc.make_ready()
+            await plc.call(f"{AUTOMATIC}.StartContinuous")
+            part = plant.inspect()
+            assert (await plc.result()).PartId.Id == part
+
+    asyncio.run(take())
+    plant.process.kill()
+    with Journal(plant.folder / "gateway", timedelta(days=7)) as journal:
+        outbox = SignalOutbox(journal, {"line-1": {"plc": OpcUaSettings(type="opcua", anonymous=True)}}, now)
+        counts = outbox.counts("line-1/plc")
+    assert counts.balanced
+    assert counts.sent >= 1
+    plant.process.start()
+    asyncio.run(take())
