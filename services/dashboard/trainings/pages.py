@@ -30,6 +30,7 @@ from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
 from shared.recipe import Recipe, RecipeError, parse_recipe
+from shared.storage.port import InvalidKey
 from shared.validation import describe
 
 NUMBERS: Final = ("patience", "batch_size", "seed")
@@ -63,9 +64,10 @@ class TrainingFormServices:
     estimates: EstimatesService
 
     def recipe(self, name: str, recipe_yaml: str) -> Recipe | None:
-        """Return the recipe that a form names or holds; None if it can't be read."""
-        with suppress(Problem, RecipeError):
-            return parse_recipe(recipe_yaml or self.recipes.get(name).recipe_yaml).annotated
+        """Return the recipe that a form names or holds; None if it has none, or one that can't be read."""
+        with suppress(Problem, RecipeError, InvalidKey):
+            if name or recipe_yaml:
+                return parse_recipe(recipe_yaml or self.recipes.get(name).recipe_yaml).annotated
         return None
 
     def recipe_for(self, dataset: str) -> str:
