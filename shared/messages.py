@@ -148,6 +148,8 @@ class FrameIdentity(BaseModel):
     operator: Name | None = None
     recipe: Name | None = None
     """The recipe that the trigger asks for: a worker of another recipe does not inspect the frame."""
+    check: Name | None = None
+    """The check of the line that the frame belongs to: such a frame is no production, and nothing counts it."""
 
     @property
     def session(self) -> str:
@@ -161,13 +163,23 @@ class FrameIdentity(BaseModel):
 
     @property
     def storage_key(self) -> str:
-        """Return the prefix of the objects of this frame: ``frames/<line>/<day>/<frame_id>`` (day in UTC)."""
+        """Return the prefix of the objects of this frame: ``frames/<line>/<day>/<frame_id>`` (day in UTC).
+
+        The image of a check is in the challenge set of the line.
+        """
+        if self.check:
+            return challenge_folder(self.line)
         return f"frames/{self.line}/{self.captured_at.astimezone(UTC):%Y-%m-%d}/{self.frame_id}"
 
     def owns(self, key: str) -> bool:
         """Return whether a storage key is below the prefix of this frame."""
         folder, _, name = key.rpartition("/")
         return folder == self.storage_key and _FILE.fullmatch(name) is not None
+
+
+def challenge_folder(line: str) -> str:
+    """Return the prefix of the images of a line's challenge set."""
+    return f"challenges/{line}"
 
 
 def frame_id(session: str, sequence: int) -> str:
@@ -179,6 +191,8 @@ class FrameCaptured(Message):
     """A camera captured a frame. Exactly one of ``image`` and ``image_key`` is set, unless the image is empty."""
 
     topic: ClassVar[str] = "captured.{0.frame.line}.{0.frame.camera}"
+    of_check: ClassVar[bool] = False
+    """Whether messages of this type are about frames of checks."""
 
     frame: FrameIdentity
     encoding: Literal["jpeg", "png"]
@@ -190,7 +204,15 @@ class FrameCaptured(Message):
     @model_validator(mode="after")
     def _key_is_of_the_frame(self) -> Self:
         _check_keys(self.frame, self.image_key)
+        _refuse_other_kind(self.frame, of_check=self.of_check)
         return self
+
+
+class CheckFrame(FrameCaptured):
+    """A check of a line: inspect an image of its challenge set like a frame of its camera, and count it nowhere."""
+
+    topic: ClassVar[str] = "captured.check.{0.frame.line}"
+    of_check: ClassVar[bool] = True
 
 
 class FrameDeferred(FrameCaptured):
@@ -215,6 +237,8 @@ class FrameInspected(Message):
     """A worker inspected a frame."""
 
     topic: ClassVar[str] = "inspected.{0.route}.{0.frame.line}"
+    of_check: ClassVar[bool] = False
+    """Whether messages of this type are about frames of checks."""
 
     frame: FrameIdentity
     verdict: Verdict
@@ -238,12 +262,20 @@ class FrameInspected(Message):
     @model_validator(mode="after")
     def _key_is_of_the_frame(self) -> Self:
         _check_keys(self.frame, self.image_key)
+        _refuse_other_kind(self.frame, of_check=self.of_check)
         return self
 
     @property
     def route(self) -> str:
         """Return ``flagged`` if there is an image to explain, else ``passed``."""
         return "flagged" if self.flagged and self.image_key and not self.image_waits else "passed"
+
+
+class CheckFrameInspected(FrameInspected):
+    """A worker inspected a frame of a check. The gateway alone receives it."""
+
+    topic: ClassVar[str] = "checked.frame.{0.frame.line}"
+    of_check: ClassVar[bool] = True
 
 
 class ExplanationRequested(Message):
@@ -381,13 +413,111 @@ class PartDecided(Message):
 class OutputTestRequested(Message):
     """A person tests an output of a line: the gateway sends a signal that is marked as a test."""
 
-    topic: ClassVar[str] = "requested.test.{0.line}"
+    topic: ClassVar[str] = "requested.line.test.{0.line}"
 
     test_id: Name
     line: Name
     output: Name
     by: str
     at: Moment
+
+
+class Expected(StrEnum):
+    """The verdict that a part of a challenge set must get."""
+
+    OK = "ok"
+    NG = "ng"
+
+
+class ChallengeImage(BaseModel):
+    """An image of a part of a challenge set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    camera: Name = Field(description="camera that would capture it")
+    key: str = Field(max_length=512, description="key in object storage, below the challenge set of the line")
+    encoding: Literal["jpeg", "png"]
+    width: Pixels = Field(gt=0)
+    height: Pixels = Field(gt=0)
+
+
+class ChallengePart(BaseModel):
+    """A part of a challenge set, whose verdict is known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Name
+    expected: Expected
+    defects: tuple[LabelName, ...] = Field((), max_length=64, description="labels that have to make it NG")
+    images: tuple[ChallengeImage, ...] = Field(min_length=1, max_length=32)
+
+
+class CheckRequested(Message):
+    """A person checks a line: the gateway sends the parts of its challenge set the whole way, one after the other."""
+
+    topic: ClassVar[str] = "requested.line.check.{0.line}"
+
+    check_id: Name
+    line: Name
+    parts: tuple[ChallengePart, ...] = Field(min_length=1, max_length=100)
+    recipe: Name | None = Field(None, description="recipe that has to inspect the parts; None: as without triggers")
+    part_seconds: float = Field(10.0, gt=0, le=600, description="for the verdicts on one part, at most")
+    by: str
+    at: Moment
+
+
+class CheckedPart(BaseModel):
+    """What the line said of a part of the challenge set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: ChallengePart
+    verdict: PartVerdict
+    action: PartAction
+    reason: str = Field(description="of the verdict, in one line")
+    faults: tuple[LabelName, ...] = ()
+    passed: bool = Field(description="the verdict is the expected one, and the expected labels made the part NG")
+    latency_ms: float = Field(ge=0, le=1e13, description="from sending the images to the decision")
+
+
+class CheckedOutput(BaseModel):
+    """What became of the signals of a check at an output: they are marked as a test."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Name
+    type: str = Field(max_length=40)
+    sent: Count = 0
+    missed: Count = 0
+    filtered: Count = Field(0, description="not wanted by the settings of the output, as in production")
+    withheld: Count = Field(0, description="not sent, because the receiver can't tell them from those of production")
+    reason: str = Field("", max_length=500, description="why the last one was missed")
+
+
+class LineChecked(Message):
+    """The gateway finished the check of a line. This is the record of the check."""
+
+    topic: ClassVar[str] = "checked.line.{0.line}"
+
+    check_id: Name
+    line: Name
+    passed: bool = Field(description="each part got its expected verdict, and each signal was sent in time")
+    reason: str = Field("", max_length=REASON_LENGTH, description="why it failed, in one line")
+    parts: tuple[CheckedPart, ...] = Field((), description="those that were decided, in their order")
+    outputs: tuple[CheckedOutput, ...] = ()
+    escapes: Count = Field(0, description="parts that had to be NG and were ok")
+    overkill: Count = Field(0, description="parts that had to be ok and were NG")
+    recipe: Name | None = Field(None, description="recipe that inspected the parts; None: no worker answered")
+    model_versions: tuple[Name, ...] = Field((), description="model versions that inspected the parts")
+    by: str = Field(description="who ran the check")
+    requested_at: Moment
+    at: Moment
+
+
+def _refuse_other_kind(frame: FrameIdentity, *, of_check: bool) -> None:
+    """Check that a frame of a check is in no message about production, and the other way round."""
+    if (frame.check is not None) is not of_check:
+        raise ValueError(f"frame {frame.frame_id} is {'of a check' if frame.check else 'of no check'}")
 
 
 def _check_keys(frame: FrameIdentity, *keys: str | None) -> None:
@@ -475,6 +605,26 @@ class OutputReport(BaseModel):
     waiting: Count
 
 
+class CheckState(StrEnum):
+    """The state of the last check of a line."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class CheckReport(BaseModel):
+    """The last check of a line: the one that runs, or else the one that ended last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    check_id: Name
+    state: CheckState
+    by: str
+    at: Moment = Field(description="when it began, or ended")
+    reason: str = Field("", max_length=REASON_LENGTH, description="why it failed")
+
+
 class GatewayReported(Message):
     """The gateway that acts reports a line and its outputs, every few seconds."""
 
@@ -485,6 +635,7 @@ class GatewayReported(Message):
     online: bool = Field(description="the line inspects parts: cameras, workers and the gateway work")
     reason: str = Field("", description="why it is not online")
     outputs: tuple[OutputReport, ...] = ()
+    check: CheckReport | None = Field(None, description="the last check of the line; None: the gateway knows none")
     at: Moment
 
 

@@ -104,8 +104,11 @@ GATEWAY_VERDICTS: Final = Queue(
 )
 """Verdicts for decisions about parts. A full queue drops its oldest messages, because old verdicts decide nothing."""
 GATEWAY_REPORTS: Final = Queue("gateway.reports", REPORTS, "#", limit=1_000, when_full=WhenFull.SHED, one_reader=True)
-GATEWAY_COMMANDS: Final = Queue("gateway.commands", VERDICTS, "requested.test.#", limit=1_000, one_reader=True)
+GATEWAY_COMMANDS: Final = Queue("gateway.commands", VERDICTS, "requested.line.#", limit=1_000, one_reader=True)
+GATEWAY_CHECKS: Final = Queue("gateway.checks", VERDICTS, "checked.frame.#", limit=10_000, one_reader=True)
+"""Verdicts on frames of checks: no other queue gets them, so that nothing counts them."""
 DASHBOARD_PARTS: Final = Queue("dashboard.parts", VERDICTS, "decided.#", limit=1_000_000)
+DASHBOARD_CHECKS: Final = Queue("dashboard.checks", VERDICTS, "checked.line.#")
 DASHBOARD_EXPLANATIONS: Final = Queue("dashboard.explanations", VERDICTS, "explained.#")
 DASHBOARD_MODELS: Final = Queue("dashboard.models", MODELS, "happened.#")
 DASHBOARD_REPORTS: Final = Queue("dashboard.reports", REPORTS, "#", limit=10_000, when_full=WhenFull.SHED)
@@ -119,8 +122,10 @@ QUEUES: Final = (
     GATEWAY_VERDICTS,
     GATEWAY_REPORTS,
     GATEWAY_COMMANDS,
+    GATEWAY_CHECKS,
     DASHBOARD_VERDICTS,
     DASHBOARD_PARTS,
+    DASHBOARD_CHECKS,
     DASHBOARD_EXPLANATIONS,
     DASHBOARD_MODELS,
     DASHBOARD_REPORTS,
@@ -130,13 +135,17 @@ PROMOTIONS: Final = Broadcast("promotions", MODELS, "happened.promoted.#")
 
 EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameCaptured: FRAMES,
+    messages.CheckFrame: FRAMES,
     messages.FrameDeferred: FRAMES,
     messages.ImageDeferred: FRAMES,
     messages.FrameInspected: VERDICTS,
+    messages.CheckFrameInspected: VERDICTS,
     messages.ExplanationRequested: VERDICTS,
     messages.FrameExplained: VERDICTS,
     messages.PartDecided: VERDICTS,
     messages.OutputTestRequested: VERDICTS,
+    messages.CheckRequested: VERDICTS,
+    messages.LineChecked: VERDICTS,
     messages.TrainingRequested: MODELS,
     messages.TrainingCancelled: MODELS,
     messages.ComparisonRequested: MODELS,
@@ -155,7 +164,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
 """The exchange of each message; its routing key is ``routing_key``."""
 
 TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
-    INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured}),
+    INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured, messages.CheckFrame}),
     INFERENCE_IMAGES.name: frozenset({messages.FrameDeferred, messages.ImageDeferred}),
     EXPLAINER_FLAGGED.name: frozenset({messages.FrameInspected}),
     EXPLAINER_REQUESTS.name: frozenset({messages.ExplanationRequested}),
@@ -169,9 +178,11 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
         }
     ),
     GATEWAY_VERDICTS.name: frozenset({messages.FrameInspected}),
-    GATEWAY_COMMANDS.name: frozenset({messages.OutputTestRequested}),
+    GATEWAY_COMMANDS.name: frozenset({messages.OutputTestRequested, messages.CheckRequested}),
+    GATEWAY_CHECKS.name: frozenset({messages.CheckFrameInspected}),
     DASHBOARD_VERDICTS.name: frozenset({messages.FrameInspected}),
     DASHBOARD_PARTS.name: frozenset({messages.PartDecided}),
+    DASHBOARD_CHECKS.name: frozenset({messages.LineChecked}),
     DASHBOARD_EXPLANATIONS.name: frozenset({messages.FrameExplained}),
     DASHBOARD_MODELS.name: frozenset(
         {

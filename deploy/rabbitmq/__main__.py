@@ -46,6 +46,7 @@ RIGHTS: Final = {
     "inference": Rights(
         sends=(
             messages.FrameInspected,
+            messages.CheckFrameInspected,
             messages.FrameDeferred,
             messages.ImageDeferred,
             messages.WorkerReported,
@@ -64,11 +65,20 @@ RIGHTS: Final = {
             messages.ModelPromoted,
         )
     ),
-    "gateway": Rights(sends=(messages.PartDecided, messages.WorkerReported, messages.GatewayReported)),
+    "gateway": Rights(
+        sends=(
+            messages.PartDecided,
+            messages.CheckFrame,
+            messages.LineChecked,
+            messages.WorkerReported,
+            messages.GatewayReported,
+        )
+    ),
     "dashboard": Rights(
         sends=(
             messages.ExplanationRequested,
             messages.OutputTestRequested,
+            messages.CheckRequested,
             messages.TrainingRequested,
             messages.TrainingCancelled,
             messages.ComparisonRequested,

@@ -15,6 +15,8 @@ from services.dashboard.access import session_pages
 from services.dashboard.access.service import AccessService
 from services.dashboard.accounting import endpoints as accounting_endpoints
 from services.dashboard.accounting import pages as accounting_pages
+from services.dashboard.checks import endpoints as checks_endpoints
+from services.dashboard.checks import pages as checks_pages
 from services.dashboard.datasets import endpoints as datasets_endpoints
 from services.dashboard.frames import endpoints as frames_endpoints
 from services.dashboard.frames import pages as frames_pages
@@ -56,6 +58,7 @@ MOST_BYTES: Final = 1024**2
 
 ENDPOINTS: Final = (
     lines_endpoints,
+    checks_endpoints,
     frames_endpoints,
     quality_endpoints,
     accounting_endpoints,
@@ -82,6 +85,7 @@ PAGES: Final = (
     recipes_pages,
     models_pages,
     threshold_pages,
+    checks_pages,
     lines_pages,
 )
 

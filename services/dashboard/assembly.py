@@ -22,12 +22,16 @@ from services.dashboard.access.sessions import Sessions
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
+from services.dashboard.checks.recorder import CheckRecorder
+from services.dashboard.checks.repository import ChallengeRepository, CheckRepository
+from services.dashboard.checks.service import ChecksService
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
 from services.dashboard.frames.service import FramesService
 from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.ingest.condensing import Condenser
+from services.dashboard.ingest.projector import Projector
 from services.dashboard.ingest.queue_ingest import QueueIngest
 from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
@@ -64,9 +68,11 @@ from services.dashboard.web.readiness import Check, Readiness
 from services.dashboard.web.service_registry import Services
 from services.dashboard.web.templating import Clock
 from shared.health import SILENCE_SECONDS
+from shared.messages import LineChecked
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import (
+    DASHBOARD_CHECKS,
     DASHBOARD_EXPLANATIONS,
     DASHBOARD_MODELS,
     DASHBOARD_PARTS,
@@ -165,6 +171,10 @@ class Dashboard:
             QueueIngest(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
             for queue in QUEUES
         ]
+        checks = Projector(self.projector.watermark, {LineChecked: CheckRecorder(store, self.audit).record})
+        self.ingests.append(
+            QueueIngest(broker, DASHBOARD_CHECKS, checks, self.archive, prefetch=settings.prefetch, stop=stop)
+        )
 
     @property
     def healthy(self) -> bool:
@@ -234,6 +244,7 @@ class Dashboard:
         frames = FramesService(projection.frames, projection.lines, store, commands, models.trust)
         recipes, datasets = RecipesService(store), DatasetsService(store)
         trainings = TrainingsService(projection.trainings, models, recipes, names, commands)
+        records = CheckRepository(store)
         sources = LiveSources(
             states=lambda: {
                 **{f"line/{state.line}": state for state in lines.states()},
@@ -259,6 +270,7 @@ class Dashboard:
             self.access.people,
             self.audit,
             lines,
+            ChecksService(lines, frames, ChallengeRepository(store), records, commands),
             CameraImages(store),
             frames,
             marks,
@@ -284,7 +296,7 @@ class Dashboard:
             self.readiness,
             AccountingService(projection.lines, projection.counting, projection.cameras, projection.watermark, parked),
             QualityService(projection.lines, projection.counting, settings),
-            BatchesService(projection.lines, projection.counting, frames),
+            BatchesService(projection.lines, projection.counting, frames, records),
             labelling,
             StorageRepository(self._request_redis, self._keys),
             Clock(settings.shift_times.zone),

@@ -18,9 +18,10 @@ from services.gateway.check import check_outputs
 from services.gateway.dispatcher import Dispatcher, Dispatchers
 from services.gateway.handler import Gateway, now
 from services.gateway.journal import Journal
+from services.gateway.line_checks import LineChecks
 from services.gateway.line_watch import LineStatuses, LineWatch
 from services.gateway.lines import read_lines
-from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_tests
+from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_commands
 from services.gateway.outputs.opening import open_output
 from services.gateway.recipes import Recipes
 from services.gateway.settings import GatewaySettings
@@ -32,7 +33,7 @@ from shared.logging import configure_logging
 from shared.messaging.loop import consume
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
-from shared.topology import GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
+from shared.topology import GATEWAY_CHECKS, GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
 
 
 def main(stop: threading.Event) -> None:
@@ -61,10 +62,12 @@ def main(stop: threading.Event) -> None:
                 for name, output in line_outputs.items()
             ]
         )
-        gateway = Gateway(journal, Recipes(store, journal, lines.parts), outbox.add)
+        recipes = Recipes(store, journal, lines.parts)
+        gateway = Gateway(journal, recipes, outbox.add)
         watch = LineWatch(settings.silence_seconds)
         statuses = LineStatuses(watch, gateway, journal, list(lines.lines), show=outputs.show)
         publisher, add_loop = broker.publisher(), health.add_loop
+        checks = LineChecks(journal, recipes, outbox, publisher)
         reporter = WorkerReporter("gateway", publisher)
         reports = broker.subscribe(GATEWAY_REPORTS, prefetch=settings.batch)
         with background_threads(
@@ -75,8 +78,24 @@ def main(stop: threading.Event) -> None:
             partial(read_reports, gateway, watch, reports, stop, add_loop("gateway.reports")),
             partial(statuses.run, stop, add_loop("the statuses")),
             partial(
-                take_tests, outbox, broker.subscribe(GATEWAY_COMMANDS, prefetch=10), stop, add_loop("gateway.commands")
+                take_commands,
+                outbox,
+                checks,
+                broker.subscribe(GATEWAY_COMMANDS, prefetch=10),
+                stop,
+                add_loop("gateway.commands"),
             ),
+            partial(
+                consume,
+                broker.subscribe(GATEWAY_CHECKS, prefetch=settings.batch),
+                publisher,
+                checks.inspected,
+                most=settings.batch,
+                wait_seconds=0.5,
+                stop=stop,
+                health=add_loop("gateway.checks"),
+            ),
+            partial(checks.run, stop, add_loop("the checks of lines")),
             *(partial(each.run, stop, add_loop(f"the output {each.name}")) for each in outputs.all),
             partial(reporter.run, settings.report_seconds, stop, add_loop("the reports")),
             partial(
@@ -84,6 +103,7 @@ def main(stop: threading.Event) -> None:
                 publisher,
                 settings.name,
                 outputs.reports,
+                checks.report,
                 every_seconds=settings.report_seconds,
                 stop=stop,
                 health=add_loop("the reports of lines"),

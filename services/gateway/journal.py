@@ -23,11 +23,11 @@ from filelock import FileLock, Timeout
 from services.gateway.part_assembly import Changes
 from services.gateway.rule import Plan
 from shared.errors import CannotStart
-from shared.messages import FrameIdentity, FrameInspected, PartDecided, decode
+from shared.messages import CheckRequested, FrameIdentity, FrameInspected, LineChecked, PartDecided, decode
 from shared.recipe import Parts, Recipe, parse_recipe
 from shared.sqlite import transaction
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE pending (
@@ -54,6 +54,9 @@ CREATE TABLE missed (
 CREATE TABLE signal_counts (
     output TEXT PRIMARY KEY, decisions INTEGER NOT NULL DEFAULT 0, filtered INTEGER NOT NULL DEFAULT 0,
     sent INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE checks (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, line TEXT NOT NULL, request BLOB NOT NULL,
+    record BLOB, at REAL NOT NULL, published INTEGER NOT NULL DEFAULT 0);
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
@@ -258,6 +261,48 @@ class Journal:
                 "UPDATE decisions SET published = 1 WHERE number = ?", [(decision.number,) for decision in decisions]
             )
 
+    # ── the checks of lines ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin_check(self, request: CheckRequested) -> bool:
+        """Store that a check has begun; False if it is known already."""
+        with self.write():
+            row = request.check_id, request.line, request.encode(), request.at.timestamp()
+            statement = "INSERT OR IGNORE INTO checks (id, line, request, at) VALUES (?, ?, ?, ?)"
+            return self.database.execute(statement, row).rowcount == 1
+
+    def finish_check(self, record: LineChecked) -> None:
+        """Store the record of a check, which is to be published."""
+        with self.write():
+            self.database.execute("UPDATE checks SET record = ? WHERE id = ?", (record.encode(), record.check_id))
+
+    def unfinished_checks(self) -> list[CheckRequested]:
+        """Return the checks that have begun and have no record."""
+        with self._changed:
+            rows = self.database.execute("SELECT request FROM checks WHERE record IS NULL ORDER BY number").fetchall()
+        return [request for (body,) in rows if isinstance(request := decode(body), CheckRequested)]
+
+    def last_check(self, line: str) -> LineChecked | None:
+        """Return the record of the last check of a line that ended; None without one."""
+        with self._changed:
+            row = self.database.execute(
+                "SELECT record FROM checks WHERE line = ? AND record IS NOT NULL ORDER BY number DESC LIMIT 1", (line,)
+            ).fetchone()
+        record = decode(row[0]) if row else None
+        return record if isinstance(record, LineChecked) else None
+
+    def unpublished_checks(self) -> list[LineChecked]:
+        """Return the records that the broker has not confirmed."""
+        with self._changed:
+            rows = self.database.execute(
+                "SELECT record FROM checks WHERE record IS NOT NULL AND published = 0 ORDER BY number"
+            ).fetchall()
+        return [record for (body,) in rows if isinstance(record := decode(body), LineChecked)]
+
+    def mark_check_published(self, check_id: str) -> None:
+        """Note that the broker has confirmed a record."""
+        with self.mark():
+            self.database.execute("UPDATE checks SET published = 1 WHERE id = ?", (check_id,))
+
     def forget_old(self, now: datetime) -> None:
         """Delete published decisions, and other rows, that are older than the retention."""
         before = now.timestamp() - self._retention
@@ -265,6 +310,11 @@ class Journal:
             self.database.execute("DELETE FROM decisions WHERE at < ? AND published = 1", (before,))
             for table in ("late", "sessions", "missed"):
                 self.database.execute(f"DELETE FROM {table} WHERE at < ?", (before,))  # noqa: S608  the names are constants
+            self.database.execute(
+                "DELETE FROM checks WHERE at < ? AND published = 1 "
+                "AND number NOT IN (SELECT max(number) FROM checks GROUP BY line)",
+                (before,),
+            )
 
     def is_too_old(self, frame: FrameIdentity, now: datetime) -> bool:
         """Return whether a frame is older than the retention, so that the decision about its part may be deleted."""

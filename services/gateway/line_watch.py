@@ -16,6 +16,7 @@ from shared.health import Health
 from shared.messages import (
     CameraReported,
     CameraState,
+    CheckReport,
     GatewayReported,
     Message,
     OutputReport,
@@ -139,6 +140,7 @@ class LineStatuses:
         publisher: Publisher,
         gateway: str,
         outputs: Callable[[str], tuple[OutputReport, ...]],
+        check: Callable[[str], CheckReport | None],
         *,
         every_seconds: float,
         stop: threading.Event,
@@ -155,6 +157,7 @@ class LineStatuses:
                     online=status.online,
                     reason=status.reason,
                     outputs=outputs(line),
+                    check=check(line),
                     at=datetime.now(UTC),
                 )
                 publisher.publish(report)

@@ -1,4 +1,4 @@
-"""The background loops of a gateway: decide at deadlines, publish decisions, and read reports."""
+"""The background loops of a gateway: decide at deadlines, publish decisions, read reports, and take commands."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import structlog
 
 from services.gateway.handler import Gateway
 from services.gateway.journal import Journal
+from services.gateway.line_checks import LineChecks
 from services.gateway.line_watch import LineWatch
 from services.gateway.outputs.port import signal_of_test
 from services.gateway.signal_outbox import SignalOutbox
 from shared.health import Health
-from shared.messages import CameraReported, OutputTestRequested
+from shared.messages import CameraReported, CheckRequested, OutputTestRequested
 from shared.messaging.loop import Loop, Outcome, Received
 from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused, Subscription
 
@@ -64,14 +65,18 @@ def read_reports(
     Loop(reports, None, read, stop, health).run(BATCH, LONGEST_WAIT)
 
 
-def take_tests(outbox: SignalOutbox, commands: Subscription, stop: threading.Event, health: Health) -> None:
-    """Store a test signal for each request to test an output until ``stop`` is set."""
+def take_commands(
+    outbox: SignalOutbox, checks: LineChecks, commands: Subscription, stop: threading.Event, health: Health
+) -> None:
+    """Take the requests to test outputs and to check lines until ``stop`` is set."""
 
     def take(batch: Sequence[Received]) -> Outcome:
         rejected = {}
         for place, received in enumerate(batch):
             request = received.message
-            if isinstance(request, OutputTestRequested) and not outbox.add_test(
+            if isinstance(request, CheckRequested):
+                checks.begin(request)
+            elif isinstance(request, OutputTestRequested) and not outbox.add_test(
                 signal_of_test(request), request.output
             ):
                 rejected[place] = f"line {request.line} has no output {request.output}"

@@ -32,15 +32,15 @@ class Recipes:
         self._journal = journal
         self._parts_of_lines = parts_of_lines
 
-    def plan(self, verdict: FrameInspected) -> Plan | None:
-        """Return how the frames of a verdict's line become parts; None if they do not.
+    def plan(self, verdict: FrameInspected, otherwise: Parts | None = None) -> Plan | None:
+        """Return how the frames of a verdict's line become parts; if nothing says so, by ``otherwise``, or None.
 
         Raises:
             RetryLater: object storage is unavailable.
             Reject: the recipe can't be used.
         """
         recipe = self._recipe(verdict.recipe, verdict.model_version)
-        parts = self._parts_of_lines.get(verdict.frame.line, recipe.parts)
+        parts = self._parts_of_lines.get(verdict.frame.line, recipe.parts) or otherwise
         return Plan(parts, recipe, verdict.model_version) if parts else None
 
     def _recipe(self, name: str, version: str) -> Recipe:

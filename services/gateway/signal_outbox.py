@@ -12,7 +12,7 @@ from services.gateway.journal import Journal
 from services.gateway.outputs.port import Signal
 from services.gateway.outputs.settings import AnyOutput
 from services.gateway.part_assembly import Now
-from shared.messages import PartDecided
+from shared.messages import REASON_LENGTH, CheckedOutput, PartDecided
 
 TEST_MS: Final = 30_000
 """Milliseconds after which a test signal is not sent any more."""
@@ -74,6 +74,45 @@ class SignalOutbox:
             else:
                 metrics.SIGNALS.labels(decision.frame.line, name, "filtered").inc()
 
+    def add_check(self, decision: PartDecided) -> None:
+        """Add the signals of a part of a check to the outputs that want and may get them; no count has them."""
+        with self._journal.write():
+            moment = self._clock()
+            for name, settings in self._outputs.get(decision.frame.line, {}).items():
+                if settings.checks and settings.wants(decision):
+                    self._insert(f"{decision.frame.line}/{name}", Signal.of(decision, name, settings), settings, moment)
+
+    def checked(
+        self, line: str, decisions: Sequence[PartDecided], *, wait_longer: bool
+    ) -> tuple[CheckedOutput, ...] | None:
+        """Return what became of the signals of a check at each output of a line.
+
+        Signals that still wait are counted as missed; None: there are some, and ``wait_longer``.
+        """
+        found = []
+        for name, settings in self._outputs.get(line, {}).items():
+            wanted = [decision for decision in decisions if settings.wants(decision)]
+            ids = {Signal.of(decision, name, settings).id for decision in wanted} if settings.checks else set()
+            with self._journal.read() as database:
+                rows = database.execute("SELECT id FROM signals WHERE output = ?", (f"{line}/{name}",)).fetchall()
+            waiting = ids & {signal for (signal,) in rows}
+            if waiting and wait_longer:
+                return None
+            missed = [reason for signal, reason in self.reasons(f"{line}/{name}") if signal in ids]
+            missed += ["it was not sent in time"] * len(waiting)
+            found.append(
+                CheckedOutput(
+                    name=name,
+                    type=settings.type,
+                    sent=len(ids) - len(missed),
+                    missed=len(missed),
+                    filtered=len(decisions) - len(wanted),
+                    withheld=len(wanted) - len(ids),
+                    reason=missed[-1][:REASON_LENGTH] if missed else "",
+                )
+            )
+        return tuple(found)
+
     def add_test(self, signal: Signal, name: str) -> bool:
         """Add a test signal; False if the line has no such output."""
         settings = self._outputs.get(signal.line, {}).get(name)
@@ -108,22 +147,24 @@ class SignalOutbox:
 
     def sent(self, output: str, signals: Sequence[WaitingSignal]) -> None:
         """Note that the receiver has these signals, and delete them."""
+        counted = sum(not each.signal.test for each in signals)
         with self._journal.mark():
             self._delete(signals)
-            self._count(output, sent=sum(not each.signal.test for each in signals))
-        metrics.SIGNALS.labels(*output.split("/", 1), "sent").inc(len(signals))
+            self._count(output, sent=counted)
+        metrics.SIGNALS.labels(*output.split("/", 1), "sent").inc(counted)
 
     def missed(self, output: str, signals: Sequence[WaitingSignal], reason: str) -> None:
         """Note that these signals will not be sent, with the reason, and delete them."""
         at = self._clock().wall.timestamp()
+        counted = sum(not each.signal.test for each in signals)
         with self._journal.mark() as database:
             self._delete(signals)
-            self._count(output, missed=sum(not each.signal.test for each in signals))
+            self._count(output, missed=counted)
             database.executemany(
                 "INSERT INTO missed (output, id, reason, at) VALUES (?, ?, ?, ?)",
                 [(output, each.signal.id, reason, at) for each in signals],
             )
-        metrics.SIGNALS.labels(*output.split("/", 1), "missed").inc(len(signals))
+        metrics.SIGNALS.labels(*output.split("/", 1), "missed").inc(counted)
 
     def type_of(self, output: str) -> str:
         """Return the type of an output: webhook, mqtt, modbus, opcua or file."""
@@ -152,7 +193,9 @@ class SignalOutbox:
     def _insert(self, output: str, signal: Signal, settings: AnyOutput, moment: Now) -> None:
         captured = min(signal.captured_at, moment.wall).timestamp()  # a camera whose clock is ahead delays no signal
         due = captured + (0 if signal.test else settings.delay_ms / 1000)
-        deadline_ms = TEST_MS if signal.test else settings.deadline_ms
+        deadline_ms = settings.deadline_ms
+        if signal.test:
+            deadline_ms = min(TEST_MS, deadline_ms or TEST_MS) if signal.check else TEST_MS
         expires = None if deadline_ms is None else captured + deadline_ms / 1000
         cursor = self._journal.database.execute(
             "INSERT OR IGNORE INTO signals (output, id, due, expires, test, body) VALUES (?, ?, ?, ?, ?, ?)",

@@ -18,7 +18,15 @@ from services.inference.model import Model, error_judgement
 from shared.engines.port import Images, Logits
 from shared.imaging.codec import CONTENT_TYPES, UnreadableImage, decode
 from shared.imaging.references import NotAligned
-from shared.messages import FrameCaptured, FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
+from shared.messages import (
+    CheckFrameInspected,
+    FrameCaptured,
+    FrameDeferred,
+    FrameInspected,
+    ImageDeferred,
+    Message,
+    Verdict,
+)
 from shared.messaging.loop import Reject
 from shared.recipe import Recipe
 from shared.verdict import Judgement
@@ -101,7 +109,10 @@ class Inspector:
         """Fetch, decode and prepare the images of a batch."""
         with metrics.STEP_SECONDS.labels("fetch").time():
             contents = self._images.fetch(frames)
-        delayed = [isinstance(content, Missing) and content.temporary for content in contents]
+        delayed = [
+            isinstance(content, Missing) and content.temporary and not frame.of_check
+            for frame, content in zip(frames, contents, strict=True)
+        ]
         with metrics.STEP_SECONDS.labels("prepare").time():
             available = [content for content, waits in zip(contents, delayed, strict=True) if not waits]
             present = [frame for frame, waits in zip(frames, delayed, strict=True) if not waits]
@@ -123,7 +134,8 @@ class Inspector:
             for frame, failure in zip(prepared.frames, prepared.failures, strict=True)
         ]
         for frame, judgement in reversed(judged):
-            self._live.show(frame, judgement)
+            if not frame.of_check:
+                self._live.show(frame, judgement)
         with metrics.STEP_SECONDS.labels("store").time():
             not_stored = self._images.store(
                 {
@@ -156,10 +168,12 @@ class Inspector:
     ) -> FrameInspected:
         now = self._clock()
         latency = max(0.0, (now - frame.frame.captured_at).total_seconds())
-        metrics.FRAMES.labels(frame.frame.line, judgement.verdict).inc()
-        metrics.LATENCY_SECONDS.observe(latency)
+        if not frame.of_check:
+            metrics.FRAMES.labels(frame.frame.line, judgement.verdict).inc()
+            metrics.LATENCY_SECONDS.observe(latency)
         stored = _should_store(frame, judgement, model.recipe)
-        return FrameInspected(
+        kind = CheckFrameInspected if frame.of_check else FrameInspected
+        return kind(
             frame=frame.frame,
             verdict=judgement.verdict,
             reason=judgement.reason,
@@ -190,9 +204,11 @@ def _read(frame: FrameCaptured, content: bytes | Missing, model: Model) -> NDArr
 
 
 def _should_store(frame: FrameCaptured, judgement: Judgement, recipe: Recipe) -> bool:
-    """Return whether to store the image of a frame: of flagged frames, and of every nth ok one.
+    """Return whether to store the image of a frame: of flagged frames, and of every nth ok one; of none of a check.
 
     A large image is stored already as its camera captured it, but its kind is not known there.
     """
+    if frame.of_check:
+        return False
     nth = recipe.stored_images.every_nth_ok
     return judgement.flagged or (nth > 0 and judgement.verdict is Verdict.OK and frame.frame.sequence % nth == 0)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+import structlog
+
+from shared.messages import CheckFrame, MalformedMessage
 from shared.messaging.port import Delivery, Subscription
+
+_log = structlog.stdlib.get_logger("inference")
 
 
 class MicroBatches:
@@ -21,10 +27,16 @@ class MicroBatches:
         self._suspect: list[Delivery] = []
 
     def receive(self, most: int, wait_seconds: float) -> Sequence[Delivery]:
-        """Receive a batch; a suspect that arrives while a batch gathers becomes the next batch."""
-        if self._suspect:
-            return [self._suspect.pop()]
-        batch = list(self._inner.receive(most, wait_seconds))
+        """Receive a batch; a suspect that arrives while a batch gathers becomes the next batch.
+
+        A suspect of a check is dropped, and its check fails at its deadline: among the parked frames it would count as
+        a frame of production.
+        """
+        batch = [self._suspect.pop()] if self._suspect else list(self._inner.receive(most, wait_seconds))
+        if batch and _is_suspect_of_check(batch[0]):
+            _log.error("dropped a frame of a check, whose readers died")
+            self._inner.acknowledge(batch)
+            return ()
         deadline = time.monotonic() + self._gather_seconds
         while batch and not batch[0].is_suspect and len(batch) < most:
             left = deadline - time.monotonic()
@@ -45,3 +57,9 @@ class MicroBatches:
 
     def close(self) -> None:
         self._inner.close()
+
+
+def _is_suspect_of_check(delivery: Delivery) -> bool:
+    with suppress(MalformedMessage):
+        return delivery.is_suspect and isinstance(delivery.read(), CheckFrame)
+    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Len, MaxLen, MinLen
@@ -53,13 +53,16 @@ def instances(kind: type[Model]) -> st.SearchStrategy[Model]:
     fields = {name: _field(field) for name, field in kind.model_fields.items()}
     needed = {name: values for name, values in fields.items() if kind.model_fields[name].is_required()}
     others = {name: values for name, values in fields.items() if name not in needed}
-    return st.fixed_dictionaries(needed, optional=others).map(_with_own_keys).map(kind.model_validate)
+    return st.fixed_dictionaries(needed, optional=others).map(partial(_fitting, kind)).map(kind.model_validate)
 
 
-def _with_own_keys(fields: dict[str, Any]) -> dict[str, Any]:
-    """Storage keys of a message about a frame are below the frame's own prefix."""
+def _fitting(kind: type[BaseModel], fields: dict[str, Any]) -> dict[str, Any]:
+    """A frame is of a check where the message is; storage keys are below the frame's own prefix."""
     if (frame := fields.get("frame")) is None:
         return fields
+    if (of_check := getattr(kind, "of_check", None)) is not None:
+        frame = frame.model_copy(update={"check": "check-1" if of_check else None})
+        fields = {**fields, "frame": frame}
     key = f"{frame.storage_key}/file"
     heatmaps = {label: each.model_copy(update={"key": key}) for label, each in fields.get("heatmaps", {}).items()}
     own = {

@@ -17,6 +17,6 @@ def test_the_image_names_every_message_but_the_reports() -> None:
     reports = {"CameraReported", "WorkerReported", "GatewayReported"}
     shown = {word for word in re.findall(r"[A-Z][A-Za-z]+", IMAGE) if word[1:] != word[1:].lower()}
     assert (
-        shown - {"IF", "IP", "DV", "EF", "ER", "DE", "TC", "DM", "DR", "LR", "GV", "GR", "GC", "DP"}
+        shown - {"IF", "IP", "DV", "EF", "ER", "DE", "TC", "DM", "DR", "LR", "GV", "GR", "GC", "GK", "DK", "DP"}
         == {kind.__name__ for kind in topology.EXCHANGE_OF} - reports
     )

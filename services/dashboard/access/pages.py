@@ -27,6 +27,8 @@ from shared.validation import marked
 
 PAGE: Final = 50
 ACTIONS: Final = {
+    "challenge": marked("Challenge sets"),
+    "check": marked("Start-of-shift checks"),
     "dataset": marked("Datasets"),
     "frame": marked("Frames"),
     "images": marked("Exports"),
@@ -43,6 +45,10 @@ ACTIONS: Final = {
 }
 """The groups of actions in the search form, by the first word of the actions."""
 WORDS: Final = {
+    "challenge.remove": marked("removed a part from a challenge set"),
+    "challenge.set": marked("stored a part of a challenge set"),
+    "check.finish": marked("finished the check of a line"),
+    "check.run": marked("ran the check of a line"),
     "dataset.import": marked("imported a dataset"),
     "dataset.make": marked("made a dataset"),
     "frame.mark": marked("marked a verdict as wrong"),
@@ -74,7 +80,7 @@ WORDS: Final = {
 """The actions of the audit log in words."""
 MAY: Final = {
     Role.VIEWER: marked("sees everything"),
-    Role.OPERATOR: marked("and marks wrong verdicts, requests heatmaps"),
+    Role.OPERATOR: marked("and marks wrong verdicts, requests heatmaps, checks lines"),
     Role.ENGINEER: marked("and labels, edits recipes, trains, compares, promotes, rolls back, replays"),
     Role.ADMIN: marked("and discards, manages people and tokens"),
 }

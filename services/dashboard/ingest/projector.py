@@ -10,10 +10,10 @@ from typing import Any, Final
 from redis.exceptions import DataError
 
 from services.dashboard.ingest.watermark import Watermark
-from shared.messages import GatewayReported, Message, WorkerReported
+from shared.messages import GatewayReported, LineChecked, Message, WorkerReported
 
-NOT_ARCHIVED: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported)
-"""Messages that are not archived, because they have no use later."""
+NOT_ARCHIVED: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported, LineChecked)
+"""Messages that are not archived, because they have no use later, or are stored as records of their own."""
 
 INAPPLICABLE: Final = (ValueError, ArithmeticError, DataError)
 """Errors that the content of a message causes while it is applied; no later attempt would succeed."""

@@ -14,6 +14,7 @@ from services.dashboard.store.counting import Counts
 from shared.messages import (
     CameraSight,
     CameraState,
+    CheckReport,
     FrameInspected,
     OutputReport,
     PartAction,
@@ -201,6 +202,7 @@ class GatewayView(BaseModel):
     reason: str = Field(description="why the line is not online")
     lost: bool = Field(description="whether the gateway has sent no report for too long")
     outputs: list[OutputReport]
+    check: CheckReport | None = Field(None, description="the start-of-shift check that runs, or ended last")
     received_at: datetime = Field(description="time at which the last report arrived")
 
 

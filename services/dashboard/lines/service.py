@@ -272,6 +272,7 @@ class LinesService:
             reason=report.message.reason,
             lost=lost,
             outputs=list(report.message.outputs),
+            check=report.message.check,
             received_at=report.at,
         )
 

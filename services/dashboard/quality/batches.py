@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from services.dashboard.checks.repository import CheckRepository
 from services.dashboard.frames.service import FramesService
 from services.dashboard.lines.repository import LineRepository
 from services.dashboard.lines.schemas import PartCounts
@@ -17,15 +18,19 @@ from services.dashboard.web.problems import Problem
 
 WORST: Final = 12
 MOST_LISTED: Final = 100
+MOST_CHECKS: Final = 50
 
 
 class BatchesService:
     """Makes the lists and reports of batches."""
 
-    def __init__(self, lines: LineRepository, counting: Counting, frames: FramesService) -> None:
+    def __init__(
+        self, lines: LineRepository, counting: Counting, frames: FramesService, checks: CheckRepository
+    ) -> None:
         self._lines = lines
         self._counting = counting
         self._frames = frames
+        self._checks = checks
 
     def newest(self, line: str) -> BatchList:
         """Return the batches of a line, the one with the newest frame first.
@@ -46,7 +51,8 @@ class BatchesService:
         view = self._view(line, batch)
         counts = self._counting.total(line, f"batch={batch}")
         worst = self._frames.worst(line, batch, view.last_captured_at, WORST)
-        return BatchReport(batch=view, labels=pareto(counts), models=counts.model, worst=worst)
+        checks = self._checks.between(line, view.first_captured_at, view.last_captured_at, MOST_CHECKS)
+        return BatchReport(batch=view, labels=pareto(counts), models=counts.model, worst=worst, checks=checks)
 
     def _view(self, line: str, batch: str) -> BatchView:
         seen = self._counting.seen(line, f"batch={batch}")

@@ -13,6 +13,7 @@ from services.dashboard.statistics.control_chart import RunRule
 from services.dashboard.statistics.difference import Difference
 from services.dashboard.statistics.rates import Rate
 from services.dashboard.statistics.windows import Subgroup
+from shared.messages import LineChecked
 
 
 class Point(BaseModel):
@@ -151,3 +152,6 @@ class BatchReport(BaseModel):
     labels: list[LabelCount]
     models: dict[str, int] = Field(description="inspected frames by model version")
     worst: list[FrameView] = Field(description="the NG frames whose faults are farthest beyond their thresholds")
+    checks: list[LineChecked] = Field(
+        description="start-of-shift checks of the line during the batch, and the last one before; no count has them"
+    )

@@ -13,7 +13,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     """May see everything."""
     OPERATOR = "operator"
-    """May mark wrong verdicts, and request heatmaps."""
+    """May mark wrong verdicts, request heatmaps, and check lines."""
     ENGINEER = "engineer"
     """May label, edit recipes, train, compare, promote, roll back, and replay parked messages."""
     ADMIN = "admin"

@@ -53,6 +53,16 @@ OF_GATEWAYS: Final = (
     marked("inference: %(reason)s"),
     marked("the line has only just become healthy"),
     marked("decided too late"),
+    marked("%(failed)s of %(parts)s parts failed: %(part)s has to be ok: %(reason)s"),
+    marked("%(failed)s of %(parts)s parts failed: %(part)s has to be NG: %(reason)s"),
+    marked("%(failed)s of %(parts)s parts failed: %(part)s has to be NG by %(labels)s: %(reason)s"),
+    marked("no worker answered within %(seconds)s s"),
+    marked("the broker did not take its images: %(error)s"),
+    marked("output %(output)s missed %(signals)s signals: %(reason)s"),
+    marked("it was not sent in time"),
+    marked("another check of the line runs: %(check)s"),
+    marked("no gateway took the request for %(seconds)s s: run the check again"),
+    marked("the gateway was restarted while the check ran: run it again"),
 )
 OF_EXPLAINERS: Final = (
     marked("model %(version)s, which judged it, is gone"),

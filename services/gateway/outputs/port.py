@@ -65,7 +65,8 @@ class Signal(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str = Field(description="id of the signal, the same in every attempt; a receiver must use each id only once")
-    test: bool = Field(False, description="sent by a person to test the output: no part belongs to it")
+    test: bool = Field(False, description="of a test or a check: no part of production belongs to it")
+    check: Name | None = Field(None, description="of the start-of-shift check that it belongs to; it is a test, too")
     line: Name
     part: str
     verdict: PartVerdict
@@ -86,13 +87,16 @@ class Signal(BaseModel):
 
     @classmethod
     def of(cls, decision: PartDecided, output: str, settings: OutputSettings) -> Self:
-        """Return the signal of a decision."""
+        """Return the signal of a decision. That of a part of a check is marked as a test."""
         frame = decision.frame
         deadline = None
         if settings.deadline_ms is not None:
             deadline = frame.captured_at + timedelta(milliseconds=settings.deadline_ms)
+        of_check = f"check/{frame.check}/" if frame.check else ""
         return cls(
-            id=f"{frame.line}/{decision.part}/{output}",
+            id=f"{of_check}{frame.line}/{decision.part}/{output}",
+            test=frame.check is not None,
+            check=frame.check,
             line=frame.line,
             part=decision.part,
             verdict=decision.verdict,

@@ -35,6 +35,10 @@ class OutputSettings(BaseModel):
         None,
         description="from the capture of the first frame; a later signal is not sent; unset: it is sent at any time",
     )
+    checks: bool = Field(
+        True,
+        description="the receiver gets the signals of checks, which are marked as tests; False: it would act on them",
+    )
 
     @model_validator(mode="after")
     def _deadline_is_after_the_delay(self) -> Self:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.inference import metrics
 from services.inference.deferred import DeferredWork
 from services.inference.handler import Inspector
 from services.inference.image_store import ImageStore
@@ -18,7 +19,16 @@ from services.inference.model import Model, load_model
 from shared.contracts.frame_files import FrameFile
 from shared.contracts.retention_rules import DataKind
 from shared.imaging.codec import encode
-from shared.messages import FrameDeferred, FrameInspected, ImageDeferred, Message, Verdict
+from shared.messages import (
+    CheckFrame,
+    CheckFrameInspected,
+    FrameDeferred,
+    FrameInspected,
+    ImageDeferred,
+    Message,
+    Verdict,
+    challenge_folder,
+)
 from shared.messaging.loop import Reject
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageUnavailable
@@ -329,3 +339,42 @@ def test_a_batch_keeps_its_model_and_the_model_is_unloaded_after_it(model: Model
     versions = [_verdicts(answer.result(60))[0].model_version for answer in (*before, after)]
     assert versions == ["v1", "v1", "v2"]
     assert network.closed
+
+
+def of_check(sequence: int, colour: str, store: FilesystemStore) -> CheckFrame:
+    """A frame of a check, whose image is in the challenge set."""
+    frame = captured(sequence, b"")
+    key = f"{challenge_folder('line-1')}/{colour}.png"
+    store.put(key, encode(painted(colour), "png"))
+    check = frame.frame.model_copy(update={"check": "check-1"})
+    return CheckFrame(frame=check, encoding="png", width=64, height=48, image_key=key)
+
+
+def frames_counted() -> float:
+    return sum(
+        sample.value
+        for metric in metrics.FRAMES.collect()
+        for sample in metric.samples
+        if sample.name == "seamline_inference_frames_total"
+    )
+
+
+def test_a_frame_of_a_check_gets_a_verdict_of_its_own_kind_and_leaves_no_trace(model: Model, store: AwayStore) -> None:
+    frames = [of_check(0, "green", store), of_check(1, "black", store)]
+    stored, counted = sorted(store.keys("")), frames_counted()
+    live = LiveImages(store, 0.001)
+    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60), live)
+    answers = inspector.inspect([*frames, captured(2, painted("black"))]).result(60)
+    assert [type(answer) for answer in answers] == [CheckFrameInspected, CheckFrameInspected, FrameInspected]
+    assert [answer.verdict for answer in _verdicts(answers)] == [Verdict.NG, Verdict.OK, Verdict.OK]
+    assert [answer.frame.check for answer in _verdicts(answers)] == ["check-1", "check-1", None]
+    assert frames_counted() == counted + 1
+    assert set(store.keys("")) - set(stored) <= {"live/line-1/camera-1"}
+
+
+def test_a_frame_of_a_check_whose_image_cannot_be_fetched_is_an_error_at_once(model: Model, store: AwayStore) -> None:
+    frame = of_check(0, "green", store)
+    store.away = True
+    (answer,) = _inspector(model, store)([frame])
+    assert isinstance(answer, CheckFrameInspected)
+    assert (answer.verdict, answer.reason) == (Verdict.ERROR, "its image is gone: the disk was taken away")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.inference.microbatch import MicroBatches
-from shared.messages import FrameCaptured, decode
+from shared.messages import CheckFrame, FrameCaptured, decode
 from shared.messaging.port import Delivery
 from shared.messaging.sqlite import SqliteBroker
 from shared.topology import INFERENCE_FRAMES
@@ -84,3 +84,15 @@ def test_a_suspect_that_arrives_in_a_batch_is_inspected_alone(broker: SqliteBrok
     assert sorted([_sequences(first), _sequences(second)]) == [[0], [1]]
     batches.acknowledge([*first, *second])
     assert broker.depth("inference.frames").total == broker.depth("inference.frames.suspects").total == 0
+
+
+def test_a_suspect_of_a_check_is_dropped_and_never_parked(broker: SqliteBroker, tmp_path: Path) -> None:
+    frame = captured(0, b"x").frame.model_copy(update={"check": "check-1"})
+    broker.publisher().publish(CheckFrame(frame=frame, encoding="png", width=8, height=8, image=b"x")).result(60)
+    with sqlite3.connect(tmp_path / "broker" / "messages.sqlite", timeout=60) as file:
+        file.execute("UPDATE message SET queue = 'inference.frames.suspects'")
+    batches = _batches(broker, gather_seconds=0)
+    assert batches.receive(8, 60) == ()
+    assert broker.depth("inference.frames.suspects").total == broker.depth("inference.frames.parked").total == 0
+    _send(broker, 1)
+    assert _sequences(batches.receive(8, 60)) == [1]

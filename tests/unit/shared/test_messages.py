@@ -216,3 +216,26 @@ def test_numbers_beyond_their_bounds_are_refused(kind: str, where: str, number: 
     fields = json.loads((GOLDEN / f"{kind}.1.json").read_text())
     with pytest.raises(MalformedMessage):
         decode(body_of({**fields, where: number}))
+
+
+@pytest.mark.parametrize("kind", [messages.FrameCaptured, messages.FrameInspected, messages.FrameDeferred])
+def test_a_frame_of_a_check_is_in_no_message_about_production(kind: type[Message]) -> None:
+    body, fields = golden(GOLDEN / f"{kind.__name__}.1.json")
+    with pytest.raises(MalformedMessage, match="is of a check"):
+        decode(body_of({**fields, "frame": {**fields["frame"], "check": "check-1"}, "image_key": None}))
+    assert decode(body)
+
+
+@pytest.mark.parametrize("kind", [messages.CheckFrame, messages.CheckFrameInspected])
+def test_a_frame_of_production_is_in_no_message_of_a_check(kind: type[Message]) -> None:
+    _, fields = golden(GOLDEN / f"{kind.__name__}.1.json")
+    with pytest.raises(MalformedMessage, match="is of no check"):
+        decode(body_of({**fields, "frame": {**fields["frame"], "check": None}, "image_key": None}))
+
+
+def test_the_image_of_a_check_is_in_the_challenge_set_of_its_line() -> None:
+    frame = identity(check="check-1")
+    assert frame.owns("challenges/line-1/0f.png")
+    assert not frame.owns("challenges/line-2/0f.png")
+    assert not frame.owns("challenges/line-1/parts/hole.json")
+    assert not identity().owns("challenges/line-1/0f.png")

@@ -29,6 +29,11 @@ const GATES = {
   reject: (part) => gettext("Gate open: part %(part)s", { part }),
   stop: (part) => gettext("Line stopped: part %(part)s", { part }),
 };
+const CHECKS = {
+  running: ({ by }) => gettext("… a check of the line runs, begun by %(by)s", { by }),
+  passed: ({ by, at }) => gettext("✓ check passed on %(time)s (%(by)s)", { time: fullTime.format(new Date(at)), by }),
+  failed: ({ reason }) => gettext("✕ check failed: %(reason)s", { reason }),
+};
 const PARTIES = {
   camera: {
     none: gettext("no camera"),
@@ -189,9 +194,12 @@ function showParts(place, line) {
 function showGateway(place, line) {
   place.hidden = !line.gateway;
   if (!line.gateway) return;
-  const { online, lost, reason, outputs } = line.gateway;
+  const { online, lost, reason, outputs, check } = line.gateway;
   const state = lost ? gettext("▲ the gateway has sent no report for too long") : online ? gettext("● online") : gettext("▲ not online: %(reason)s", { reason });
   write(place.querySelector("[data-gateway-state]"), state);
+  const checked = place.querySelector("[data-check]");
+  checked.hidden = !check;
+  if (check) write(checked, CHECKS[check.state](check));
   fill(place.querySelector("[data-outputs]"), outputs, (output) => [
     `${output.name} (${output.type})`,
     health(output.failing ? "failed" : "running", output.last_error),

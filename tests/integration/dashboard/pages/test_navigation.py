@@ -34,6 +34,7 @@ BEHIND = (
     "/labelling/history",
     "/lines/line-1/batches",
     "/lines/line-1/batches/batch-7",
+    "/checks/line-1",
     "/storage",
     "/audit",
     "/trainings/new",

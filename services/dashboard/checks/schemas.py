@@ -1,0 +1,88 @@
+"""Challenge sets and checks in the form of the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from services.dashboard.checks.repository import StoredPart
+from shared.label_names import LabelName
+from shared.messages import CheckReport, Expected, LineChecked
+
+
+class ChallengeImageView(BaseModel):
+    """An image of a part of a challenge set."""
+
+    camera: str
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    url: str = Field(examples=["/api/lines/line-1/challenge/images/0f3c9a1b.png"])
+
+
+class ChallengePartView(BaseModel):
+    """A part of a challenge set."""
+
+    name: str = Field(examples=["hole-1"])
+    expected: Expected
+    defects: list[LabelName] = Field(description="labels that have to make it NG", examples=[["break"]])
+    images: list[ChallengeImageView]
+    by: str = Field(description="who stored it")
+    at: datetime
+
+    @classmethod
+    def of(cls, line: str, stored: StoredPart) -> Self:
+        """Return a stored part in this form."""
+        part = stored.part
+        return cls(
+            name=part.name,
+            expected=part.expected,
+            defects=list(part.defects),
+            images=[
+                ChallengeImageView(
+                    camera=image.camera, width=image.width, height=image.height, url=image_url(line, image.key)
+                )
+                for image in part.images
+            ],
+            by=stored.by,
+            at=stored.at,
+        )
+
+
+class ChallengeSet(BaseModel):
+    """The parts by which a line is checked."""
+
+    line: str
+    parts: list[ChallengePartView]
+
+
+class CheckOrder(BaseModel):
+    """How a check is run."""
+
+    recipe: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="recipe that has to inspect the parts; null: as frames without a trigger",
+    )
+    part_seconds: float = Field(10.0, gt=0, le=600, description="for the verdicts on one part, at most")
+
+
+class CheckStarted(BaseModel):
+    """A check that was requested."""
+
+    check_id: str = Field(examples=["check-01JF6Z6TX4W8E1V2M6C3N9Q7RB"])
+
+
+class CheckList(BaseModel):
+    """The checks of a line."""
+
+    last: CheckReport | None = Field(description="the check that runs, or ended last, as the gateway reports it")
+    checks: list[LineChecked] = Field(description="the records of the checks that ended, newest first")
+
+
+def image_url(line: str, key: str) -> str:
+    """Return the address of an image of a challenge set by its key in object storage."""
+    return f"/api/lines/{line}/challenge/images/{key.rpartition('/')[2]}"
