@@ -172,7 +172,9 @@ $(CHARTS)/.installed: deploy/requirements/charts.txt deploy/requirements/helm.tx
 
 # The types of OPC 40100-1, from a package of npm that is locked by its hash; npm knows where packages are.
 $(NODESET): deploy/opcua/package-lock.json | $(VENV)/bin/uv
-	@command -v npm >/dev/null || { echo "npm is not installed: install the package of that name, and run this again" >&2; exit 2; }
+	@command -v npm >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get install --quiet --yes --no-install-recommends npm >/dev/null; } \
+	  || { echo "npm is not installed: install the package of that name, and run this again" >&2; exit 2; }
 	@mkdir -p $(@D) $(VENV)/opcua && cp deploy/opcua/package.json deploy/opcua/package-lock.json $(VENV)/opcua/
 	@cd $(VENV)/opcua && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
 	@cp $(VENV)/opcua/node_modules/node-opcua-nodesets/nodesets/$(@F) $@
