@@ -34,6 +34,8 @@ TAKES = {
     ("POST", "/api/models/{recipe}/comparisons"): Role.ENGINEER,
     ("POST", "/api/models/{recipe}/{version}/thresholds"): Role.ENGINEER,
     ("POST", "/models/{recipe}/{version}/thresholds"): Role.ENGINEER,
+    ("POST", "/models/{recipe}/{version}/name"): Role.ENGINEER,
+    ("PUT", "/api/models/{recipe}/versions/{version}/name"): Role.ENGINEER,
     ("POST", "/models/{recipe}/{version}/promote"): Role.ENGINEER,
     ("POST", "/models/{recipe}/compare"): Role.ENGINEER,
     ("POST", "/models/{recipe}/rollback"): Role.ENGINEER,
