@@ -221,6 +221,12 @@ class FrameDeferred(FrameCaptured):
     topic: ClassVar[str] = "deferred.{0.frame.line}"
 
 
+class FrameReturned(FrameCaptured):
+    """Object storage is available again: inspect a frame that was deferred."""
+
+    topic: ClassVar[str] = "captured.again.{0.frame.line}"
+
+
 class Finding(BaseModel):
     """The result for one label of a frame."""
 

@@ -137,6 +137,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameCaptured: FRAMES,
     messages.CheckFrame: FRAMES,
     messages.FrameDeferred: FRAMES,
+    messages.FrameReturned: FRAMES,
     messages.ImageDeferred: FRAMES,
     messages.FrameInspected: VERDICTS,
     messages.CheckFrameInspected: VERDICTS,
@@ -164,7 +165,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
 """The exchange of each message; its routing key is ``routing_key``."""
 
 TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
-    INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured, messages.CheckFrame}),
+    INFERENCE_FRAMES.name: frozenset({messages.FrameCaptured, messages.FrameReturned, messages.CheckFrame}),
     INFERENCE_IMAGES.name: frozenset({messages.FrameDeferred, messages.ImageDeferred}),
     EXPLAINER_FLAGGED.name: frozenset({messages.FrameInspected}),
     EXPLAINER_REQUESTS.name: frozenset({messages.ExplanationRequested}),

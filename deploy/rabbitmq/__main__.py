@@ -48,6 +48,7 @@ RIGHTS: Final = {
             messages.FrameInspected,
             messages.CheckFrameInspected,
             messages.FrameDeferred,
+            messages.FrameReturned,
             messages.ImageDeferred,
             messages.WorkerReported,
         ),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from services.inference import metrics
 from services.inference.image_store import thread_pool
-from shared.messages import FrameCaptured, FrameDeferred, ImageDeferred, Message
+from shared.messages import FrameDeferred, FrameReturned, ImageDeferred, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.port import InvalidKey, ObjectStore, StorageError
 
@@ -45,7 +45,7 @@ class DeferredWork:
             case FrameDeferred():
                 # the inspector finds out whether the image exists; here it is enough that object storage answers
                 _call(lambda: self._store.exists(message.image_key or ""))
-                return FrameCaptured.model_validate(message.model_dump())
+                return FrameReturned.model_validate(message.model_dump())
             case _:
                 raise Reject(f"a {type(message).__name__} does not wait for object storage: it is in the wrong queue")
 

@@ -1,12 +1,16 @@
 """What RabbitMQ is given at its start is what the code says."""
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from deploy.rabbitmq.__main__ import COMPOSED, RIGHTS, definitions, permissions, render
 from shared import topology
+from shared.messages import Message
 from tests.unit.test_compose import FLOW, ROOT, SERVICES
 
 PERMISSIONS: Final = {user.service: permissions(user) for user in COMPOSED}
@@ -64,3 +68,21 @@ def test_a_service_makes_and_deletes_nothing_of_the_topology(user: str) -> None:
 
 def test_only_the_trainer_and_the_dashboard_speak_of_models() -> None:
     assert [user for user in FLOW if _may(user, "write", topology.MODELS)] == ["trainer", "dashboard"]
+
+
+def _made_messages(source: Path) -> Iterator[str]:
+    """Yield the names of what a module calls, as `X(…)` or `X.model_validate(…)`."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id=name)):
+                yield name
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="model_validate")):
+                yield name
+
+
+@pytest.mark.parametrize("service", FLOW)
+def test_a_service_may_send_every_message_that_it_makes(service: str) -> None:
+    made = {name for source in (ROOT / "services" / service).rglob("*.py") for name in _made_messages(source)}
+    kinds = {kind.__name__ for kind in Message.types.values()}
+    assert made & kinds, "the messages of this service are no longer found"
+    assert made & kinds <= {kind.__name__ for kind in RIGHTS[service].sends}

@@ -24,7 +24,7 @@ from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.store.counting import Counting
 from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
-from shared.messages import FrameCaptured, FrameDeferred, FrameInspected
+from shared.messages import FrameCaptured, FrameDeferred, FrameInspected, FrameReturned
 from shared.messaging.port import MessagingError
 from shared.storage.records import unreadable_records
 
@@ -32,7 +32,7 @@ LONGEST: Final = timedelta(days=LONGEST_ACCOUNT_DAYS)
 """Counts by hour and camera are stored for a few days more, unless the settings shorten this."""
 PARKED_SECONDS: Final = 0.5
 """The accounting waits this long for the first list of parked messages; then it is incomplete, and says so."""
-UNINSPECTED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameInspected)}
+UNINSPECTED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameReturned, FrameInspected)}
 """Types of messages whose frames are not inspected or counted while the message is parked."""
 
 Place = tuple[str, str, datetime]

@@ -11,7 +11,7 @@ import pytest
 from services.inference.deferred import DeferredWork
 from services.inference.image_store import THREADS, CircuitBreaker, ImageStore, thread_pool
 from shared.imaging.codec import encode
-from shared.messages import FrameCaptured, FrameDeferred, ImageDeferred
+from shared.messages import FrameDeferred, FrameReturned, ImageDeferred
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
@@ -126,8 +126,8 @@ def test_a_deferred_image_with_the_verdict_on_another_frame_is_rejected(tmp_path
 def test_a_deferred_frame_is_inspected_when_storage_answers(tmp_path: Path) -> None:
     frame = captured(3, b"", stored_as="large.png")
     (again,) = DeferredWork(FilesystemStore(tmp_path)).finish([FrameDeferred.model_validate(frame.model_dump())])
-    assert type(again) is FrameCaptured
-    assert again == frame
+    assert type(again) is FrameReturned
+    assert again.model_dump() == frame.model_dump()
 
 
 def test_deferred_work_waits_while_storage_is_unavailable(tmp_path: Path) -> None:
