@@ -50,8 +50,7 @@ from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.train_and_evaluate import read_images
 from services.trainer.datasets.pixels import decode_images
-from services.trainer.datasets.references import divided as reference_images
-from services.trainer.datasets.references import read_references
+from services.trainer.datasets.references import read_references, split_references
 from services.trainer.datasets.split import folds as group_folds
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.evaluate import macro_average_precision
@@ -212,7 +211,7 @@ def compare_with_templates(pack: Path, architecture: str, spec: ReferenceSpec) -
     """Say how often each image is compared with its own template, and what a comparison costs on one thread."""
     images, drafted = read_images(pack, None, read_recipe(PACKS[BOARDS]).task, None)
     image = drafted.image.model_copy(update={"reference": spec})
-    plain, templates = reference_images(images, image)
+    plain, templates = split_references(images, image)
     references = read_references(templates, image)
     read = {each.name: resize(decode(each.image.read_bytes()), image) for each in plain.examples}
     own = mean(references.name_for(pixels) == f"{TEMPLATES}/{name}" for name, pixels in read.items())

@@ -23,12 +23,12 @@ Weights = NDArray[np.float64]
 
 
 def proportion(hits: int, trials: int) -> Interval | None:
-    """Return Wilson's interval of a share (1927, doi 10.1080/01621459.1927.10502953); None without trials.
+    """Return Wilson's interval of a share (1927, doi 10.1080/01621459.1927.10502953); None if there are no trials.
 
     Unlike the textbook interval it holds for rare hits, and never leaves 0 to 1.
 
     Raises:
-        ValueError: there are more hits than trials, or fewer than none.
+        ValueError: there are more hits than trials, or a number is negative.
     """
     if not 0 <= hits <= trials:
         raise ValueError(f"{hits} of {trials} is no share")

@@ -1,4 +1,4 @@
-"""Give each frame of one run of a camera its identity."""
+"""Number the frames of one run of a camera (a session), and name the line, camera and part of each."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ class Session:
     def __init__(
         self, line: str, camera: str, *, batch: str | None = None, part: str | None = None, frames_per_part: int = 0
     ) -> None:
+        """Begin a session.
+
+        Args:
+            line: the camera's line.
+            camera: the camera's name.
+            batch: the batch of all frames.
+            part: the part of all frames; with ``frames_per_part``, the beginning of the names of parts.
+            frames_per_part: number of frames after which the next part begins; 0: all frames have the part ``part``.
+        """
         ulid = ULID()
         self.id = str(ulid)
         self.line = line
@@ -31,7 +40,7 @@ class Session:
         self._batch = batch
         self._part = part
         self._frames_per_part = frames_per_part
-        # each session counts parts from 1, so their names contain the start of the session
+        # each session counts its parts from 1; the start of the session makes the names of parts unique
         self._part_prefix = f"{part or 'part'}-{ulid.datetime:%Y%m%dT%H%M%S}"
 
     @classmethod
@@ -46,14 +55,14 @@ class Session:
         )
 
     def next_identity(self, captured_at: datetime, trigger: Trigger | None = None) -> FrameIdentity:
-        """Return the identity of the next frame. Fields of the trigger replace those of the settings.
+        """Return the identity of the next frame. A field that the trigger has replaces the session's.
 
         Raises:
             SessionFull: no sequence number is left.
         """
         sequence = self.frame_count
         if sequence > SEQUENCE_LIMIT:
-            raise SessionFull(f"session {self.id} has {sequence} frames: start the camera again")
+            raise SessionFull(f"session {self.id} has used all {sequence} frame numbers: start the camera again")
         self.frame_count += 1
         part = self._part
         if self._frames_per_part:

@@ -296,7 +296,7 @@ class Sender:
         self._publisher = None
 
     def _message(self, frame: OutboxFrame) -> EncodedMessage | FrameCaptured | None:
-        """Return the message to send, with a large image moved to object storage; None for a damaged frame."""
+        """Return the message to send, with a large image moved to object storage; None if the frame is damaged."""
         if not frame.is_intact:
             self._outbox.set_aside(frame, "its checksum does not match")
             return None

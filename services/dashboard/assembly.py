@@ -85,9 +85,9 @@ _log = structlog.stdlib.get_logger("dashboard")
 
 QUEUES: Final = (DASHBOARD_VERDICTS, DASHBOARD_PARTS, DASHBOARD_EXPLANATIONS, DASHBOARD_MODELS, DASHBOARD_REPORTS)
 STOP_SECONDS: Final = 5.0
-"""Most seconds to write the archive when the dashboard stops."""
-LAST_SECONDS: Final = 2.0
-"""Most seconds to wait for threads that hang at the stop; their messages are delivered again."""
+"""Most seconds to finish the ingests when the dashboard stops, and after that again to write the archive."""
+HANGING_THREAD_SECONDS: Final = 2.0
+"""Most seconds to wait, after that, for threads that still run. The broker delivers their messages again."""
 
 
 Serve = Callable[[Services], AbstractContextManager[None]]
@@ -100,10 +100,11 @@ class Dashboard:
     def __init__(
         self, settings: DashboardSettings, *, redis: Redis, broker: Broker, store: ObjectStore, stop: threading.Event
     ) -> None:
-        """``stop`` ends the dashboard; an unexpected error sets it."""
+        """``stop`` is set to end the dashboard; an unexpected error in a thread sets it too."""
         keys = Keys(settings.redis_prefix)
         self._settings = settings
         self._keys, self._broker, self._store, self._stop = keys, broker, store, stop
+        # never refuses: the check must reach Redis also while Redis counts as away
         probe = fail_fast_redis(redis, lambda: None)
         self.readiness = Readiness(
             {
@@ -118,7 +119,7 @@ class Dashboard:
                     probe.ping, consequence=marked("Redis is away: counts, frames and states can't be shown.")
                 ),
                 "storage": Check(
-                    lambda: store.exists("verdicts/ready"),
+                    lambda: store.exists("verdicts/ready"),  # any key: only an error matters
                     consequence=marked("Object storage is away: images, models and labels can't be shown or stored."),
                 ),
                 "counts": Check(lambda: self.upkeep.unfinished),
@@ -128,7 +129,7 @@ class Dashboard:
         self._request_redis = fail_fast_redis(redis, lambda: self.readiness.reason("redis"))
         self._request_store = FailFastStore(store, lambda: self.readiness.reason("storage"))
         self._projection = Projection(self._request_redis, keys, settings)
-        """The projection for requests, which fail fast; the connection of `projector` waits for Redis instead."""
+        """The projection that requests read. They fail at once while Redis is away; `projector` waits for it."""
         self.projector = Projection(redis, keys, settings).projector
         self.archive = Archive(
             store,
@@ -178,7 +179,7 @@ class Dashboard:
 
     @property
     def healthy(self) -> bool:
-        """Return whether every queue is being ingested."""
+        """Return whether the ingest of every queue is healthy."""
         return all(ingest.health.healthy for ingest in self.ingests)
 
     @property
@@ -189,12 +190,15 @@ class Dashboard:
 
     @property
     def failed(self) -> bool:
-        """Return whether an unexpected error ended an ingest."""
+        """Return whether an unexpected error ended the ingest of a queue."""
         return any(ingest.failure for ingest in self.ingests)
 
     @contextmanager
     def running(self, serve: Serve) -> Iterator[None]:
-        """Ingest messages and serve requests until the block ends; then finish those that have begun."""
+        """Ingest messages and serve requests until the block ends.
+
+        Messages and requests that have begun are then finished, within the time limits.
+        """
         self.readiness.start()
         services, hub, labelling = self._build_services()
         try:
@@ -204,7 +208,7 @@ class Dashboard:
                 for ingest in self.ingests:
                     ingest.start(failed=self._stop.set)
                 yield
-                hub.close()
+                hub.close()  # before the server stops, because open streams of live events would delay it
         finally:
             hub.close()
             labelling.close()
@@ -214,12 +218,12 @@ class Dashboard:
             for ingest in self.ingests:
                 ingest.join(max(0.0, until - time.monotonic()))
             self.archive.close(STOP_SECONDS)
-            until = time.monotonic() + LAST_SECONDS
+            until = time.monotonic() + HANGING_THREAD_SECONDS
             for join in (*(ingest.join for ingest in self.ingests), self.upkeep.join, self.retention.join):
                 join(max(0.0, until - time.monotonic()))
 
     def _build_services(self) -> tuple[Services, Hub, LabellingServices]:
-        """Build the services that the endpoints use; the hub and labelling are to be closed."""
+        """Build the services that the endpoints use; the caller closes the hub and the labelling services."""
         projection, store, settings = self._projection, self._request_store, self._settings
         commands = CommandPublisher(
             self._broker.publisher(),
@@ -305,5 +309,5 @@ class Dashboard:
 
 
 def build_rebuilder(redis: Redis, keys: Keys, settings: DashboardSettings, store: ObjectStore) -> Rebuilder:
-    """Return a rebuilder, whose projection announces nothing."""
+    """Return what rebuilds the projection in Redis from the archive, without live events."""
     return Rebuilder(redis, keys, settings, store, Projection(redis, keys, settings, live=False).projector)

@@ -31,16 +31,19 @@ from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
 
 @dataclass
 class Case:
-    """A frame to explain, with the parts of its explanation."""
+    """A frame to explain, and its explanation as far as it is computed."""
 
     frame: FrameInspected
     labels: tuple[str, ...] = ()
-    """The labels of which a person requested heatmaps; empty: the explainer chooses the labels."""
+    """The labels for which a person requested heatmaps; empty: the explainer chooses the labels."""
     image: Image | None = None
     reason: str = ""
     """Why the frame has no heatmaps; empty when it has some."""
     heatmaps: list[tuple[Question, Heat, float | None]] = field(default_factory=list)
-    """The heatmaps, each with the rarity of its evidence; None if the rarity is not known."""
+    """The heatmaps, each with its rarity: the share (0 to 1) of good images that have as much evidence.
+
+    The rarity is None if the model has no scale for the label.
+    """
     method: str = ""
     """The method by which the heatmaps were computed."""
 
@@ -62,7 +65,7 @@ class Case:
 class Explainer:
     """Explain batches of frames: flagged frames, and frames whose explanation a user requested.
 
-    Two loops may call it; one of them at a time uses the models.
+    The loops of flagged frames and of requests may call it at the same time; a lock protects the models.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Explainer:
 
         Raises:
             RetryLater: object storage is unavailable, or an image may still arrive there.
-            Reject: a message is not a verdict on a frame.
+            Reject: a message is neither a verdict on a frame nor a request for heatmaps.
         """
         cases = [Case.of(message) for message in messages]
         metrics.BATCH.observe(len(cases))
@@ -95,8 +98,8 @@ class Explainer:
                 case.image = found
             cases_by_model[case.frame.recipe, case.frame.model_version].append(case)
         with self._models_lock, metrics.STEP_SECONDS.labels("explain").time():
-            for (recipe, version), of_model in cases_by_model.items():
-                self._explain_with(of_model, recipe, version)
+            for (recipe, version), model_cases in cases_by_model.items():
+                self._explain_with(model_cases, recipe, version)
         with metrics.STEP_SECONDS.labels("store").time():
             return list(self._images.in_parallel(self._store, cases))
 
@@ -145,7 +148,10 @@ class Explainer:
 
 
 def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
-    """Run the network once over all images, then its head once over all questions about them."""
+    """Compute the heatmaps of all cases, and add them to the cases.
+
+    The network runs once for all images, and its head once for all (image, label) pairs.
+    """
     images: list[Image] = []
     prepared: list[NDArray[np.float32]] = []
     asked: list[tuple[Case, int, Question]] = []
@@ -167,6 +173,7 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
     )
     for (case, row, question), map_ in zip(asked, maps, strict=True):
         shade = shade_for(model.heatmaps, question, case.frame.findings[question.label.name].score)
+        # without a scale, the peak of the heatmap has full heat
         heat = heat_of(map_, images[row].shape[0], images[row].shape[1], 1.0 if shade is None else shade)
         case.method = model.heatmaps.in_words
         case.heatmaps.append((question, heat, None if shade is None else rarity_of(shade)))

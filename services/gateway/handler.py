@@ -1,4 +1,7 @@
-"""Decide about parts from verdicts on frames. The journal stores a decision on disk before it is published or sent."""
+"""Decide about parts from verdicts on frames.
+
+The journal stores a decision on disk before it is published to the broker or sent to the outputs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from shared.messages import CameraReported, FrameIdentity, FrameInspected, Messa
 from shared.messaging.loop import Reject, RetryLater
 
 STALLED_SECONDS: Final = 1.5
-"""If `Gateway.expire` has not run for this time, the loop of deadlines is stalled."""
+"""Seconds without a call of `Gateway.expire` after which the loop that calls it counts as stalled."""
 
 _log = structlog.stdlib.get_logger("gateway")
 
@@ -42,7 +45,7 @@ class Gateway:
 
         Args:
             journal: stores changes.
-            recipes: finds the plan of each verdict.
+            recipes: finds the plan of each verdict: how the frames of its line become parts.
             on_decided: called with each decision and its moment, in the transaction that stores the decision.
             clock: returns the present moment.
         """
@@ -53,9 +56,9 @@ class Gateway:
         self._assembly = Assembly(journal.frames_of)
         self._inspects: dict[str, tuple[str, str]] = {}
         """The recipe and the model version of the last verdict on each line."""
-        for last, plan in journal.sessions():
-            self._assembly.resume(last, plan)
-            self._inspects[last.line] = plan.recipe.name, plan.version
+        for newest, plan in journal.sessions():
+            self._assembly.resume(newest, plan)
+            self._inspects[newest.line] = plan.recipe.name, plan.version
         for key, plan, found in journal.pending():
             self._assembly.restore(key, plan, found, clock())
         self._deadline = self._assembly.next_deadline
@@ -63,7 +66,10 @@ class Gateway:
         self._recipe_trouble = ""
 
     def decide(self, messages: Sequence[Message]) -> list[Message]:
-        """Add verdicts to their parts. Return no messages: `publish_decisions` publishes decisions from the journal.
+        """Add verdicts to their parts. A frame older than the retention counts as late and changes no part.
+
+        Returns:
+            No messages: `services.gateway.loops.publish_decisions` publishes decisions from the journal.
 
         Raises:
             RetryLater: object storage is unavailable, and the journal does not have a verdict's recipe yet.
@@ -89,22 +95,29 @@ class Gateway:
             for verdict, plan in planned:
                 changes = Changes()
                 if self._journal.is_too_old(verdict.frame, moment.wall):
+                    # without a part: the key names only the line
                     changes.late.append((f"{verdict.frame.line}/", verdict.frame))
-                    _log.error("a frame is too old to belong to a part", frame_id=verdict.frame.frame_id)
+                    _log.error(
+                        "a verdict came after the retention: the decision about its part may be deleted",
+                        frame_id=verdict.frame.frame_id,
+                    )
                 else:
                     self._assembly.add(verdict, plan, moment, changes)
                     self._inspects[verdict.frame.line] = plan.recipe.name, plan.version
                 self._record(changes, moment)
             for session, plan in {verdict.frame.session: plan for verdict, plan in planned}.items():
-                if last := self._assembly.last_of(session):
-                    self._journal.record_session(last, plan, moment.wall)
+                if newest := self._assembly.last_of(session):
+                    self._journal.record_session(newest, plan, moment.wall)
         return []
 
     def expect_captured(self, report: CameraReported) -> None:
-        """Expect the frames that a camera reports as captured; without a verdict they are missing in their parts."""
+        """Expect a verdict on each frame that a camera reports as captured.
+
+        If a verdict does not come before the deadline of its part, the part lacks the frame.
+        """
         if not report.captured:
             return
-        last = FrameIdentity(
+        newest = FrameIdentity(
             frame_id=frame_id(report.session, report.captured - 1),
             line=report.line,
             camera=report.camera,
@@ -112,7 +125,7 @@ class Gateway:
         )
         with self._journal.write():
             moment, changes = self._clock(), Changes()
-            self._assembly.captured(last, moment, changes)
+            self._assembly.captured(newest, moment, changes)
             self._record(changes, moment)
 
     def expire(self) -> None:
@@ -129,8 +142,8 @@ class Gateway:
     @property
     def trouble(self) -> str:
         """The reason why parts are not decided in time; empty if they are decided in time."""
-        if (silent := self._clock().steady - self._checked_at) > STALLED_SECONDS:
-            return f"deadlines were not checked for {silent:.0f} s"
+        if (unchecked_seconds := self._clock().steady - self._checked_at) > STALLED_SECONDS:
+            return f"deadlines were not checked for {unchecked_seconds:.0f} s"
         return self._recipe_trouble
 
     @property

@@ -282,7 +282,7 @@ class Journal:
         return [request for (body,) in rows if isinstance(request := decode(body), CheckRequested)]
 
     def last_check(self, line: str) -> LineChecked | None:
-        """Return the record of the last check of a line that ended; None without one."""
+        """Return the record of the last check of a line that ended; None if no check has ended."""
         with self._changed:
             row = self.database.execute(
                 "SELECT record FROM checks WHERE line = ? AND record IS NOT NULL ORDER BY number DESC LIMIT 1", (line,)

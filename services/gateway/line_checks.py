@@ -48,12 +48,13 @@ from shared.messaging.port import Publisher
 from shared.recipe import Parts
 
 EVERY_SECONDS: Final = 0.1
-"""Between two turns while a check runs, at most."""
+"""Most seconds between two turns while a check runs."""
 IDLE_SECONDS: Final = 1.0
+"""Most seconds between two turns while no check runs."""
 OLDEST_SECONDS: Final = 60.0
 """Age of a request that is not run any more: nobody expects signals by then."""
 SIGNALS_SECONDS: Final = 60.0
-"""From the last decision of a check to its end, at most: signals that wait then count as missed."""
+"""Most seconds from the last decision of a check to its end: signals that still wait then count as missed."""
 WITHOUT_PARTS: Final = Parts()
 """How a line decides in its check, whose recipe has no section ``parts``: each image is a frame, and any NG frame makes
 the part NG."""
@@ -67,14 +68,14 @@ class SentPart:
 
     part: ChallengePart
     frames: dict[str, FrameIdentity]
-    """By their ids."""
+    """The frames of the images, by their ids."""
     confirms: Sequence[Future[None]]
     at: Now
     verdicts: dict[str, FrameInspected] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
     """Frames whose verdicts came after the deadline of the part."""
     plan: Plan | None = None
-    """That of the verdicts; None before the first one."""
+    """The plan of the verdicts; None before the first verdict."""
 
     @property
     def is_answered(self) -> bool:
@@ -119,7 +120,7 @@ class LineChecks:
         self._changed = threading.Event()
         """Set when there is something to do before the next turn is due."""
         self._running: dict[str, RunningCheck] = {}
-        """By line."""
+        """The running check of each line, by line."""
         self._publishing: dict[str, Future[None]] = {}
         """The confirms of records, by the ids of their checks."""
         for request in journal.unfinished_checks():
@@ -144,8 +145,8 @@ class LineChecks:
         """Take verdicts on frames of checks. Those of a part that is decided change nothing.
 
         Raises:
-            RetryLater: object storage is unavailable, and a recipe is not known yet.
-            Reject: a message is no verdict on a frame of a check, or the recipe of one can't be used.
+            RetryLater: object storage is unavailable, and the journal does not have a verdict's recipe yet.
+            Reject: a message is no verdict on a frame of a check, or a verdict's recipe can't be used.
         """
         for message in messages:
             if not isinstance(message, CheckFrameInspected):

@@ -37,7 +37,7 @@ class Part:
     name: str
     plan: Plan
     deadline: float
-    """In seconds of the steady clock."""
+    """When the part is decided at the latest, in seconds of the steady clock."""
     frames: dict[str, FrameInspected] = field(default_factory=dict)
     """The verdicts that arrived before the deadline, by the id of their frame."""
     expected: dict[str, FrameIdentity] = field(default_factory=dict)

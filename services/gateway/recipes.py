@@ -26,7 +26,7 @@ class Recipes:
         Args:
             store: object storage.
             journal: stores the recipes that were read.
-            parts_of_lines: by line, what replaces the section ``parts`` of the recipe.
+            parts_of_lines: the section ``parts`` that replaces the recipe's, by line.
         """
         self._store = store
         self._journal = journal

@@ -28,9 +28,9 @@ class WaitingSignal:
     number: int
     signal: Signal
     due: float
-    """In seconds of the steady clock, as ``expires``."""
+    """When the signal is to be sent, in seconds of the steady clock."""
     expires: float
-    """Infinite without a deadline."""
+    """The deadline of the signal, in seconds of the steady clock; infinite if there is none."""
 
 
 @dataclass(frozen=True)

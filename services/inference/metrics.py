@@ -17,7 +17,9 @@ STEP_SECONDS: Final = Histogram(
     buckets=_BUCKETS,
 )
 LATENCY_SECONDS: Final = Histogram(
-    "seamline_inference_latency_seconds", "From capture to verdict", buckets=(*_BUCKETS, 10.0, 60.0, 600.0)
+    "seamline_inference_latency_seconds",
+    "Seconds from the capture of a frame to the verdict on it",
+    buckets=(*_BUCKETS, 10.0, 60.0, 600.0),
 )
 IMAGES: Final = Counter("seamline_inference_images", "Images that had to be stored", ["outcome"])
 MODEL_TROUBLE: Final = Gauge("seamline_inference_model_trouble", "1 while the model in production is not in use")

@@ -215,7 +215,7 @@ def read_bundle(store: ObjectStore, recipe: str, version: str, digest: str | Non
 
     Raises:
         BundleError: the bundle is incomplete or changed, is another model, or does not have this digest.
-        StorageError: of the storage itself; `ObjectNotFound` if there is no such bundle.
+        StorageError: object storage failed; `ObjectNotFound` if there is no such bundle.
     """
     folder = folder_of(recipe, version)
     content = store.get(f"{folder}/{MANIFEST}")

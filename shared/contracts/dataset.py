@@ -177,7 +177,7 @@ def next_version(
 
     Raises:
         DatasetVersionError: the newest version can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     newest = newest_version(store, dataset)
     number = int(newest.version.partition("-")[0]) + 1 if newest else 1
@@ -210,7 +210,7 @@ def get_image(store: ObjectStore, version: DatasetVersion, name: str, digest: st
 
     Raises:
         DatasetVersionError: the file is missing or has changed.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     try:
         content = store.get(image_key(digest))
@@ -239,7 +239,7 @@ def newest_version(store: ObjectStore, dataset: str) -> DatasetVersion | None:
 
     Raises:
         DatasetVersionError: the version can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     names = versions(store, dataset)
     return read_version(store, dataset, names[-1]) if names else None
@@ -250,7 +250,7 @@ def read_version(store: ObjectStore, dataset: str, version: str) -> DatasetVersi
 
     Raises:
         DatasetVersionError: the version can't be read, or has changed since it was made.
-        StorageError: of the storage itself; `ObjectNotFound` if there is no such version.
+        StorageError: object storage failed; `ObjectNotFound` if there is no such version.
     """
     try:
         content = DatasetVersion.model_validate_json(store.get(_key(dataset, version)))

@@ -80,7 +80,7 @@ def last_promotion(store: ObjectStore, recipe: str) -> Promotion | None:
 
     Raises:
         BundleError: the last promotion can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     keys = _promotion_keys(store, recipe)
     return _read_last(store, keys[-1]) if keys else None
@@ -91,7 +91,7 @@ def production_history(store: ObjectStore, recipe: str) -> list[Promotion]:
 
     Raises:
         BundleError: the last promotion can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     keys = _promotion_keys(store, recipe)
     earlier = [read_or_skip(key, partial(_read_promotion, store, key)) for key in keys[:-1]]
@@ -143,7 +143,7 @@ def history_of(store: ObjectStore, recipe: str) -> list[HistoryEntry]:
 
     Raises:
         BundleError: the last promotion can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     promotions = [
         HistoryEntry(

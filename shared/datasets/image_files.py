@@ -44,7 +44,7 @@ class ImageFile:
     """The file of an image in a table."""
 
     name: str
-    """Its path below the folder of the images, in composed Unicode."""
+    """The path of the file below the folder of the images, in composed Unicode."""
     path: Path
     differences: tuple[str, ...] = ()
     """The kinds of differences between the name in the table and the name of the file."""

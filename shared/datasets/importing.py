@@ -52,7 +52,7 @@ def import_dataset(
     Raises:
         DatasetError: there is a problem (``stop``), no image can be decoded, or a file changes during the import.
         DatasetVersionError: the newest version can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     images, problems = open_images(dataset)
     if problems and (on_problem == "stop" or not images):

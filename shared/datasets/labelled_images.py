@@ -69,20 +69,20 @@ class Example:
     name: str
     image: Path
     labels: tuple[bool, ...]
-    """In the order of the dataset's label names."""
+    """Whether the image has each label, in the order of the dataset's label names."""
     group: str
     place: Place
     """The row that lists it."""
     labelled_by: str | None = None
     labelled_at: datetime | None = None
     masks: tuple[tuple[str, Path], ...] = ()
-    """Its masks: path below the folder, and the file."""
+    """The masks of the image: path below the folder, and the file."""
     digest: str = ""
     """SHA-256 of the image's file, in hexadecimal; empty if the file has not been read."""
     unknown: tuple[str, ...] = ()
     """Labels that the image has and the recipe lacks."""
     given_labels: tuple[bool, ...] = ()
-    """Its labels before they were reduced to whether the part is good; empty if they were not."""
+    """The labels of the image before they were reduced to whether the part is good; empty if they were not reduced."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,13 @@ BAD_ARCHIVE: Final = (
 
 
 def unpack(file: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
-    """Unpack a zip into a folder. Return the folder of the dataset: the folder itself, or the only folder in it.
+    """Unpack a zip into a folder, and return the folder of the dataset.
+
+    It is the only folder in ``folder``, unless that is called ``images``; otherwise ``folder`` itself.
 
     Raises:
-        DatasetError: the zip is broken, too large, or holds a path that leads out of the folder.
+        DatasetError: the zip is broken or has a password, has too many files, is too large or compressed too much, or
+            contains a link or a path outside of the folder.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -67,5 +70,6 @@ def _path_of(file: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link or "\0" in entry.filename:
-        raise DatasetError([f"{file.name}: {entry.filename[:80]!r} leads out of the zip: pack it again"])
+        problem = f"{entry.filename[:80]!r} is a link, or a path outside of the folder: pack the zip without it"
+        raise DatasetError([f"{file.name}: {problem}"])
     return path

@@ -29,11 +29,12 @@ class Question:
 def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Collection[str] = ()) -> list[Question]:
     """Return the questions about a frame: where is the evidence for the fault of each label that flagged it?
 
-    For a frame that no label flagged, they are the labels that are present.
+    For a frame that no label flagged, they ask about the labels that are present, or else the label with the highest
+    score.
 
     Args:
-        findings: of the frame, by label.
-        recipe: of the model that inspected it.
+        findings: the findings of the frame, by label.
+        recipe: the recipe of the model that inspected the frame.
         wanted: labels that a person requested; then only these.
     """
     found = [

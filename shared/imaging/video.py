@@ -128,7 +128,7 @@ def frame_rate_of(capture: cv2.VideoCapture, default: float) -> float:
 
 
 def played_seconds(path: Path) -> float | None:
-    """Return how long an MP4 or MOV file is played, by its movie header (ISO/IEC 14496-12, 8.2.2); None without one.
+    """Return how long an MP4 or MOV file is played, by its movie header (ISO/IEC 14496-12, 8.2.2); None if it has none.
 
     The container counts all its images, also those that its lists of edits leave out, such as a trimmed beginning.
     """

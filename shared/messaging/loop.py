@@ -136,7 +136,8 @@ def consume(
             and the one that is rejected alone is parked. It may raise `RetryLater`: the same batch is handled again
             after a growing pause. Any other error ends the service, and the messages go to another process.
         most: messages in a batch.
-        wait_seconds: for the first message of a batch; the messages that are there by then are the batch.
+        wait_seconds: most seconds to wait for the first message of a batch; the batch is the messages that have
+            arrived by then.
         stop: set by a signal.
         health: gets a heartbeat at each turn.
     """

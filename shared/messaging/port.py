@@ -74,8 +74,8 @@ class Delivery:
         """Decode the message.
 
         Raises:
-            MalformedMessage: it can't be decoded, it was published with the routing key of another message, or its
-                queue does not accept its type.
+            MalformedMessage: the message can't be decoded, it was published with the routing key of another message, or
+                its queue does not accept its type.
         """
         message = decode(self.body)
         if not takes(self.queue, message):

@@ -38,7 +38,7 @@ def read_or_skip(key: str, read: Callable[[], Record]) -> Record | None:
     An unreadable record is logged and counted once.
 
     Raises:
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     try:
         record = read()

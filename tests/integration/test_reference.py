@@ -163,7 +163,10 @@ def test_a_bundle_without_its_references_is_not_used(built: Built) -> None:
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        (("000.png", True, False), "reference image golden/\\* is none of the labelled images: add it to them"),
+        (
+            ("000.png", True, False),
+            "no labelled image matches golden/\\*, which image.reference.images of the recipe names",
+        ),
         (("golden/0.png", False, True), "golden/0.png is a reference image, and is labelled NG"),
     ],
 )

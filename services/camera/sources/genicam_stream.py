@@ -42,7 +42,7 @@ class CameraClock:
     SECONDS: Final = 60.0
     """Seconds over which the smallest difference is searched."""
     LONGEST_STEP: Final = 1.0
-    """If the difference changes by more seconds than this, one of the clocks was set."""
+    """Most seconds by which the difference changes between two images, unless one of the clocks was set."""
 
     def __init__(self) -> None:
         self._differences: deque[tuple[float, float]] = deque()

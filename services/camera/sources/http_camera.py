@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx
 
 from services.camera.errors import CameraError
-from services.camera.sources.address import hint, redacted
+from services.camera.sources.address import encoding_hint, redacted
 from services.camera.sources.captured_image import CapturedImage, EncodedImage, Unreadable, time_of_image
 from services.camera.sources.multipart import MultipartImage, MultipartReader
 from services.camera.sources.stream import Disconnected, Read
@@ -91,7 +91,7 @@ class HttpAddress:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             raise CameraError(
                 f"{self.name} does not answer: check that the camera is on, its address and its password"
-                f"{hint(self.address)}"
+                f"{encoding_hint(self.address)}"
             ) from None
         if answer.is_success:
             return answer

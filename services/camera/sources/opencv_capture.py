@@ -10,7 +10,7 @@ import cv2
 
 from services.camera.errors import CameraError
 from services.camera.settings import Resolution
-from services.camera.sources.address import hint, is_address, redacted
+from services.camera.sources.address import encoding_hint, is_address, redacted
 from shared.imaging.video import TIMEOUT_MILLISECONDS, UnreadableMedia, open_video, silence_opencv
 
 RTSP_OPTIONS: Final = "rtsp_flags;prefer_tcp|allowed_media_types;video"
@@ -49,6 +49,6 @@ def open_capture(
         if is_address(source):
             raise CameraError(
                 f"{redacted(source)} does not answer with a video: check that the camera is on, its address and its "
-                f"password{hint(source)}"
+                f"password{encoding_hint(source)}"
             ) from None
         raise CameraError(f"{source} is {error}") from error

@@ -12,7 +12,7 @@ from services.camera import REGION_PIXEL_LIMIT
 from services.camera.errors import CameraError
 from services.camera.heartbeat import Heartbeat
 from services.camera.settings import CameraSettings, RegionOfInterest
-from services.camera.sources.address import ADDRESS_STARTS, WEB_SCHEMES, is_address, read_address, redacted
+from services.camera.sources.address import ADDRESS_STARTS, WEB_SCHEMES, checked_address, is_address, redacted
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.sources.genicam_camera import SCHEME, is_genicam, name_of
 from services.camera.sources.genicam_stream import GenicamStream
@@ -111,7 +111,7 @@ def live_camera(settings: CameraSettings) -> tuple[str, Callable[[], Stream]] | 
         )
     if not is_address(settings.source) or settings.kind == "video":
         return None
-    address = read_address(settings.source)
+    address = checked_address(settings.source)
     name = redacted(address)
     if address.startswith(WEB_SCHEMES):
         web = HttpAddress(address, silence_seconds)
@@ -151,7 +151,7 @@ def open_video(settings: CameraSettings) -> Video:
     """
     source, default_rate = settings.source, settings.frames_per_second
     if is_address(source):
-        return VideoFile.of_address(read_address(source), default_rate, accept_repaired=settings.accept_repaired)
+        return VideoFile.of_address(checked_address(source), default_rate, accept_repaired=settings.accept_repaired)
     path = Path(source)
     pixel_limit = REGION_PIXEL_LIMIT if settings.roi else PIXEL_LIMIT
     if path.is_dir():
@@ -173,7 +173,7 @@ def check_for_other_cameras(settings: CameraSettings) -> None:
     """Check that no setting is for another kind of camera.
 
     Raises:
-        CameraError: a setting is for GenICam cameras, and the source is another one.
+        CameraError: a setting is for GenICam cameras only, and the source is another camera.
     """
     useless = [name for name in GENICAM_SETTINGS if getattr(settings, name) is not None]
     if useless and not is_genicam(settings.source):
@@ -187,7 +187,7 @@ def check_region(region: RegionOfInterest, size: tuple[int, int]) -> None:
     """Check that a region lies within images of this width and height.
 
     Raises:
-        CameraError: the region reaches beyond them.
+        CameraError: the region reaches beyond the images.
     """
     width, height = size
     if region.x + region.width > width or region.y + region.height > height:

@@ -19,7 +19,7 @@ class Stream(Protocol):
     """One connection to a live camera."""
 
     frames_per_second: float | None
-    """None if the camera does not tell its rate."""
+    """Images per second; None if the camera does not report its rate."""
     size: tuple[int, int] | None
     """Width and height of the images in pixels if the camera waits for triggers; None if it sends by itself."""
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from services.camera.errors import CameraError
 from services.camera.settings import LOOPBACK, ListenAddress
-from services.camera.triggers.trigger import LONGEST, Answer, Cause, Refused, Trigger, TriggerOutcome
+from services.camera.triggers.trigger import MOST_BYTES, Answer, Cause, InvalidTrigger, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
 from shared.health import LimitedHttpServer
 
@@ -43,8 +43,8 @@ class HttpTriggers:
                     self._fail(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON with its length: a trigger, or {}")
                     return
                 try:
-                    trigger = Trigger.read(self.rfile.read(min(int(length), LONGEST + 1)))
-                except Refused as error:
+                    trigger = Trigger.read(self.rfile.read(min(int(length), MOST_BYTES + 1)))
+                except InvalidTrigger as error:
                     self._answer(triggers.miss(Cause.REFUSED, str(error)), HTTPStatus.UNPROCESSABLE_ENTITY)
                     return
                 self._answer(triggers.fire(trigger).result(), HTTPStatus.CONFLICT)

@@ -12,7 +12,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from services.camera.errors import CameraError
 from services.camera.settings import ListenAddress
-from services.camera.triggers.trigger import Answer, Cause, Refused, Trigger, TriggerOutcome
+from services.camera.triggers.trigger import Answer, Cause, InvalidTrigger, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
 from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable, text_of, text_registers, words
 
@@ -114,7 +114,7 @@ class ModbusTriggers:
         texts = (text_of(self._texts[place : place + TEXT]) for place in range(0, len(self._texts), TEXT))
         try:
             trigger = Trigger.of({name: text for name, text in zip(TEXTS, texts, strict=True) if text})
-        except Refused as error:
+        except InvalidTrigger as error:
             self._take(number, self._triggers.miss(Cause.REFUSED, str(error)))
         else:
             self._triggers.fire(trigger).add_done_callback(take)

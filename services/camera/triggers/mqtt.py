@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from ulid import ULID
 
 from services.camera.settings import CameraSettings, MqttBroker
-from services.camera.triggers.trigger import Answer, Cause, Refused, Trigger
+from services.camera.triggers.trigger import Answer, Cause, InvalidTrigger, Trigger
 from services.camera.triggers.triggers import Triggers
 
 QOS: Final = 1
@@ -104,7 +104,7 @@ class MqttTriggers:
             return
         try:
             trigger = Trigger.read(message.payload)
-        except Refused as error:
+        except InvalidTrigger as error:
             self._publish(self._triggers.miss(Cause.REFUSED, str(error)))
             return
         if self._awaited_mark:

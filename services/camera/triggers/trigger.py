@@ -1,4 +1,4 @@
-"""A trigger, and the answer to it."""
+"""A trigger: the plant's request to capture one image now. Its answer: captured, or missed and why."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic_core import from_json
 from shared.messages import FrameIdentity, Name
 from shared.validation import describe
 
-LONGEST: Final = 4_096
+MOST_BYTES: Final = 4_096
 """Most bytes of a trigger's JSON document."""
 
 
-class Refused(ValueError):
+class InvalidTrigger(ValueError):
     """A document is not a valid trigger; the message says why."""
 
 
@@ -30,35 +30,39 @@ class Trigger(BaseModel):
     batch: Name | None = None
     order: Name | None = None
     operator: Name | None = None
-    recipe: Name | None = Field(None, description="a worker of another recipe does not inspect the frame")
+    recipe: Name | None = Field(
+        None, description="recipe by which the frame must be inspected; a worker of another recipe does not inspect it"
+    )
 
     @classmethod
     def read(cls, document: bytes) -> Self:
         """Read a JSON document; an empty document is a trigger without fields.
 
         Raises:
-            Refused: the document is too long, is not JSON, or has a wrong field.
+            InvalidTrigger: the document is too long, is not JSON, or has a wrong field.
         """
-        if len(document) > LONGEST:
-            raise Refused(f"a trigger has at most {LONGEST:,} bytes")
+        if len(document) > MOST_BYTES:
+            raise InvalidTrigger(f"a trigger has at most {MOST_BYTES:,} bytes")
         try:
             return cls.of(from_json(document.strip() or b"{}"))
+        except InvalidTrigger:
+            raise
         except ValueError as error:
-            raise error if isinstance(error, Refused) else Refused(f"not JSON: {error}") from error
+            raise InvalidTrigger(f"not JSON: {error}") from error
 
     @classmethod
     def of(cls, fields: object) -> Self:
         """Return the trigger with these fields.
 
         Raises:
-            Refused: a field is wrong.
+            InvalidTrigger: a field is wrong.
         """
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise Refused(f"{place}: {describe(first)}" if place else describe(first)) from error
+            raise InvalidTrigger(f"{place}: {describe(first)}" if place else describe(first)) from error
 
 
 class TriggerOutcome(StrEnum):
@@ -72,15 +76,15 @@ class Cause(StrEnum):
     """Why a trigger was missed."""
 
     BUSY = "busy"
-    """The image of an earlier trigger had not come yet."""
+    """An earlier trigger still waited for its image."""
     AWAY = "away"
-    """The camera was disconnected, starting or ending."""
+    """The camera was disconnected, starting or ending, or it had lost its MQTT broker when the trigger came."""
     LATE = "late"
-    """No image came in time."""
+    """No image came within `CAMERA_TRIGGER_SECONDS` after `CAMERA_TRIGGER_DELAY_MS`."""
     REFUSED = "refused"
-    """Its document had a wrong field."""
+    """The trigger was not valid."""
     DROPPED = "dropped"
-    """Its frame was dropped."""
+    """The image was captured, but the outbox was full or the image can't be used."""
 
 
 class Answer(BaseModel):
@@ -91,14 +95,16 @@ class Answer(BaseModel):
     id: str | None = None
     outcome: TriggerOutcome
     cause: Cause | None = None
+    """Why the trigger was missed, for programs."""
     reason: str = ""
+    """Why the trigger was missed, as a sentence for people."""
     frame_id: str | None = None
     part: str | None = None
     captured_at: datetime | None = None
 
     @classmethod
     def captured(cls, trigger: Trigger, frame: FrameIdentity) -> Self:
-        """Return the answer to a trigger whose image is a frame."""
+        """Return the answer to a trigger for which a frame was captured."""
         return cls(
             id=trigger.id,
             outcome=TriggerOutcome.CAPTURED,

@@ -66,7 +66,7 @@ class Triggers:
             camera: the camera's name.
             count_missed: called for each missed trigger.
             seconds: a trigger is missed if its image does not come within this time after the delay.
-            delay_seconds: from a trigger to its image, which is the first image that is read after this time.
+            delay_seconds: seconds from a trigger to its image, which is the first image that is read after this time.
             clock: returns the time in seconds of the steady clock.
         """
         self._names = line, camera
@@ -165,7 +165,7 @@ class Triggers:
             return pending
 
     def captured(self, pending: Pending, frame: FrameIdentity) -> None:
-        """Answer a trigger whose image is a frame."""
+        """Answer a trigger for which a frame was captured."""
         TRIGGERS.labels(*self._names, TriggerOutcome.CAPTURED.value).inc()
         self._answer(pending, Answer.captured(pending.trigger, frame))
 

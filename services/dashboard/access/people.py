@@ -90,7 +90,7 @@ class People:
         """Change the role of a person, and end their sessions.
 
         Raises:
-            Problem: 404; 409: it is the last admin.
+            Problem: 404: there is no such person; 409: the person is the last admin, or was changed meanwhile.
         """
         person = self._find(name)
         if person.role is role:
@@ -103,7 +103,8 @@ class People:
         """Change the password of a person, and end their sessions. Without a password, generate one and return it.
 
         Raises:
-            Problem: 404; 422: the password is not accepted.
+            Problem: 404: there is no such person; 409: the person was changed meanwhile; 422: the password is not
+                accepted.
         """
         self._find(name)
         password_hash, generated = _hash_of(password, name)
@@ -116,7 +117,7 @@ class People:
         """Store the language in which a person wants the pages.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such person.
         """
         if self._find(name).language != language:
             with self._audit.recording("person.language", name, name, language=language):
@@ -126,7 +127,7 @@ class People:
         """Remove a person, and end their sessions; their actions stay in the audit log.
 
         Raises:
-            Problem: 404; 409: it is the last admin.
+            Problem: 404: there is no such person; 409: the person is the last admin, or was changed meanwhile.
         """
         self._find(name)
         with self._audit.recording("person.remove", name, by):
@@ -160,7 +161,7 @@ class People:
         """Revoke a token.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such token.
         """
         token = self.directory().tokens.get(token_id)
         if token is None:

@@ -122,7 +122,7 @@ class AccessService:
         """End one of the caller's own sessions.
 
         Raises:
-            Problem: 404.
+            Problem: 404: the caller has no such session.
         """
         found = next((each for each in self.sessions(caller) if each.id == session_id), None)
         if found is None:

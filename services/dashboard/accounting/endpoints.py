@@ -1,4 +1,4 @@
-"""``/api/accounting`` and ``/api/parked``."""
+"""The endpoints of accounting and of parked messages: ``/api/accounting`` and ``/api/parked``."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class AccountingService:
         """Return what became of the frames that were captured from ``first`` to ``last``, widened to whole hours.
 
         Raises:
-            Problem: 404; 422 if the window is empty or too long.
+            Problem: 404: there is no such line; 422: the window is empty or too long.
         """
         return self.overview(first, last, line)[0]
 

@@ -1,4 +1,4 @@
-"""``/api/lines/{line}/challenge`` and ``/api/lines/{line}/checks``."""
+"""The endpoints of line checks: ``/api/lines/{line}/challenge`` and ``/api/lines/{line}/checks``."""
 
 from __future__ import annotations
 

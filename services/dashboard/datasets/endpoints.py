@@ -1,4 +1,4 @@
-"""``/api/datasets``."""
+"""The endpoints of datasets: ``/api/datasets`` lists datasets and their versions."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def list_datasets(datasets: Datasets, paging: Paged) -> DatasetList:
 def list_versions(
     datasets: Datasets, dataset: Annotated[Name, Path(examples=["seam-2026"])], paging: Paged
 ) -> DatasetVersionList:
-    """Return the versions of a dataset in pages, newest first; a training may name any of them."""
+    """Return the versions of a dataset in pages, newest first. A training can be requested with any of them."""
     return datasets.versions(dataset, paging)

@@ -43,7 +43,7 @@ class DatasetsService:
         """Return the versions of a dataset, newest first; a version that can't be read is left out.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such dataset.
         """
         stored = versions(self._store, dataset)
         if not stored:

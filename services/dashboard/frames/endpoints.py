@@ -119,7 +119,7 @@ UNDER_WAY: Final[dict[int | str, dict[str, Any]]] = {202: {"model": ExplanationV
 
 @router.get("/{frame_id}/explanation", responses={**UNDER_WAY, **documented(401, 404, 422, 503)})
 def get_explanation(frames: Frames, frame_id: FrameId, response: Response, *, label: Labels = None) -> ExplanationView:
-    """Return the heatmaps of a frame, or how far they are.
+    """Return the heatmaps of a frame, or the state of their request.
 
     200 if they are there. 202 while the explainer makes them: ask again, here or at `frame_url` (`Location`); the live
     stream has an event of the frame as well. 404 if they were not requested in the last minute: POST here.

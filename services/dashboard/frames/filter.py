@@ -52,7 +52,7 @@ class FrameFilter:
         """Check that the properties are consistent.
 
         Raises:
-            Problem: 422: they are not consistent.
+            Problem: 422: they are inconsistent.
         """
         if self.first and self.last and self.first >= self.last:
             raise Problem(422, gettext("from: give a time before `to`"))

@@ -34,7 +34,7 @@ class PendingRemovals:
         """Check that no file of these frames is about to be removed.
 
         Raises:
-            Problem: 409.
+            Problem: 409: a file of a frame is about to be removed.
             StorageError: the orders can't be read.
         """
         wanted = set(frames)

@@ -145,14 +145,14 @@ class FrameRepository:
         return HeatmapRequest(frozenset(labels), last_explained_at)
 
     def find(self, frame_id: str) -> StoredFrame | None:
-        """Return one frame; None if it is not stored, or not any more."""
+        """Return one frame; None if it was never stored, or is no longer stored."""
         return self._read([frame_id])[0]
 
     def get(self, frame_id: str) -> StoredFrame:
         """Return one frame.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such frame.
         """
         frame = self.find(frame_id)
         if frame is None:

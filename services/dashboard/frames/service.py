@@ -31,26 +31,26 @@ from shared.messages import ExplanationRequested, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 
 MOST_SORTED: Final = 5_000
-"""Frames that are put in order by their scores."""
+"""Most frames that are sorted by score."""
 MOST_SEARCHED: Final = 2_000
-"""Frames that one page searches: a rare label takes several pages to find, and no request takes long."""
+"""Most frames that are searched for one page, so that no request takes long; a rare label may need several pages."""
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "png": "image/png"}
 
 
 TrustOf = Callable[[str, str], Trust]
-"""Return whether the heatmaps of a recipe's model version can be trusted."""
+"""Return which heatmaps can be trusted, by the name of the recipe and the version of the model."""
 
 
 @dataclass(frozen=True)
 class ServedImage:
-    """An image as a browser shows it."""
+    """The bytes of an image file, and its media type."""
 
     content: bytes
     content_type: str
 
 
 class FramesService:
-    """Answers about frames."""
+    """Finds frames, returns their images and heatmaps, and requests heatmaps."""
 
     def __init__(
         self,
@@ -67,12 +67,18 @@ class FramesService:
         self._store = store
 
     def search(self, frame_filter: FrameFilter, before: str | None, limit: int) -> FramePage:
-        """Return a page of the frames that match a filter, in its order.
+        """Return a page of the frames that match a filter, in the filter's order.
 
-        Frames in an order by score have one page: the first of the newest `MOST_SORTED` frames of the time.
+        In an order by score there is only one page: the first ``limit`` matching frames of the `MOST_SORTED` newest
+        frames within the filter's time.
+
+        Args:
+            frame_filter: the frames to find, and their order.
+            before: the cursor ``next`` of the page before; None for the first page.
+            limit: most frames of the page.
 
         Raises:
-            Problem: 422: the filter is inconsistent.
+            Problem: 422: the filter is inconsistent, or ``before`` is not a cursor.
         """
         frame_filter.check()
         page: list[StoredFrame] = []
@@ -97,7 +103,10 @@ class FramesService:
         return FramePage(frames=[FrameView.of(frame) for frame in page], next=following)
 
     def worst(self, line: str, batch: str, captured_until: datetime, limit: int) -> list[FrameView]:
-        """Return the NG frames of a batch whose faults are farthest beyond their thresholds, the worst first."""
+        """Return the NG frames of a batch whose faults are farthest beyond their thresholds, the worst first.
+
+        Only the newest `MOST_SEARCHED` flagged frames of the line up to ``captured_until`` are searched.
+        """
         after = int(captured_until.timestamp() * 1000) + 1
         walk = self._frames.newest(line, [FrameKind.FLAGGED], (after, ""))
         frame_filter = FrameFilter(line, Verdict.NG, batch=batch)
@@ -105,10 +114,12 @@ class FramesService:
         return nlargest(limit, found, key=severity)
 
     def neighbours(self, frame_id: str, frame_filter: FrameFilter) -> tuple[str | None, str | None]:
-        """Return the ids of the next newer and the next older frame that match a filter; None: none is near.
+        """Return the ids of the next newer and the next older frame that match a filter.
+
+        An id is None if none of the `MOST_SEARCHED` nearest frames matches.
 
         Raises:
-            Problem: 404: no such frame; 422: the filter is inconsistent.
+            Problem: 404: there is no such frame; 422: the filter is inconsistent.
         """
         frame_filter.check()
         place = self._frames.place_of(self._frames.get(frame_id))
@@ -133,7 +144,7 @@ class FramesService:
         """Return one frame.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such frame.
         """
         frame = self._frames.get(frame_id)
         return FrameView.of(frame, self._trust(frame))
@@ -142,8 +153,8 @@ class FramesService:
         """Return the image that the camera captured.
 
         Raises:
-            Problem: 404.
-            StorageError: it can't be read now.
+            Problem: 404: there is no such frame, its image is not stored, or the stored file is too large.
+            StorageError: object storage is not available.
         """
         frame = self._frames.get(frame_id)
         return self._file(frame, frame.verdict.image_key, gettext("the image of this frame was not stored"))
@@ -162,16 +173,21 @@ class FramesService:
         return self._file(frame, found.key if found else None, gettext("this frame has no heatmap of that label"))
 
     def explain(self, frame_id: str, labels: Collection[str], by: str) -> ExplanationView:
-        """Return the heatmaps of a frame. If there are none, request them from the explainer, once.
+        """Return the heatmaps of a frame. If some are missing, request them from the explainer.
+
+        They are not requested again within `REQUEST_SECONDS` of `services.dashboard.frames.repository`.
 
         Args:
             frame_id: a frame whose image is stored.
-            labels: the labels of the heatmaps; empty: those that flagged the frame, or that it shows.
+            labels: the labels of the heatmaps; empty: the labels that flagged the frame. If none did: the labels that
+                are present, or else the label with the highest score.
             by: who requests them.
 
         Raises:
-            Problem: 404: no such frame, or its image is not stored; 422: the model has no such label.
-            MessagingError: the request was not published.
+            Problem: 404: there is no such frame, it has no scores, or its image is not stored; 422: the model has no
+                such label; 503: Redis is unavailable.
+            MessagingError: the request was not published, or the broker did not confirm it.
+            StorageError: object storage is not available.
         """
         frame = self._frames.get(frame_id)
         found = self._explanation_of(frame, labels)
@@ -190,10 +206,11 @@ class FramesService:
         return ExplanationView.of(frame, ExplanationState.UNDER_WAY)
 
     def explanation(self, frame_id: str, labels: Collection[str]) -> ExplanationView:
-        """Return the heatmaps of a frame, or how far they are; request nothing.
+        """Return the heatmaps of a frame, or the state of their request; request nothing.
 
         Raises:
-            Problem: 404: no such frame, or its heatmaps were not requested; 422: the model has no such label.
+            Problem: 404: there is no such frame, it has no scores, or its heatmaps are missing and were not requested;
+                422: the model has no such label.
         """
         found = self._explanation_of(self._frames.get(frame_id), labels)
         if found is None:
@@ -203,7 +220,11 @@ class FramesService:
         return found
 
     def _explanation_of(self, frame: StoredFrame, labels: Collection[str]) -> ExplanationView | None:
-        """Return None if the heatmaps are not there and were not requested."""
+        """Return the heatmaps of a frame, or the state of their request; None if there is neither.
+
+        Raises:
+            Problem: 404: the frame has no scores; 422: the model has no such label.
+        """
         verdict = frame.verdict
         if not verdict.findings:
             raise Problem(
@@ -234,7 +255,12 @@ class FramesService:
         return self._trust_of(frame.verdict.recipe, frame.explanation.model_version)
 
     def _file(self, frame: StoredFrame, key: str | None, otherwise: str) -> ServedImage:
-        """Return a file of a frame. The key comes from a message, so only the frame's own files are returned."""
+        """Return a file of a frame. The key comes from a message, so only the frame's own files are returned.
+
+        Raises:
+            Problem: 404: there is no such file, with the text ``otherwise`` if the frame has none; or it is too large.
+            StorageError: object storage is not available.
+        """
         if key is None or not frame.verdict.frame.owns(key):
             raise Problem(404, otherwise)
         try:
@@ -247,6 +273,9 @@ class FramesService:
 
 
 def severity(frame: FrameView) -> float:
-    """Return how far the frame's worst fault is beyond its threshold, by presence or by absence."""
+    """Return how far the score of the frame's worst fault is beyond its threshold, 0 to 1; 0 if there is no fault.
+
+    The score of a label that must not be there is above its threshold, that of a missing one is below.
+    """
     faults = [found for found in frame.findings.values() if found.fault]
     return max((abs(found.score - found.threshold) for found in faults), default=0.0)

@@ -19,14 +19,14 @@ REPEATED: Final = Counter("dashboard_verdicts_repeated", "Verdicts that came aga
 PARTS: Final = Counter("dashboard_parts", "Decisions about parts counted", ["line", "verdict"])
 DELAY: Final = Histogram(
     "dashboard_capture_to_verdict_seconds",
-    "From capture to verdict",
+    "Seconds from the capture of a frame to the verdict on it",
     ["line"],
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 
 
 class FrameUpdaters:
-    """Applies the messages about frames."""
+    """Applies the messages about frames. Each updater returns how many of the messages were not counted before."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class FrameUpdaters:
 
     @property
     def updaters(self) -> Updaters:
+        """The function that applies the messages of each type."""
         return {
             FrameInspected: self._apply_verdicts,
             FrameExplained: self._apply_explanations,
@@ -54,7 +55,7 @@ class FrameUpdaters:
         self._frames.store(verdicts)  # before they are counted, so that every counted frame is found
         counted = self._counting.count([fact_of_verdict(verdict) for verdict in verdicts])
         self._cameras.store_frames([verdict.frame for verdict in verdicts])
-        if self._announcer.live:
+        if self._announcer.live:  # not while the projection is rebuilt from old messages
             fresh = [verdict for verdict, first in zip(verdicts, counted, strict=True) if first]
             self._throughput.store(fresh)
             self._announcer.announce_frames([verdict.frame for verdict in fresh if verdict.flagged])
@@ -66,7 +67,7 @@ class FrameUpdaters:
 
     def _apply_explanations(self, explanations: Sequence[FrameExplained]) -> int:
         self._frames.store_explanations(explanations)
-        # frames that passed are explained on request only, and do not count in the accounting of the line
+        # passed frames are explained on request only, so their explanations are not counted
         counted = self._counting.count([fact_of_explanation(one) for one in explanations if one.flagged])
         self._announcer.announce_frames([explanation.frame for explanation in explanations])
         return sum(counted)

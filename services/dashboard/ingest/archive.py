@@ -191,7 +191,7 @@ def read_segment(store: ObjectStore, key: str) -> Iterator[Message]:
 
     Raises:
         DamagedSegment: the segment is incomplete or damaged.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     for line in lines_of(store, key):
         try:
@@ -205,7 +205,7 @@ def lines_of(store: ObjectStore, key: str) -> Iterator[bytes]:
 
     Raises:
         DamagedSegment: the segment is incomplete or damaged.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     content = store.get(key)
     try:

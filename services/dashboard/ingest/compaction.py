@@ -41,7 +41,7 @@ def compact(
         By how many segments the archive has become smaller.
 
     Raises:
-        StorageError: of the storage itself; earlier hours may have been merged.
+        StorageError: object storage failed; earlier hours may have been merged.
     """
     removed = 0
     if days is None:

@@ -1,8 +1,8 @@
-"""Condense old days of the archive: remove verdicts, explanations and decisions, and store their counts instead.
+"""Condense old days of the archive: remove verdicts, explanations, decisions and camera reports, and store counts.
 
 The counts of a condensed day are stored as ``counts/<day>.json.gz``. A rebuild of the projection applies the remaining
 messages, and then raises the counts to the stored ones. The last verdict and the last report of each camera session
-remain, because the numbers of captured and dropped frames are computed from them.
+remain in each day, because the numbers of captured and dropped frames are computed from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shared.storage.port import ObjectNotFound, ObjectStore
 
 COUNTS: Final = "counts"
 CONDENSED: Final = "condensed-"
-"""Beginning of the name of a condensed day's segment."""
+"""Prefix of the file name of the segment of a condensed day, which has only one."""
 
 _DAY: Final = re.compile(rf"{FOLDER}/(\d{{4}}-\d\d-\d\d)/")
 
@@ -35,21 +35,21 @@ _log = structlog.stdlib.get_logger("condensing")
 
 
 class StoredSlice(BaseModel):
-    """A camera, batch or model of a line."""
+    """The time in which a slice of a line had frames; a slice is ``camera=…``, ``batch=…`` or ``model=…``."""
 
     line: str
     part: str
     first: float = Field(description="capture of its first frame, in Unix time")
-    last: float
+    last: float = Field(description="capture of its last frame, in Unix time")
 
 
 class StoredCounts(BaseModel):
-    """The counts to which a day of the archive contributed."""
+    """The counts of all buckets and slices in which messages of one day of the archive are counted."""
 
     buckets: list[CountedBucket] = []
     slices: list[StoredSlice] = []
 
-    def beside(self, other: StoredCounts) -> StoredCounts:
+    def completed_by(self, other: StoredCounts) -> StoredCounts:
         """Return these counts, and the counts of buckets and slices that only ``other`` has."""
         buckets = {bucket.place: bucket for bucket in (*other.buckets, *self.buckets)}
         slices = {(each.line, each.part): each for each in (*other.slices, *self.slices)}
@@ -58,13 +58,16 @@ class StoredCounts(BaseModel):
 
 @dataclass
 class _Condensed:
-    """The lines of a day that remain, and the buckets in which the removed messages are counted."""
+    """The messages of a day that remain, as lines of JSON, and the buckets in which the removed ones are counted."""
 
     kept: dict[bytes, None] = field(default_factory=dict)
     last: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)
-    """The line with the highest sequence, and that sequence, by type of message and camera session."""
+    """(number, line of JSON) of the newest message, by type of message and camera session.
+
+    The number is the sequence of a verdict's frame, or the number of captured frames in a report.
+    """
     places: set[tuple[str, str, date]] = field(default_factory=set)
-    """Buckets of the removed messages: line, slice and day of capture."""
+    """Buckets of the removed messages: production line, slice and day of capture."""
     removed: int = 0
 
     def add(self, line: bytes) -> None:
@@ -107,7 +110,7 @@ class _Condensed:
 
 
 class Condenser:
-    """Condenses days of the archive that the projection holds."""
+    """Condenses days of the archive whose messages the projection has applied."""
 
     def __init__(self, store: ObjectStore, watermark: Watermark, counting: Counting) -> None:
         self._store = store
@@ -123,10 +126,14 @@ class Condenser:
         return {day: keys for day, keys in days.items() if len(keys) > 1 or CONDENSED not in keys[0]}
 
     def condense(self, day: date, keys: Sequence[str]) -> int | None:
-        """Condense a day, and return the number of messages that were removed; None if it can't be condensed yet.
+        """Condense a day, and return the number of messages that were removed.
+
+        Return None, and change nothing, if the projection has not applied all segments, or was deleted meanwhile, or if
+        a segment is damaged.
 
         Raises:
-            StorageError, redis.exceptions.RedisError: the day is as it was, or can be condensed again.
+            StorageError, redis.exceptions.RedisError: object storage or Redis failed. No count is lost; the day can be
+                condensed again.
         """
         projection = self._watermark.projection_id()
         if not self._watermark.marked_segments().issuperset(keys):
@@ -144,7 +151,7 @@ class Condenser:
             return None  # the projection was deleted meanwhile: its counts may not be complete
         counts_key = f"{COUNTS}/{day}.json.gz"
         # an interrupted run may have stored counts of messages that are removed by now
-        counts = counts.beside(_read_counts(self._store, counts_key))
+        counts = counts.completed_by(_read_counts(self._store, counts_key))
         self._store.put(counts_key, gzip.compress(counts.model_dump_json().encode()), CONTENT_TYPE)
         into = f"{FOLDER}/{day}/{CONDENSED}{ULID()}.jsonl.gz"
         self._watermark.mark_merged(keys, into)
@@ -164,7 +171,7 @@ class Condenser:
 
 
 def _fields(line: bytes) -> Mapping[str, Any]:
-    """Return the fields of a message without validating it: a day can have millions of them."""
+    """Return the fields of a message without validating it, because a day can have millions of messages."""
     try:
         fields = from_json(line)
     except ValueError:
@@ -176,7 +183,7 @@ def restore_counts(store: ObjectStore, counting: Counting) -> None:
     """Raise the counts of the projection to those of the condensed days.
 
     Raises:
-        StorageError, redis.exceptions.RedisError: do it again.
+        StorageError, redis.exceptions.RedisError: object storage or Redis failed; the counts can be raised again.
     """
     for key in store.keys(f"{COUNTS}/"):
         counts = _read_counts(store, key)

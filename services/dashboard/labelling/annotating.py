@@ -27,7 +27,7 @@ class AnnotationService:
         self._repository = repository
         self._line_frames = line_frames
         self._saving: dict[tuple[str, str], str] = {}
-        """By source and frame: the person who is saving an annotation of the frame."""
+        """The person who is saving an annotation of a frame, by source and frame."""
         self._lock = threading.Lock()
 
     def label(self, source: FrameSource, request: LabelRequest, by: str) -> Annotation:
@@ -84,8 +84,8 @@ class AnnotationService:
         """Store an annotation that undoes an earlier one of the same person.
 
         Raises:
-            Problem: 404: there is nothing to undo; 409: it is another person's annotation.
-            StorageError: The annotation was not stored.
+            Problem: 404: there is nothing to undo; 409: the annotation is another person's.
+            StorageError: the annotation was not stored.
         """
         log = self._repository.log(source.id)
         candidates = log.not_undone()

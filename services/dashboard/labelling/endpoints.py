@@ -1,4 +1,4 @@
-"""``/api/labelling``."""
+"""The endpoints of labelling: ``/api/labelling``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from services.dashboard.labelling.schemas import (
     UndoRequest,
 )
 from services.dashboard.labelling.service import AnnotationFilter
-from services.dashboard.labelling.videos.transfers import LARGEST, UPLOAD_BODY, Download, Upload, received
+from services.dashboard.labelling.videos.transfers import LARGEST, UPLOAD_BODY, Download, Upload, receive_upload
 from services.dashboard.web.authorization import Engineer, Viewer, at_least
 from services.dashboard.web.callers import Role
 from services.dashboard.web.paging import Paged
@@ -43,7 +43,7 @@ from shared.messages import Name
 router = APIRouter(prefix="/api/labelling", tags=["labelling"], dependencies=[at_least(Role.VIEWER)])
 
 CACHED: Final = "private, max-age=86400"
-"""For images, because the image of a frame never changes."""
+"""Value of ``Cache-Control`` for images, because the image of a frame never changes."""
 MEMORY_BYTES: Final = 32 * 1024**2
 """An archive larger than this is written to a file."""
 
@@ -73,7 +73,7 @@ async def upload_video(
     """Upload a video, a zip of images, or images, to be labelled by a recipe.
 
     The file is read from beginning to end, which takes minutes for a long video, and the answer comes when all of it is
-    in object storage. 503 with `Retry-After`: the most uploads at once are running.
+    in object storage. 503 with `Retry-After`: no further upload can run at the same time.
     """
 
     def add(upload: Upload) -> SourceView:
@@ -81,7 +81,7 @@ async def upload_video(
         with audit.recording("video.upload", upload.name[:200], caller.name):
             return services.labelling.add_video(upload.path, name=upload.name, recipe_yaml=recipe_yaml, by=caller.name)
 
-    async with received(request, services.upload_bytes) as upload:
+    async with receive_upload(request, services.upload_bytes) as upload:
         return await run_in_threadpool(add, upload)
 
 
@@ -107,7 +107,7 @@ async def import_dataset(
         with audit.recording("dataset.import", f"datasets/{import_request.name}", caller.name):
             return services.imports.add(upload.path, import_request, file=upload.file_name, by=caller.name)
 
-    async with received(request, services.upload_bytes) as upload:
+    async with receive_upload(request, services.upload_bytes) as upload:
         return await run_in_threadpool(add, upload)
 
 
@@ -230,7 +230,8 @@ def get_archive(
     """Return the table with images, groups and authors: unpacked, it is a folder that the trainer reads.
 
     It takes thousands of the plant's images away, so it needs the role engineer and is in the audit log. 503 with
-    `Retry-After`: the most exports at once are running. A download of which nothing is read for a minute is cancelled.
+    `Retry-After`: no further export can run at the same time. A download of which nothing is read for a minute is
+    cancelled.
     """
     labelled = services.exports.labelled(source)
     with audit.recording("images.export", source, caller.name, images=len(labelled.grouped)):

@@ -38,7 +38,7 @@ def queued_frames(
     """Return the frames of a queue in its order.
 
     Args:
-        source: of the frames.
+        source: the source of the frames.
         log: annotations of the source.
         queue: which queue.
         line_frames: the frames of the lines.

@@ -28,7 +28,8 @@ class FrameImages:
             inspected: the frame, if it is one of a line.
 
         Raises:
-            UnreadableMedia, ObjectNotFound: The image is not stored, or can't be read.
+            UnreadableMedia: the image can't be read.
+            ObjectNotFound: the image is not stored.
         """
         if source.video is not None:
             return self._videos.image(source.video, int(key))

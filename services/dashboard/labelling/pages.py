@@ -35,9 +35,9 @@ QUEUES: Final = {
     FrameQueue.CONTRADICTIONS: marked("Conflicts to resolve"),
 }
 ANNOTATIONS: Final = 100
-"""On one page of the history."""
+"""Annotations on one page of the history."""
 SOURCES: Final = 200
-"""On one page: as many as one dataset can be made of."""
+"""Sources on one page: as many as one dataset can be made of."""
 _SOURCE_ID: Final = TypeAdapter[str](SourceId)
 
 router = APIRouter(include_in_schema=False)

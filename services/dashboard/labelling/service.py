@@ -95,7 +95,7 @@ class LabellingService:
         """Return one source.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such source.
         """
         source = self._sources.get(source_id)
         return source_view(source, self._annotations.log(source.id))
@@ -135,8 +135,8 @@ class LabellingService:
         """Scan and store an uploaded file.
 
         Raises:
-            Problem: 409: it was uploaded before; 422: it can't be read.
-            StorageError: It was not stored.
+            Problem: 409: the file was uploaded before; 422: the file can't be read.
+            StorageError: the file was not stored.
         """
         try:
             self._videos.check_new(digest_of(path), recipe_yaml)
@@ -154,7 +154,7 @@ class LabellingService:
         """Return a part of a queue.
 
         Raises:
-            Problem: 404: there is no such source; 422: it has no such queue.
+            Problem: 404: there is no such source; 422: the source has no such queue.
         """
         source = self._sources.get(source_id)
         log = self._annotations.log(source.id)
@@ -190,7 +190,7 @@ class LabellingService:
         """Return one frame, for an annotation of this kind.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such source or frame.
         """
         source = self._sources.get(source_id)
         log = self._annotations.log(source.id)
@@ -202,7 +202,7 @@ class LabellingService:
 
         Raises:
             Problem: 404: there is no such frame, or its image is not stored.
-            StorageError: It can't be read now.
+            StorageError: object storage is not available.
         """
         source = self._sources.get(source_id)
         inspected = self._annotating.find_frames(source, self._annotations.log(source.id), [frame]).get(frame)
@@ -251,7 +251,7 @@ class LabellingService:
         """Return how far two people agree about a source, and a part of the contradictions.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such source.
         """
         source = self._sources.get(source_id)
         return agreement_view(source, self._annotations.log(source.id), start, limit)

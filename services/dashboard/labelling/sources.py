@@ -35,7 +35,7 @@ class FrameSource:
     name: str
     recipe: Recipe
     video: UploadedVideo | None
-    """None for the frames of the lines."""
+    """The uploaded video; None if the source is the frames of the lines."""
 
     def frame_number(self, key: str) -> int | None:
         """Return the number of a frame in the video, or None if the video has no such frame."""
@@ -64,7 +64,7 @@ class FrameSource:
 
     @property
     def place(self) -> Place:
-        """Its place in a list: the lines by recipe, then the videos, newest first."""
+        """The place of the source in a list: the lines by recipe, then the videos, newest first."""
         return newest(self.video.uploaded_at, self.id) if self.video else (-sys.maxsize, self.id)
 
 
@@ -114,7 +114,7 @@ class FrameSources:
         """Return the recipe file of the model in production, or of the newest model.
 
         Raises:
-            ObjectNotFound: The recipe has no model.
+            ObjectNotFound: the recipe has no model.
         """
         version = production_version(self._store, recipe) or max(bundle.versions(self._store, recipe), default=None)
         if version is None:

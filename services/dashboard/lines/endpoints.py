@@ -1,4 +1,4 @@
-"""``/api/lines`` and ``/api/workers``."""
+"""The endpoints of lines and workers: ``/api/lines`` and ``/api/workers``."""
 
 from __future__ import annotations
 

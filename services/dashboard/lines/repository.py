@@ -231,7 +231,7 @@ class GatewayRepository:
             self._redis.hset(self._keys.gateways, report.line, f"{now} {report.model_dump_json()}")
 
     def of_line(self, line: str) -> ReceivedMessage[GatewayReported] | None:
-        """Return the last report about a line; None without one."""
+        """Return the last report about a line; None if there is none."""
         text = cast("str | None", self._redis.hget(self._keys.gateways, line))
         if text is None:
             return None
@@ -289,7 +289,7 @@ class ThroughputRepository:
         return sum(int(count or 0) for count in counts) / THROUGHPUT_SECONDS
 
     def latency_ms(self, line: str) -> float | None:
-        """Return the median latency of the last frames in milliseconds; None without frames."""
+        """Return the median latency of the last frames in milliseconds; None if there are no frames."""
         latencies = [float(value) for value in self._redis.lrange(self._keys.latencies(line), 0, -1)]
         return median(latencies) if latencies else None
 

@@ -149,7 +149,7 @@ class PartCounts(BaseModel):
 
     @classmethod
     def of(cls, counts: Counts) -> Self | None:
-        """Return the parts of counts; None without parts: no gateway runs, or the recipe has no parts."""
+        """Return the parts of counts; None if no gateway runs or the recipe has no parts."""
         if not counts.parts:
             return None
         return cls(

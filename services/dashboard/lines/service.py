@@ -168,7 +168,7 @@ class LinesService:
             batches=[name for each in chosen for name in self._counting.slices(each, "batch")],
             models=models,
             labels=sorted({label for each in chosen for label in self._counting.total(each).scored}),
-            shifts=len(self._shifts.begin),
+            shifts=len(self._shifts.begin_times),
         )
 
     def test_output(self, line: str, output: str, by: str) -> OutputTest:

@@ -54,7 +54,7 @@ def is_blind(report: CameraReported) -> bool:
 
 
 def camera_problem(facts: LineFacts) -> tuple[LineState, str] | None:
-    """Return the state of a line with a lost or blind camera, and the reason; None without such a camera."""
+    """Return the state of a line with a lost or blind camera, and the reason; None if it has no such camera."""
     if lost := [camera for camera in facts.cameras if facts.lost(camera)]:
         reasons = []
         for camera in lost:

@@ -1,4 +1,4 @@
-"""``/api/models``."""
+"""The endpoints of models: ``/api/models``."""
 
 from __future__ import annotations
 

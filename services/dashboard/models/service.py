@@ -71,7 +71,7 @@ class ModelsService:
         """Return one version.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such version, or its bundle can't be read.
         """
         in_production = production_version(self._store, recipe)
         try:
@@ -88,7 +88,7 @@ class ModelsService:
         """Give a version a name, or another one; an empty one removes its name.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such version, or its bundle can't be read.
             StorageError: the name was not stored.
         """
         model = self.get(recipe, version)

@@ -90,7 +90,7 @@ def effect_of(recipe: Recipe, scored: ScoredSplit, thresholds: Mapping[str, floa
     """Return the effect of other thresholds on scored images.
 
     Args:
-        recipe: with the present thresholds.
+        recipe: the recipe with the present thresholds.
         scored: the images, with a column for each label in the recipe's order.
         thresholds: the thresholds that change, by label.
     """

@@ -126,7 +126,7 @@ def read_scores(
     """Read the scores of the frames of a model that were captured from ``first`` to before ``last``.
 
     Raises:
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     segments = list(_segments(store, first, last))
     every = -(-sum(segment.size for segment in segments) // MOST_BYTES) or 1

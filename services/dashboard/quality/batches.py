@@ -36,7 +36,7 @@ class BatchesService:
         """Return the batches of a line, the one with the newest frame first.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such line or batch.
         """
         self._lines.check(line)
         return BatchList(batches=[self._view(line, name) for name in self._counting.slices(line, "batch", MOST_LISTED)])
@@ -45,7 +45,7 @@ class BatchesService:
         """Return one batch with its worst frames.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such line or batch.
         """
         self._lines.check(line)
         view = self._view(line, batch)

@@ -24,8 +24,8 @@ def limit_samples(
 
     Args:
         limits: the choice of the user.
-        samples: of the window that is shown; also the choice where no frames were captured before it.
-        samples_before: returns those of the window before.
+        samples: the samples of the window that is shown; also used if no frames were captured before it.
+        samples_before: returns the samples of the window before.
     """
     if limits is LimitsFrom.BEFORE:
         before = samples_before()

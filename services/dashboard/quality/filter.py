@@ -97,7 +97,7 @@ class QualityFilter:
         """Check that the window and the points are consistent.
 
         Raises:
-            Problem: 422: they are not.
+            Problem: 422: they are inconsistent.
         """
         if self.first >= self.last:
             raise Problem(422, gettext("from: give a time before `to`"))

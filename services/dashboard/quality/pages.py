@@ -1,4 +1,4 @@
-"""The pages of quality: the rates over time, and the report of a batch."""
+"""The pages on quality: the defect rate over time, the batches of a line, and the report of one batch."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ RULES: Final = {
     RunRule.FOUR_OF_FIVE: marked("4 of 5 points in a row beyond 1 σ"),
     RunRule.EIGHT: marked("8 points in a row on one side"),
 }
-NO_SPANS: Final = dict.fromkeys(("span", "against_from", "against_to"))
-"""Fields of the page that the API does not have."""
+NO_PAGE_FIELDS: Final = dict.fromkeys(("span", "against_from", "against_to"))
+"""Removes the fields of the page that the API lacks from an address."""
 MOST_SIGNALS: Final = 12
+"""Most points listed that break a rule of the control chart."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,7 +56,7 @@ router = APIRouter(include_in_schema=False)
 def show_quality(
     request: Request, quality: Quality, lines: Lines, models: Models, *, frames: Frames, names: Names, fields: Fields
 ) -> HTMLResponse:
-    """Show the rates over time with their limits, the Pareto of labels, and a comparison with another window."""
+    """Show the defect rate over time with its limits, the Pareto chart of faults, and a comparison of two periods."""
     clock = service_of(request, Clock)
     choices = lines.choices(fields.get("line"))
     context: dict[str, Any] = {
@@ -77,9 +78,9 @@ def show_quality(
     by = next((each for each in ComparedBy if each.value == fields.get("by")), ComparedBy.MODEL)
     labels = _labels(models, frames, quality_filter.line)
     colours = {name: label.colour for name, label in labels.items()}
-    missing = {name for name, label in labels.items() if label.role is LabelRole.QUALITY}
+    faulty_if_absent = {name for name, label in labels.items() if label.role is LabelRole.QUALITY}
     window = {"from": quality_filter.first.isoformat(), "to": quality_filter.last.isoformat()}
-    ranked = with_cumulative_shares([each for each in view.labels if each.label not in missing])
+    ranked = with_cumulative_shares([each for each in view.labels if each.label not in faulty_if_absent])
     return show(
         request,
         "quality.html",
@@ -87,7 +88,7 @@ def show_quality(
         view=view,
         chart=view.chart,
         ranked=ranked,
-        missing=missing,
+        faulty_if_absent=faulty_if_absent,
         comparison=comparison,
         colours=colours,
         drawing=draw_control(view.chart, clock, gettext("Defect rate over time with its control limits")),
@@ -100,10 +101,10 @@ def show_quality(
         if quality_filter.slice_name and by is not ComparedBy.SHIFT
         else quality.breakdown(quality_filter, by),
         by=by,
-        breakdown_table=fields.address("/api/quality/breakdown.csv", **window, by=by.value, **NO_SPANS),
+        breakdown_csv_address=fields.address("/api/quality/breakdown.csv", **window, by=by.value, **NO_PAGE_FIELDS),
         signals=[point for point in reversed(view.chart.points) if point.rules][:MOST_SIGNALS],
-        signalled=sum(bool(point.rules) for point in view.chart.points),
-        table=fields.address("/api/quality/table.csv", **window, by=None, **NO_SPANS),
+        signal_count=sum(bool(point.rules) for point in view.chart.points),
+        csv_address=fields.address("/api/quality/table.csv", **window, by=None, **NO_PAGE_FIELDS),
         span=None if fields.get("from") else fields.get("span") or "day",
         quality_filter=quality_filter,
         **context,
@@ -120,7 +121,7 @@ def show_batches(request: Request, batches: Batches, line: Line) -> HTMLResponse
 def show_batch(
     request: Request, batches: Batches, models: Models, frames: Frames, names: Names, *, line: Line, batch: Batch
 ) -> HTMLResponse:
-    """Show a batch for print: its counts, its rate with the interval, its worst frames, and its models."""
+    """Show the printable report of a batch: its counts, its defect rate with the interval, worst frames and models."""
     report = batches.report(line, batch)
     labels = _labels(models, frames, line)
     return show(
@@ -160,6 +161,6 @@ def filter_of_form(fields: FormFields, clock: Clock) -> QualityFilter:
 
 
 def _labels(models: ModelsService, frames: Any, line: str | None) -> dict[str, LabelView]:
-    """Return the labels of the model of the last frame, for their roles and colours."""
+    """Return the labels, by name, of the model that inspected the newest frame of a line; None: of any line."""
     newest = frames.newest(FrameFilter(line=line), 1)
     return {label.name: label for frame in newest for label in models.labels(frame.recipe, frame.model_version)}

@@ -57,7 +57,8 @@ class QualityService:
         """Return the control chart of a window and the Pareto of its labels.
 
         Raises:
-            Problem: 404; 422 when such counts are not stored for so long, or there are too many points.
+            Problem: 404: there is no such line; 422: such counts are not stored for so long, or there are too
+                many points.
         """
         subgroup = self._subgroup(quality_filter)
         spans, counts = self._count(quality_filter, subgroup)
@@ -173,7 +174,9 @@ class QualityService:
                 ),
             )
         lines = [quality_filter.line] if quality_filter.line else self._lines.all()
-        shifts_of_a_day = len(self._shifts.begin) if subgroup is Subgroup.SHIFT and quality_filter.shift is None else 1
+        shifts_of_a_day = (
+            len(self._shifts.begin_times) if subgroup is Subgroup.SHIFT and quality_filter.shift is None else 1
+        )
         shortest = {Subgroup.MINUTE: timedelta(minutes=1), Subgroup.HOUR: timedelta(hours=1)}.get(
             subgroup, timedelta(days=1) / shifts_of_a_day
         )

@@ -1,4 +1,4 @@
-"""``/api/recipes``."""
+"""The endpoints of recipes: ``/api/recipes``."""
 
 from __future__ import annotations
 

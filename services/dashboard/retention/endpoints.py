@@ -1,4 +1,4 @@
-"""``/api/storage``."""
+"""The endpoint of retention: ``/api/storage``."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Sample:
 
     @property
     def share(self) -> float:
-        """Return the share of hits; 0 without frames."""
+        """Return the share of hits; 0 if there are no frames."""
         return self.hits / self.frames if self.frames else 0.0
 
 
@@ -94,7 +94,7 @@ class ControlLimits:
 
 
 def control_of(samples: Sequence[Sample]) -> ControlLimits | None:
-    """Return the centre and the spread of samples in the order of time; None without frames."""
+    """Return the centre and the spread of samples in the order of time; None if no sample has frames."""
     some = [sample for sample in samples if sample.frames]
     frames = sum(sample.frames for sample in some)
     if not frames:

@@ -18,10 +18,10 @@ class Rate(BaseModel):
 
 
 def rate(hits: int, frames: int) -> Rate | None:
-    """Return the share of hits with its Wilson score interval; None without frames.
+    """Return the share of hits with its Wilson score interval; None if there are no frames.
 
     Raises:
-        ValueError: there are more hits than frames, or fewer than none.
+        ValueError: there are more hits than frames, or a number is negative.
     """
     interval = proportion(hits, frames)
     return Rate(value=hits / frames, low=interval[0], high=interval[1]) if interval else None

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 @dataclass(frozen=True)
 class Shifts:
-    """The times at which shifts begin, every day. The last shift lasts until the first of the next day."""
+    """The times at which shifts begin each day. The last shift of a day ends when the first of the next day begins."""
 
-    begin: tuple[time, ...]
+    begin_times: tuple[time, ...]
     zone: ZoneInfo
 
     @classmethod
@@ -19,13 +19,13 @@ class Shifts:
         """Read ``06:00,14:00,22:00`` and the name of a time zone.
 
         Raises:
-            ValueError: one of them is invalid; the message says what to write.
+            ValueError: a time or the time zone is invalid; the message says what to write.
         """
         try:
             times = tuple(sorted({time.fromisoformat(part.strip()) for part in begin.split(",")}))
         except ValueError:
             raise ValueError(
-                "DASHBOARD_SHIFTS takes the times when shifts begin, with commas: 06:00,14:00,22:00"
+                "DASHBOARD_SHIFTS takes the times when shifts begin, separated by commas: 06:00,14:00,22:00"
             ) from None
         if any(at.tzinfo for at in times):
             raise ValueError("DASHBOARD_SHIFTS takes times without a zone: set DASHBOARD_TIME_ZONE")
@@ -46,15 +46,20 @@ class Shifts:
     def number(self, start: datetime) -> int:
         """Return the number of the shift that begins at ``start``, from 1."""
         local = start.astimezone(self.zone).time()
-        return sum(at <= local for at in self.begin) or len(self.begin)
+        # the sum is 0 if a clock change moved the start of the last shift past midnight
+        return sum(at <= local for at in self.begin_times) or len(self.begin_times)
 
     def yesterday(self, now: datetime) -> tuple[datetime, datetime]:
         """Return the start and the end (excluded) of the last whole day, on the plant's clock."""
         today = now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        start = today.replace(tzinfo=None) - timedelta(days=1)  # of another length where the clock changes
+        # on the local clock, because a day on which the clock changes does not have 24 hours
+        start = today.replace(tzinfo=None) - timedelta(days=1)
         return start.replace(tzinfo=self.zone), today
 
     def _around(self, day: date) -> list[datetime]:
-        """Return the starts around a day, in UTC: the plant's clock repeats an hour in autumn."""
+        """Return the starts of the shifts from the day before a day to two days after it.
+
+        They are in UTC, because local times can't be compared in the hour that is repeated in autumn.
+        """
         days = [day + timedelta(days=offset) for offset in (-1, 0, 1, 2)]
-        return [datetime.combine(each, at, self.zone).astimezone(UTC) for each in days for at in self.begin]
+        return [datetime.combine(each, at, self.zone).astimezone(UTC) for each in days for at in self.begin_times]

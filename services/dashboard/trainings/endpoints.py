@@ -1,4 +1,4 @@
-"""``/api/trainings``."""
+"""The endpoints of trainings: ``/api/trainings``."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class TrainingsService:
         """Return one training.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such training.
         """
         training = self._trainings.find(training_id)
         if training is None:
@@ -93,7 +93,7 @@ class TrainingsService:
         """Return the curves of one training: from its reports, or from the bundle of its model.
 
         Raises:
-            Problem: 404.
+            Problem: 404: there is no such training.
         """
         view = self.get(training_id)
         epochs = [EpochView(epoch=each.epoch, metrics=each.metrics) for each in self._trainings.epochs(training_id)]
@@ -106,7 +106,7 @@ class TrainingsService:
         """Request the end of a training. Its state changes when the trainer has stopped.
 
         Raises:
-            Problem: 404; 409 when it is over.
+            Problem: 404: there is no such training; 409: it is over.
             MessagingError: the request was not published.
         """
         training = self.get(training_id)

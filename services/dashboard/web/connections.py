@@ -25,9 +25,10 @@ HANDSHAKE_SECONDS: Final = 5.0
 BACKLOG: Final = 64
 """Most connections that wait to be accepted."""
 MOST_DESCRIPTORS: Final = 65_536
+"""Most open files and connections of the process, even if the system permits more."""
 
 
-def raise_descriptors() -> int:
+def raise_open_file_limit() -> int:
     """Raise the limit of open files and connections to the hard limit, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)

@@ -1,4 +1,4 @@
-"""Limit the time of each answer while a server is away, so that the caller learns soon what is missing."""
+"""Answer 503 in time while Redis, RabbitMQ or object storage is away, instead of letting the caller wait."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.readiness import Readiness
 
 READ_SECONDS: Final = 1.7
-"""Most seconds for the answer to a request that changes nothing, while a server is away."""
+"""Most seconds until the answer to a request that changes nothing begins, while a server is away."""
 CHANGE_SECONDS: Final = 8.0
-"""Most seconds for the answer to a change; longer than the time limit of the broker's confirm."""
+"""Most seconds until the answer to a change begins, while a server is away; longer than `CONFIRM_SECONDS` of the
+command publisher."""
 CHECK_SECONDS: Final = 0.1
 """Seconds between two checks after the time limit."""
 
@@ -25,9 +26,9 @@ _log = structlog.stdlib.get_logger("api")
 
 
 class Deadline:
-    """Answers 503 in place of an application that waits for a server that is away.
+    """Answers 503 if the application has not begun to answer within the time limit and a server that it needs is away.
 
-    The thread of the application continues until the time limit of its driver.
+    The thread of the endpoint can't be stopped: it ends when the client of Redis, RabbitMQ or S3 gives up.
     """
 
     def __init__(self, app: ASGIApp, readiness: Readiness, answer: Answer) -> None:
@@ -41,14 +42,14 @@ class Deadline:
             return
         started, given_up = False, False
 
-        async def send_in_time(message: Message) -> None:
+        async def send_unless_given_up(message: Message) -> None:
             nonlocal started
             started = True
             if not given_up:
                 await send(message)
 
         is_read = scope["method"] in SAFE
-        work = asyncio.ensure_future(self._app(scope, receive, send_in_time))
+        work = asyncio.ensure_future(self._app(scope, receive, send_unless_given_up))
         try:
             await asyncio.wait({work}, timeout=READ_SECONDS if is_read else CHANGE_SECONDS)
             while not started and not work.done():
@@ -57,7 +58,7 @@ class Deadline:
                     work.add_done_callback(_ignore_result)
                     work.cancel()
                     caller: Caller | None = getattr(Request(scope).state, "caller", None)
-                    speak(caller.language if caller else None)  # the guard spoke in the task that is given up
+                    speak(caller.language if caller else None)  # set in the cancelled task only
                     _log.warning("gave up waiting for a server that is away", path=scope["path"], away=away)
                     sentences = [translated(each) for each in away]
                     if not is_read:

@@ -44,10 +44,10 @@ BY_NAME: Final[dict[str, JsonValue]] = {
     "version": VERSION,
     "worker": "inference-1",
 }
-"""Of fields without examples."""
+"""Examples of fields that give none, by the name of the field."""
 BY_FORMAT: Final = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uri": "https://quality.plant.example/"}
 OTHERWISE: Final = ("01JF6Z6TX4W8E1V2M6C3N9Q7RB", FRAME, "0f3c9a1b2d4e5f60718293a4", "sha256:" + 64 * "0")
-"""Of texts with a pattern: the first that matches is used."""
+"""Examples of texts with a pattern: the first that matches is used."""
 KEYS: Final = "break"
 """Key of mappings, most of which are by label."""
 
@@ -58,7 +58,7 @@ def example_of(schema: Schema, schemas: dict[str, Schema], name: str = "") -> Js
     Args:
         schema: JSON Schema as in OpenAPI 3.1.
         schemas: the schemas that it may refer to, by name.
-        name: of the field that has the schema.
+        name: the name of the field that has the schema.
     """
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)

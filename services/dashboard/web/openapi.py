@@ -1,4 +1,7 @@
-"""Add the logins, the role that each operation requires, and an example of each body to the OpenAPI document."""
+"""Complete the OpenAPI document.
+
+Added are the ways to log in, the role and the error responses of each operation, and an example of each body.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ from services.dashboard.web.examples import example_of
 from services.dashboard.web.problems import MEDIA_TYPE, SAFE, ProblemDetails, documented
 
 SCHEMES: Final = {
-    "token": {"type": "http", "scheme": "bearer", "description": "The token of a program, which an admin has made."},
+    "token": {"type": "http", "scheme": "bearer", "description": "A token that an admin made for a program."},
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": SESSION,
-        "description": "The cookie of `POST /api/session`; over TLS its name begins with `__Host-`.",
+        "description": "The cookie that `POST /api/session` sets; over TLS its name begins with `__Host-`.",
     },
 }
-EITHER: Final[list[dict[str, list[str]]]] = [{name: []} for name in SCHEMES]
+ANY_LOGIN: Final[list[dict[str, list[str]]]] = [{name: []} for name in SCHEMES]
 
 Document = dict[str, Any]
 
@@ -56,12 +59,13 @@ def install_document(app: FastAPI) -> None:
 
 
 def _add_role(operation: Document, method: str, role: Role | None) -> None:
-    operation["security"] = EITHER if role else []
+    operation["security"] = ANY_LOGIN if role else []
     responses = operation["responses"]
     if role:
         responses.setdefault("401", documented(401)[401])
     if "requestBody" in operation:
         responses.setdefault("400", documented(400)[400])  # a body that is not UTF-8
+    # a change is forbidden if a page of another site requests it, whatever the role
     if method not in SAFE or role not in (None, Role.VIEWER):
         responses.setdefault("403", documented(403)[403])
     if role not in (None, Role.VIEWER):

@@ -179,7 +179,7 @@ OF_CAMERAS_FAILURES: Final = (
     ),
     marked("there is no %(source)s: CAMERA_SOURCE is a video file, a folder of images, %(kinds)s"),
     marked("%(source)s is not the address of a camera: such an address starts with %(starts)s"),
-    marked("%(source)s can't be read as an address: %(reason)s"),
+    marked("the host or port of %(source)s is missing or invalid: %(reason)s"),
     marked("%(name)s has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`"),
     marked("%(folder)s has no image that can be read, such as .jpg, .png, .bmp, .tif or .webp"),
     marked("%(folder)s can't be read: %(error)s"),

@@ -22,35 +22,40 @@ from services.dashboard.web.connections import (
     BoundedProtocol,
     Connections,
     LimitedSocket,
-    raise_descriptors,
+    raise_open_file_limit,
 )
 from services.dashboard.web.guard import AnswerHeaders
 from services.dashboard.web.problems import Answer, ProblemsOnly
 from shared.errors import CannotStart
 
 GRACE_SECONDS: Final = 3
-"""Seconds for open requests after the server was stopped."""
+"""Seconds within which open requests must finish after the server was told to stop."""
 CLOSE_SECONDS: Final = GRACE_SECONDS + 1.5
-"""Most seconds to wait for the server's thread after it was stopped."""
+"""Most seconds to wait for the end of the server's thread after the server was told to stop."""
 
 
-class AddressTaken(CannotStart):
+class CannotListen(CannotStart):
     """The server can't listen at the address in the settings."""
 
 
 class ServerEnded(RuntimeError):
-    """The server ended by itself, so the service ends too."""
+    """The server ended by itself. It is raised in the server's thread, so that `shared.service` ends the service."""
 
 
 @contextmanager
 def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterator[None]:
-    """Serve the application until the block ends, then finish the open requests.
+    """Serve the application until the block ends, then give open requests `GRACE_SECONDS` to finish.
+
+    Args:
+        app: the application.
+        answer: makes the response to a request that fails.
+        settings: the address, the limits of connections, and the files for TLS.
 
     Raises:
-        AddressTaken: the server can't listen at its address.
+        CannotListen: the server can't listen at its address.
     """
-    descriptors = raise_descriptors()
-    half = descriptors // 2
+    descriptors = raise_open_file_limit()
+    half = descriptors // 2  # the other half is for Redis, object storage and files
     bounds = Connections(
         min(settings.connections, half),
         min(settings.connections_per_address, half),
@@ -72,7 +77,7 @@ def serving(app: FastAPI, answer: Answer, settings: DashboardSettings) -> Iterat
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the dashboard logs its address itself
     listening = _listen(settings.host, settings.port)
-    listening.most_descriptors = descriptors - descriptors // 8
+    listening.most_descriptors = descriptors - descriptors // 8  # an eighth stays free for files and other servers
     server = _Server(config)
     stopping = threading.Event()
 
@@ -114,9 +119,9 @@ def _listen(host: str, port: int) -> LimitedSocket:
         listening = LimitedSocket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(BACKLOG)  # requests that come before the thread runs wait for it
+        listening.listen(BACKLOG)  # the system holds connections that come before the thread runs
     except OSError as error:
-        raise AddressTaken(
+        raise CannotListen(
             f"can't listen on {host}:{port} ({error.strerror}): give another DASHBOARD_PORT or DASHBOARD_HOST"
         ) from error
     return listening

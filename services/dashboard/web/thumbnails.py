@@ -42,7 +42,7 @@ class Thumbnails:
             read: returns the image file; called only if the thumbnail is not cached.
 
         Raises:
-            UnreadableMedia: The image is broken.
+            UnreadableMedia: the image can't be decoded.
         """
         if (cached := self._cached(key)) is not None:
             return cached
@@ -88,7 +88,7 @@ def thumbnail(content: bytes, width: int) -> bytes:
     """Return an image file that is at most ``width`` pixels wide. A narrower file is returned unchanged.
 
     Raises:
-        UnreadableMedia: The image is broken.
+        UnreadableMedia: the image can't be decoded.
     """
     try:
         image: Image = decode(content, PIXEL_LIMIT)

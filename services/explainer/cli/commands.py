@@ -1,4 +1,4 @@
-"""Define the commands of the explainer; TensorFlow, which takes seconds to import, is imported by a command."""
+"""Define the commands of the explainer; TensorFlow, which takes seconds to import, is imported when a command runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from shared.imaging.references import NotAligned
 from shared.recipe import RecipeError
 
 app = typer.Typer(
-    help="Say how far the heatmaps of a model can be trusted. Without a command: the service.",
+    help="Show the heatmaps of a model, or measure how far they can be trusted. Without arguments, "
+    "`python -m services.explainer` runs the service.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
@@ -32,12 +33,12 @@ WRONG_INPUT: Final = 2
 
 @app.callback()
 def _commands() -> None:
-    """Make typer ask for the name of the command even while there is only one."""
+    """Require the name of the command, even if only one command is left."""
 
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Report an error that the user can correct in one line, with exit code 2 and without a traceback."""
+    """Report an error that the user can correct: one line on stderr, exit code 2, and no traceback."""
     try:
         yield
     except (
@@ -64,11 +65,13 @@ def show(
     images: Annotated[list[str], typer.Argument(help="FILE, or FILE=LABEL,LABEL for the heatmaps of these labels.")],
     *,
     model: Annotated[Path, typer.Option(help="Folder of a bundle.")],
-    out: Annotated[Path, typer.Option(help="Gets the image: a .png or .jpg.")],
-    rows: Annotated[str, typer.Option(help="What is shown of each, from top to bottom.")] = "image,heatmap,merged",
+    out: Annotated[Path, typer.Option(help="File to write: a .png or .jpg.")],
+    rows: Annotated[
+        str, typer.Option(help=f"Rows from top to bottom, separated by commas: some of {', '.join(ROWS)}.")
+    ] = "image,heatmap,merged",
     side: Annotated[int, typer.Option(min=32, max=1024, help="Height of each image, in pixels.")] = 224,
 ) -> None:
-    """Show what a model finds in images and where it looks, side by side, each label in the recipe's colour."""
+    """Draw what a model finds in images and where it looks, side by side, each label in the recipe's colour."""
     with reported_errors():
         wanted = [row for row in rows.split(",") if row]
         if not wanted or not set(wanted) <= set(ROWS):
@@ -80,25 +83,29 @@ def show(
 def score(
     *,
     model: Annotated[list[Path], typer.Option(help="Folder of a bundle; may be given several times.")],
-    data: Annotated[Path, typer.Option(help="Labelled images with masks/ or masks_by_label/, or with marked regions.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of labelled images with masks or marked regions: see docs/datasets.md.")
+    ],
     images: Annotated[
-        int | None, typer.Option(min=1, help="Number of marked images, drawn at random; by default all.")
+        int | None, typer.Option(min=1, help="Most marked images in total, drawn at random; by default all.")
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="Largest number of images per label, drawn at random.")] = 200,
+    most: Annotated[
+        int, typer.Option(min=1, help="Of these, most images per label, drawn at random; also most good images.")
+    ] = 200,
     curves: Annotated[
-        int, typer.Option(min=1, help="Number of these images for the deletion and insertion curves.")
+        int, typer.Option(min=1, help="Of these, most images per label for the deletion and insertion curves.")
     ] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random draws.")] = 0,
     report: Annotated[
-        Path | None, typer.Option(help="File for the scores as JSON; those of several models by version.")
+        Path | None, typer.Option(help="File for the scores as JSON; of several models, an object by version.")
     ] = None,
 ) -> None:
     """Measure the heatmaps of models on marked images; images that one of the models was trained on are left out."""
     with reported_errors():
         heatmaps = heatmaps_module()
         scores = heatmaps.score(model, data, images=images, most=most, curves=curves, seed=seed)
-        for version, of_model in scores.items():
-            typer.echo((f"{version}: " if len(scores) > 1 else "") + heatmaps.table_of(of_model))
+        for version, model_scores in scores.items():
+            typer.echo((f"{version}: " if len(scores) > 1 else "") + heatmaps.table_of(model_scores))
         if report:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(heatmaps.as_json(scores) + "\n", encoding="utf-8")

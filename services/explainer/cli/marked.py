@@ -33,7 +33,7 @@ def marked_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) 
 
     Args:
         folder: labelled images with masks, of any kind that a training reads.
-        recipe: of the model.
+        recipe: the recipe of the model.
         excluded: names of images to leave out.
 
     Raises:

@@ -52,7 +52,7 @@ ACTIONS: Final = {PartAction.PASS: 1, PartAction.REJECT: 2, PartAction.STOP: 3}
 HEARTBEAT_SECONDS: Final = 1.0
 """Seconds after which the heartbeat bit changes."""
 STATUS_SECONDS: Final = 1.0
-"""If `show` was not called for this time, the gateway is stalled, and the line is not online."""
+"""Seconds without a call of `show` after which the gateway counts as stalled, and the line is not online."""
 LONGEST_NEED: Final = 0.1
 """Most seconds that `seconds_needed` can be."""
 LEARNING: Final = 0.1

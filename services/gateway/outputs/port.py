@@ -194,5 +194,5 @@ class Output(Protocol):
 
 
 def read_secret(file: Path | None) -> bytes | None:
-    """Return the secret in a file, without a line break at its end; None without a file."""
+    """Return the secret in a file, without a line break at its end; None if there is no file."""
     return file.read_bytes().rstrip(b"\r\n") if file else None

@@ -70,7 +70,7 @@ def load_application(name: str, network: keras.Model, file: Path | None) -> Weig
         Where the weights come from; None if no file is given.
 
     Raises:
-        WeightsError: the file does not fit.
+        WeightsError: the file can't be read or does not fit.
     """
     if file is None:
         return None

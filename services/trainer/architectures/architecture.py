@@ -66,13 +66,14 @@ class Architecture:
 
         Args:
             network: made by `build`.
-            file: by default, the installed weights.
+            file: a file of weights; by default, the installed ones.
 
         Returns:
             Where the weights come from; None if the network has no pretrained weights.
 
         Raises:
-            WeightsError: the file does not fit this network.
+            WeightsError: the file can't be read or does not fit this network, or the file of a package is not the
+                released one.
         """
         if self.loader is not None:
             return self.loader(network, file)

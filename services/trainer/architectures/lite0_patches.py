@@ -48,7 +48,7 @@ class Usual:
     """(rows, columns), mean and standard deviation of the distance at each place."""
     kernel: float = 1.0
     bias: float = 0.0
-    """From the largest standardised distance of an image to its logit."""
+    """``kernel`` and ``bias`` convert the largest standardised distance of an image to its logit."""
 
 
 def build_patches(image: ImageSpec, weights: Path | None) -> tuple[keras.Model, WeightsOrigin]:

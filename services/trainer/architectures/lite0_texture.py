@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from services.trainer.architectures.compact import pool_both, residual
-from services.trainer.architectures.efficientnet_lite import PIXELS, STAGES, early_stages, load_early_stages
+from services.trainer.architectures.efficientnet_lite import PIXELS, STAGES, load_early_stages, stem_and_stages
 from services.trainer.architectures.pretraining import WeightsOrigin, rescale
 from shared.recipe import ImageSpec
 
@@ -27,7 +27,7 @@ def build_lite0_texture(image: ImageSpec, labels: int) -> keras.Model:
         labels: number of logits.
     """
     inputs = layers.Input(image.shape)
-    outputs = early_stages(rescale(inputs, image, PIXELS), FIRST_STAGES)
+    outputs = stem_and_stages(rescale(inputs, image, PIXELS), FIRST_STAGES)
     outputs = layers.Conv2D(FILTERS, 1, use_bias=False)(outputs)
     outputs = layers.ReLU()(layers.BatchNormalization()(outputs))
     for _ in range(BLOCKS):
@@ -37,9 +37,9 @@ def build_lite0_texture(image: ImageSpec, labels: int) -> keras.Model:
 
 
 def load_lite0_texture(network: keras.Model, file: Path | None) -> WeightsOrigin | None:
-    """Load ImageNet's weights into the first layers; all of them are trained further, but for their statistics.
+    """Load ImageNet's weights into the first layers. A training changes all of them except their statistics.
 
     Raises:
-        WeightsError: the file does not fit.
+        WeightsError: the file can't be read or does not fit, or the package's file is not the released one.
     """
     return load_early_stages(network, FIRST_STAGES, file)

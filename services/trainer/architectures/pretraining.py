@@ -17,7 +17,7 @@ from shared.recipe import ImageSpec
 
 
 class WeightsError(TrainerError):
-    """A file of weights that does not fit a network; the message says what to do."""
+    """Pretrained weights can't be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class WeightsOrigin:
 
 @dataclass(frozen=True)
 class PixelScale:
-    """The scale of the pixels on which weights were trained: bytes minus a mean, divided by a deviation."""
+    """The scale of the pixels on which weights were trained: (byte - mean) / deviation for each channel.
+
+    A byte is 0 to 255; `mean` and `deviation` are in the same unit.
+    """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -42,13 +45,13 @@ class PixelScale:
 def rescale(images: keras.KerasTensor, spec: ImageSpec, scale: PixelScale) -> keras.KerasTensor:
     """Convert images from the recipe's scale to that of the weights, with layers of the network.
 
-    An image that is normalised by its own statistics is treated as one with ImageNet's. A grey image gets three equal
-    channels.
+    With the normalisation ``image``, each image has its own mean and deviation; those of ImageNet are assumed for all
+    images. A grey image gets three equal channels.
 
     Args:
         images: (images, height, width, channels), from `shared.imaging.preprocessing.normalise`.
         spec: the recipe's image.
-        scale: of the weights.
+        scale: the pixel scale that the weights expect.
 
     Returns:
         (images, height, width, 3).
@@ -62,6 +65,7 @@ def rescale(images: keras.KerasTensor, spec: ImageSpec, scale: PixelScale) -> ke
         mean, deviation = (values.tolist() * (3 // spec.channels) for values in imagenet_statistics(spec))
     if scale.order == "bgr":
         mean, deviation = mean[::-1], deviation[::-1]
+    # byte = 255 * (value * deviation + mean), and the weights expect (byte - scale.mean) / scale.deviation
     factors = [255 * before / after for before, after in zip(deviation, scale.deviation, strict=True)]
     offsets = [
         (255 * before - after) / divisor
@@ -87,7 +91,8 @@ def weights_in(folder: Path | None, architecture: str) -> Path | None:
     """Return the file of weights for an architecture in a folder.
 
     Returns:
-        ``MobileNetV3Small.weights.h5`` for ``MobileNetV3Small``; None if there is no such file, or no folder.
+        The file whose name begins with the architecture and a dot, such as ``MobileNetV3Small.weights.h5``; None if
+        there is no such file, or ``folder`` is None.
 
     Raises:
         WeightsError: there are several such files, or the folder can't be read.
@@ -107,14 +112,17 @@ def weights_in(folder: Path | None, architecture: str) -> Path | None:
 
 
 def freeze_statistics(network: keras.Model) -> None:
-    """Freeze the statistics of batch normalisation: those of millions of images are better than those of hundreds."""
+    """Freeze batch normalisation: its statistics, and its scale and offset.
+
+    Statistics of the millions of images of the pretraining are better than those of some hundreds of images.
+    """
     for layer in leaves(network):
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
 
 
 def leaves(network: keras.Model) -> Iterator[keras.Layer]:
-    """Yield the layers of a network, and instead of a nested network its layers."""
+    """Yield the layers of a network; a nested network is replaced by its layers."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             yield from leaves(layer)

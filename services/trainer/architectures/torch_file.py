@@ -142,7 +142,7 @@ def read_tensors(path: Path) -> Tensors:
         The tensors by name, each as a separate array.
 
     Raises:
-        UnreadableTensors: it is not such a file, or contains anything but tensors.
+        UnreadableTensors: the file was not written by ``torch.save``, or contains anything but tensors.
     """
     try:
         with path.open("rb") as file:
@@ -193,7 +193,7 @@ def _unpickle(file: BytesIO) -> Any:
     """Return the next object of a file, after checking all of its opcodes.
 
     Raises:
-        UnreadableTensors: it has opcodes that a file of tensors does not need.
+        UnreadableTensors: the object has opcodes that a file of tensors does not need.
     """
     start, tuples = file.tell(), 0
     for opcode, argument, _ in pickletools.genops(file):

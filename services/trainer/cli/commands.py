@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 app = typer.Typer(
-    help="Train models from labelled images, evaluate and promote them. Without a command: the service.",
+    help="Train models from labelled images, evaluate and promote them. Without arguments, "
+    "`python -m services.trainer` runs the service.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
@@ -56,7 +57,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the bundle: model, recipe, evaluation.")],
     recipe: Annotated[Path | None, typer.Option(help="Without one, it is drafted from the table's columns.")] = None,
     task: Annotated[
-        Task | None, typer.Option(help="Of a drafted recipe. Default: as the data says; tables are multi-label.")
+        Task | None, typer.Option(help="Task of a drafted recipe. Default: by the data; tables are multi-label.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
     reference: Annotated[
@@ -163,7 +164,7 @@ def evaluate(
     *,
     model: Model,
     data: Data,
-    variant: Annotated[Variant, typer.Option(help="Of the network.")] = Variant.FP32,
+    variant: Annotated[Variant, typer.Option(help="Variant of the network.")] = Variant.FP32,
     report: Annotated[Path | None, typer.Option(dir_okay=False, help="File for the evaluation as JSON.")] = None,
     html: Annotated[
         Path | None,
@@ -188,7 +189,7 @@ def evaluate(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="Of an architecture.")],
+    name: Annotated[str, typer.Argument(help="Name of an architecture.")],
     *,
     height: Annotated[int, typer.Option(min=16, max=1024)] = 100,
     width: Annotated[int, typer.Option(min=16, max=1024)] = 100,

@@ -45,11 +45,12 @@ Folder = Annotated[
 Reference = Annotated[str, typer.Argument(help="name@version, or the name alone for its newest version.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="Default: the labels are the table's columns.")]
 TaskOfFolder = Annotated[
-    Task | None, typer.Option("--task", help="Without a recipe. Default: as the data says; tables are multi-label.")
+    Task | None,
+    typer.Option("--task", help="Task, if no recipe is given. Default: by the data; tables are multi-label."),
 ]
 SkipProblems = Annotated[bool, typer.Option(help="Leave out wrong rows and unreadable images instead of stopping.")]
 Shares = Annotated[str, typer.Option("--split", help="Shares of train, valid and test.")]
-Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the split.")]
 DEFAULT_SHARES: Final = "0.78,0.20,0.02"
 SMALLEST: Final = ImageSpec(height=16, width=16, colour="grey")
 """The size of images that are decoded only to check them."""
@@ -59,7 +60,7 @@ SMALLEST: Final = ImageSpec(height=16, width=16, colour="grey")
 def import_folder(
     folder: Folder,
     *,
-    name: Annotated[str, typer.Option(help="Of the dataset in object storage.")],
+    name: Annotated[str, typer.Option(help="Name of the dataset in object storage.")],
     recipe: RecipeFile = None,
     task: TaskOfFolder = None,
     by: Annotated[str, typer.Option(envvar="USER", help="The person; stored in the version.")] = "command line",
@@ -84,7 +85,7 @@ def import_folder(
 
 @commands.command("list")
 def list_datasets(
-    name: Annotated[str | None, typer.Argument(help="Of one dataset; default: all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of one dataset; default: all.")] = None,
 ) -> None:
     """List the versions of datasets, oldest first, with how many images have each label."""
     with report_errors():

@@ -139,7 +139,7 @@ def read_images(
     Args:
         data: the folder.
         recipe: the file; None to draft one.
-        task: of a drafted recipe; None: as the data says.
+        task: the task of a drafted recipe; None: derived from the labels.
         size: side of a drafted recipe's image, in pixels.
         reference: names of the images that the others are compared with, instead of those of the recipe.
         skip_problems: whether wrong rows are left out.

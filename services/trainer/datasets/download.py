@@ -23,7 +23,7 @@ PREFIX: Final = f"{FOLDER}/"
 class DownloadedDataset:
     """The images of a dataset version on this machine, with the labels of a recipe.
 
-    For a recipe with ``good_by`` they have the labels of the version: the training decides what it learns of them.
+    For a recipe with ``good_by`` the images have the labels of the version; the training derives its own from them.
     """
 
     dataset: Dataset
@@ -41,7 +41,7 @@ class DatasetAccess:
         Args:
             store: object storage.
             cache: a local folder for downloaded images.
-            dataset_folder: a training may request a folder below this one; None: no folder.
+            dataset_folder: trainings may request folders below this one; None: they may request no folder.
         """
         self._store = store
         self._cache = cache
@@ -50,29 +50,29 @@ class DatasetAccess:
     def fetch(
         self, dataset: str, recipe: Recipe, *, requested_by: str, on_problem: OnProblem = "stop"
     ) -> DownloadedDataset:
-        """Download a dataset version; a folder is imported first.
+        """Download a dataset version; if a folder is requested, import it first.
 
         Args:
             dataset: ``name`` or ``name@version``, also with ``datasets/`` before it; or a folder of this machine.
-            recipe: the recipe whose labels the returned images have.
+            recipe: the recipe; the returned images have its labels, unless it has ``good_by``.
             requested_by: the person who requests the training, and with it the import of a folder.
             on_problem: ``stop`` makes an unusable row, label or image an error; ``skip`` leaves it out, with a
                 warning.
 
         Raises:
-            DatasetError: there is no such dataset, it can't be used, or the folder may not be read.
+            DatasetError: there is no such dataset, it can't be used, or the folder is outside ``dataset_folder``.
             StorageError: object storage failed.
         """
         warnings: tuple[str, ...] = ()
         unknown: dict[str, tuple[str, ...]] = {}
         try:
             if folder := self._requested_folder(dataset):
-                name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
-                # a version has the labels as given
-                names = () if recipe.good_by is not None else recipe.label_names
-                images = read_dataset(folder, names, task=recipe.task, on_problem=on_problem)
+                dataset_name = re.sub(r"[^A-Za-z0-9_.=/-]+", "-", dataset).strip("./-") or "dataset"
+                # with good_by, the version stores all labels of the folder
+                label_names = () if recipe.good_by is not None else recipe.label_names
+                images = read_dataset(folder, label_names, task=recipe.task, on_problem=on_problem)
                 imported = import_dataset(
-                    images, self._store, name, by=requested_by, source=dataset, on_problem=on_problem
+                    images, self._store, dataset_name, by=requested_by, source=dataset, on_problem=on_problem
                 )
                 version = imported.version
                 unknown = {example.name: example.unknown for example in images.examples}

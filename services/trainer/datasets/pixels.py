@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.trainer.datasets.references import divided, read_references
+from services.trainer.datasets.references import read_references, split_references
 from shared.contracts.dataset import content_digest
 from shared.datasets.labelled_images import Dataset, OnProblem
 from shared.datasets.tables import DatasetError, Problem
@@ -78,9 +78,10 @@ def decode_images(
         decoded images.
 
     Raises:
-        DatasetError: some images can't be decoded or aligned (``stop``), or all of them; the error names their rows.
+        DatasetError: some images (``stop``) or all images can't be decoded or aligned, and the error names their rows;
+            or the reference images can't be used.
     """
-    dataset, named = divided(dataset, image)
+    dataset, named = split_references(dataset, image)
     if image.reference and references is None:
         references = read_references(named, image)
     examples = dataset.examples

@@ -1,4 +1,7 @@
-"""Find the reference images of a recipe among its labelled images."""
+"""Separate the reference images of a recipe from a dataset, and check them.
+
+A reference image shows a good part; other images are compared with it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ from shared.recipe import ImageSpec, Recipe
 from shared.verdict import judge
 
 
-def divided(dataset: Dataset, image: ImageSpec) -> tuple[Dataset, tuple[Example, ...]]:
-    """Return a dataset without its reference images, and these: compared with itself, an image is always perfect.
+def split_references(dataset: Dataset, image: ImageSpec) -> tuple[Dataset, tuple[Example, ...]]:
+    """Split a dataset into the images to learn from and the reference images.
+
+    Reference images are not learned from: compared with itself, an image has no fault.
 
     Raises:
         DatasetError: all images are reference images.
@@ -24,11 +29,11 @@ def divided(dataset: Dataset, image: ImageSpec) -> tuple[Dataset, tuple[Example,
     reference = image.reference
     if reference is None:
         return dataset, ()
-    found = tuple(example for example in dataset.examples if matches(example.name, reference))
+    references = tuple(example for example in dataset.examples if matches(example.name, reference))
     others = tuple(example for example in dataset.examples if not matches(example.name, reference))
     if not others:
         raise DatasetError(["all labelled images are reference images: there is none left to learn from"])
-    return replace(dataset, examples=others), found
+    return replace(dataset, examples=others), references
 
 
 def read_references(examples: Sequence[Example], image: ImageSpec) -> References:
@@ -36,10 +41,10 @@ def read_references(examples: Sequence[Example], image: ImageSpec) -> References
 
     Args:
         examples: the labelled images that are references.
-        image: of the recipe.
+        image: the recipe's section ``image``.
 
     Raises:
-        DatasetError: one can't be read, or can't be a reference.
+        DatasetError: an image can't be read; or there are no reference images, too many, or one of one brightness.
     """
     pixels = {}
     for example in examples:
@@ -54,15 +59,16 @@ def read_references(examples: Sequence[Example], image: ImageSpec) -> References
 
 
 def refuse_faulty_references(dataset: Dataset, recipe: Recipe) -> None:
-    """Refuse a recipe whose reference images are missing or are labelled NG.
+    """Check that the reference images of a recipe are in the dataset and are not labelled NG.
 
     Raises:
-        DatasetError: the error names the images.
+        DatasetError: a reference image is missing (the error names the first one) or is labelled NG (the error names
+            each), or all images are reference images.
     """
     if recipe.image.reference is None:
         return
-    _, found = divided(dataset, recipe.image)
-    names = {example.name for example in found}
+    _, references = split_references(dataset, recipe.image)
+    names = {example.name for example in references}
     missing = [
         name
         for name, pattern in zip(recipe.image.reference.images, recipe.image.reference.patterns, strict=True)
@@ -71,13 +77,15 @@ def refuse_faulty_references(dataset: Dataset, recipe: Recipe) -> None:
     if missing:
         raise DatasetError(
             [
-                f"the recipe's reference image {missing[0]} is none of the labelled images: add it to them, labelled "
-                "as a good part, or correct image.reference.images"
+                f"no labelled image matches {missing[0]}, which image.reference.images of the recipe names: add such "
+                "an image, labelled as a good part, or correct the recipe"
             ]
         )
     problems = [
-        Problem(example.place, f"{example.name} is a reference image, and is labelled NG: take one of a good part")
-        for example in found
+        Problem(
+            example.place, f"{example.name} is a reference image, and is labelled NG: choose an image of a good part"
+        )
+        for example in references
         if judge(recipe, [*map(float, example.labels)]).verdict is Verdict.NG
     ]
     if problems:

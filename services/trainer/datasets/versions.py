@@ -40,7 +40,7 @@ def find_version(store: ObjectStore, reference: str) -> DatasetVersion:
     Raises:
         DatasetError: there is no such dataset or version.
         DatasetVersionError: the version can't be read.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     name, _, version = reference.partition("@")
     try:
@@ -59,7 +59,7 @@ def download(version: DatasetVersion, store: ObjectStore, folder: Path) -> Datas
 
     Raises:
         DatasetVersionError: an image or a mask is missing or has changed.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -139,7 +139,7 @@ def export_version(version: DatasetVersion, store: ObjectStore, folder: Path) ->
 
     Raises:
         DatasetVersionError: an image or a mask is missing or has changed.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for table, content in tables_of(version).items():

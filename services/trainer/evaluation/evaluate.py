@@ -21,7 +21,7 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     """Measure a model label by label, and by its verdicts.
 
     Args:
-        recipe: with the thresholds to judge by.
+        recipe: a recipe with the thresholds to judge by.
         truth: the labels of each image.
         scores: the model's scores of each image.
         groups: the group of each image; the images of one group are resampled together.

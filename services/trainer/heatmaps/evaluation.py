@@ -63,7 +63,7 @@ def make_heatmaps(
     Args:
         network: the trained network.
         store: the images.
-        examples: by row of the store.
+        examples: the labelled images, by row of the store.
         selection_images: images that choose the method and the layers.
         evaluation_images: other images, on which the heatmaps are measured.
         runs: evaluation runs whose scores are held out or out of fold; their scores set the scale.

@@ -1,4 +1,4 @@
-"""Store the results of requests for threshold sets: ``thresholds/<recipe>/<id>.json``."""
+"""Store the result of each request for a model version with other thresholds: ``thresholds/<recipe>/<id>.json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ThresholdResult = ThresholdsStored | ThresholdsRefused
 
 
 def find_result(store: ObjectStore, recipe: str, thresholds_id: str) -> ThresholdResult | None:
-    """Return the result of a request; None if there is no result yet."""
+    """Return the result of a request; None if there is none, or none that can be read."""
     try:
         message = decode(store.get(_key(recipe, thresholds_id)))
     except (ObjectNotFound, MalformedMessage):

@@ -60,7 +60,7 @@ def set_thresholds(request: ThresholdsRequested, store: ObjectStore) -> Threshol
     Raises:
         TrainerError: there is no such model or label, or the variants judge too differently at these thresholds.
         BundleError: the model must not be used.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     version = version_name(request.at, request.thresholds_id)
     if store.exists(f"{folder_of(request.recipe, version)}/{MANIFEST}"):

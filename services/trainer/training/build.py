@@ -123,7 +123,7 @@ class Built:
     evaluation: Evaluation
     measured_on: MeasuredOn
     points: OperatingPoints | None
-    """None if no label can make a part NG."""
+    """The operating points of the model; None if no label can make a part NG."""
     more_images: str
     """What more images would bring, in words; empty if it is not known."""
     warnings: tuple[str, ...]
@@ -135,11 +135,11 @@ class SplitImages:
 
     label_names: tuple[str, ...]
     examples: tuple[Example, ...]
-    """By row of the store."""
+    """The labelled images, by row of the store."""
     store: PixelStore
     split: Split
     rows: dict[str, Rows]
-    """By split: ``train``, ``valid``, ``test``."""
+    """The rows of each split: ``train``, ``valid``, ``test``."""
     problems: tuple[Problem, ...]
     """Images that were left out."""
 
@@ -177,7 +177,7 @@ def build(
     Raises:
         DatasetError: the images can't be learned from.
         UnfitArchitecture: there is no such network, or it can't take such images.
-        WeightsError: the file of weights is not usable.
+        WeightsError: the file of weights can't be read or does not fit.
         CheckpointError: the checkpoint is of another training.
         UnequalVariant: the compiled network does not judge like the trained one.
         WrongOption: an option does not fit the recipe or the network.

@@ -21,14 +21,22 @@ class UnevenBatch(TrainerError):
 class Feed:
     """The batches of one split. The same seed gives the same batches, also in a resumed training.
 
-    If several processes train together, each rank gets an equal share of each batch. If the last batch of an epoch
-    can't be shared evenly, each rank gets the whole batch, and the gradients are averaged.
+    If several ranks train together, each gets an equal share of each batch. If the last batch of an epoch can't be
+    shared evenly, each rank gets the whole batch; the average of the ranks' gradients is then that of the batch.
     """
 
     def __init__(
         self, store: PixelStore, rows: Rows, augmentation: Augmentation, *, batch: int, seed: int, rank: Rank = SINGLE
     ):
-        """Make batches of the images ``rows``; ``batch`` is the number of images in a step of all ranks together.
+        """Make batches of images.
+
+        Args:
+            store: all images.
+            rows: the images of the split.
+            augmentation: the random changes of each image.
+            batch: the number of images in one training step, over all ranks.
+            seed: determines the order of the images and their augmentation.
+            rank: this process among those that train together.
 
         Raises:
             UnevenBatch: ``batch`` is not a multiple of the number of ranks.
@@ -47,10 +55,11 @@ class Feed:
         """The number of images in each step of an epoch, of all ranks together; the last number may be smaller."""
         return [min(self._batch, len(self._rows) - start) for start in range(0, len(self._rows), self._batch)]
 
-    def epochs(self, first: int, last: int) -> tf.data.Dataset:
-        """Return this rank's share of all batches from epoch ``first`` up to, not including, ``last``.
+    def epochs(self, first: int, stop: int) -> tf.data.Dataset:
+        """Return this rank's share of all batches from epoch ``first`` up to, not including, ``stop``.
 
-        An element is a batch of images and a batch of labels, both float32.
+        An element is (images, labels) of one batch, both float32: normalised images (images, height, width, channels),
+        and labels (images, labels), 0 or 1.
         """
         size, width = self._store.pixels.shape[1:], self._store.labels.shape[1]
 
@@ -65,11 +74,14 @@ class Feed:
             images, labels = tf.numpy_function(self._load, [epoch, rows], (tf.float32, tf.float32))
             return tf.ensure_shape(images, (None, *size)), tf.ensure_shape(labels, (None, width))
 
-        batches = tf.data.Dataset.range(first, last).flat_map(rows_of)
+        batches = tf.data.Dataset.range(first, stop).flat_map(rows_of)
         return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def _load(self, epoch: np.int64, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the images and labels of this rank's share of a batch. Each image is seeded by epoch and row."""
+        """Return the images and labels of this rank's share of a batch.
+
+        The augmentation of an image is determined by the seed, the epoch and the row.
+        """
         images = []
         if len(rows) % self._rank.size == 0:
             rows = rows[self._rank.index :: self._rank.size]

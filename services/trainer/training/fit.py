@@ -47,7 +47,7 @@ from shared.recipe import Recipe
 
 ONE_WORKER: Final = Workers()
 EPOCHS: Final = 30
-"""Of a network that starts from random weights."""
+"""Epochs of a network that starts from random weights, by default."""
 WARM_UP: Final = 0.05
 """Share of the steps in which the learning rate rises."""
 
@@ -59,11 +59,11 @@ class Folds:
     """Images that a last layer on pretrained features is fitted to, divided by group."""
 
     rows: Rows
-    """Of the training and the validation split."""
+    """The rows of the training and the validation split."""
     fold_of: NDArray[np.int64]
     """(rows,), the fold of each image."""
     groups: Sequence[str]
-    """Of each image."""
+    """The group of each image."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,16 @@ class Trained:
     """The result of a training."""
 
     network: keras.Model
-    """With the weights of the best epoch."""
+    """The network with the weights of the best epoch."""
     origin: WeightsOrigin | None
-    """Of the initial weights; None for random ones."""
+    """The origin of the initial weights; None for random ones."""
     best_epoch: int
     """From 1; 0 if no epoch of fine-tuning was better than fitting the last layer alone."""
     history: list[dict[str, float]]
     runs: list[dict[str, int | str]]
     """The precision and the hardware, with the epoch from which on: several if the training continued elsewhere."""
     out_of_fold: OutOfFold | None = None
-    """If the last layer alone was fitted, to the training and the validation split."""
+    """The logits by fold, if the last layer alone was fitted to the training and the validation split."""
     memory: FittedMemory | None = None
     """What good images look like, if the network measures the distance to them."""
 
@@ -122,7 +122,7 @@ def fit(
         store: the images of all splits.
         train: the rows of the training split.
         valid: the rows of the validation split.
-        folds: of both; None to learn from the training split alone.
+        folds: the folds of both splits; None to learn from the training split alone.
         options: epochs, seed and the like.
         listener: receives the progress.
         checkpoints: where a checkpoint is saved after each epoch; None to save none.
@@ -131,7 +131,7 @@ def fit(
 
     Raises:
         UnfitArchitecture: the network can't take such images.
-        WeightsError: the file of weights is not usable.
+        WeightsError: the file of weights can't be read or does not fit.
         WrongOption: this machine is not made for the requested precision, or no epochs are requested and the network
             has no pretrained weights.
         CheckpointError: the checkpoint is of another training.

@@ -145,7 +145,7 @@ def fit_good_only(
     Args:
         image: the input of the network.
         store: the images, with one label: whether the part is not good.
-        rows: of the images.
+        rows: the rows of ``store`` to use.
         fold_of: (rows,), the fold of each image; no group is in two folds.
         options: the overkill that is allowed.
         listener: receives the progress.

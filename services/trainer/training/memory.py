@@ -88,7 +88,7 @@ def fit_memory(
     Args:
         patches: from images to their patches.
         store: the images.
-        rows: of the images.
+        rows: the rows of ``store`` to use.
         good: (rows,), which images show a good part.
         fold_of: (rows,), the fold of each image; no group is in two folds.
         options: the overkill that is allowed, and the seed.

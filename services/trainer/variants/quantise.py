@@ -1,4 +1,4 @@
-"""Quantise a network to int8: it then needs at most half the time of fp32 on the line, and a quarter of the space.
+"""Quantise a network to int8: it then needs a third to three quarters of the time of fp32, and a quarter of the space.
 
 NNCF does post-training quantisation (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286): the outputs of each layer on
 some images set the range that its 256 steps cover.
@@ -26,17 +26,17 @@ from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # isort: skip
 
 HEAD: Final = ("ReduceMean", "ReduceMax", "MatMul")
-"""Operations after the last features stay in full precision: they cost next to nothing, and there a rounded number
-becomes a rounded score."""
+"""Types of the operations after the last features. They stay in full precision wherever they are: they take almost no
+time, and their rounding errors would go straight into the scores."""
 DEPTHWISE: Final = "GroupConvolution"
-"""It has a kernel for each channel, whose ranges differ too much for one input scale (Sheng et al. 2018,
-doi 10.1109/EMC2.2018.00011)."""
+"""A depthwise convolution. It has a kernel for each channel, whose ranges differ too much for one input scale (Sheng
+et al. 2018, doi 10.1109/EMC2.2018.00011)."""
 CONVOLUTIONS: Final = ("Convolution", DEPTHWISE)
 PARAMETERS: Final = AdvancedQuantizationParameters(
     # Weights of 7 bits: a processor without VNNI adds pairs of products in 16 bits, which 8-bit weights overflow. So
     # every processor gives the same scores, and what is proven here holds on the line.
     overflow_fix=OverflowFix.ENABLE,
-    # The extremes of all images, not of the mean image: a defect is an extreme.
+    # The range covers the smallest and the largest value over all images, not their averages: a defect is an extreme.
     activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
 )
 
@@ -46,6 +46,7 @@ class Spared:
     """The operations that stay in full precision besides the head."""
 
     description: str
+    """The operations in words; a proof names them after "the head, "."""
     operations: frozenset[str] = frozenset()
     """Their names in OpenVINO."""
 
@@ -53,12 +54,12 @@ class Spared:
 def quantise(
     fp32: CompiledVariant, store: PixelStore, rows: Rows, spared: frozenset[str] = frozenset()
 ) -> CompiledVariant:
-    """Return the int8 variant of a network. The same network and images give the same numbers again.
+    """Return the int8 variant of a network. The same network and images always give the same variant.
 
     Args:
         fp32: the network in full precision.
-        store: images.
-        rows: some hundreds of them that are like those of the line.
+        store: the images of a dataset.
+        rows: the rows of some hundreds of images that are typical of the line.
         spared: names of the operations that stay in full precision, besides the head.
     """
     network = openvino.Core().read_model(fp32.xml, fp32.weights)
@@ -78,7 +79,7 @@ def quantise(
 
 
 def quantisation_options(fp32: CompiledVariant) -> Iterator[Spared]:
-    """Yield which operations to spare, from the fastest variant to the most careful one."""
+    """Yield which operations to spare, from the fastest variant to the most precise one."""
     network = openvino.Core().read_model(fp32.xml, fp32.weights)
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]
     depthwise = _names(each for each in convolutions if each.get_type_name() == DEPTHWISE)
@@ -86,7 +87,7 @@ def quantisation_options(fp32: CompiledVariant) -> Iterator[Spared]:
     yield Spared("nothing")
     if depthwise:
         yield Spared("depthwise convolutions", depthwise)
-    yield Spared("depthwise convolutions and the first half of the others", first_half | depthwise)
+    yield Spared("the depthwise and the first half of all convolutions", first_half | depthwise)
 
 
 def _names(operations: Iterable[openvino.Node]) -> frozenset[str]:

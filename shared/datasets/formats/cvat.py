@@ -23,7 +23,7 @@ ELLIPSE_CORNERS: Final = 32
 
 
 def find_cvat(folder: Path) -> list[Path]:
-    """Return the XML files whose first element is ``annotations``."""
+    """Return the XML files in a folder and in its direct subfolders whose beginning contains ``<annotations>``."""
     paths = sorted([*folder.glob("*.xml"), *folder.glob("*/*.xml")])
     return [path for path in paths if b"<annotations>" in read_head(path)]
 
@@ -40,7 +40,7 @@ def read_cvat(paths: Sequence[Path], folder: Path) -> Annotations:
     for path in paths:
         root = read_xml(path)
         if root.find("track") is not None:
-            raise DatasetError([f"{path.name}: is an export `CVAT for video`: export it as `CVAT for images 1.1`"])
+            raise DatasetError([f"{path.name}: was exported as `CVAT for video`: export it as `CVAT for images 1.1`"])
         label_names = [(element.text or "").strip() for element in root.iterfind("meta//labels/label/name")]
         labels |= dict.fromkeys(label_names)
         for index, image in enumerate(root.iterfind("image"), start=1):
@@ -71,7 +71,16 @@ def _annotated_image(image: Element, place: Place, skipped: Counter[str]) -> Ann
 
 
 def region_of(shape: Element, label: str, size: tuple[int, int] | None) -> Region | None:
-    """Return the region of a shape; None for a shape without an area, such as a line."""
+    """Return the region of a shape; None for a shape without a usable area.
+
+    Tags and lines have no area. A box or ellipse with a missing number, and a mask that `mask_of` refuses, have none
+    that can be used.
+
+    Args:
+        shape: an element of CVAT.
+        label: the label of the region.
+        size: (width, height) of the image in pixels; None if the file does not give it.
+    """
 
     def numbers(*names: str) -> list[float]:
         values = [parse_number(shape.get(name)) for name in names]
@@ -85,8 +94,10 @@ def region_of(shape: Element, label: str, size: tuple[int, int] | None) -> Regio
         region = Region(label, "polygon", [[(x, y) for x, y in points if x is not None and y is not None]])
     elif shape.tag == "box" and (sides := numbers("xtl", "ytl", "xbr", "ybr")):
         left, top, right, bottom = sides
-        upright = box(label, left, top, right, bottom)
-        region = Region(label, "box", [rotate_box(left, top, right, bottom, degrees)]) if degrees else upright
+        if degrees:
+            region = Region(label, "box", [rotate_box(left, top, right, bottom, degrees)])
+        else:
+            region = box(label, left, top, right, bottom)
     elif shape.tag == "ellipse" and (axes := numbers("cx", "cy", "rx", "ry")):
         x, y, half_width, half_height = axes
         region = Region(label, "polygon", [ellipse_polygon(x, y, half_width, half_height, degrees)])
@@ -96,7 +107,16 @@ def region_of(shape: Element, label: str, size: tuple[int, int] | None) -> Regio
 
 
 def mask_of(shape: Element, label: str, size: tuple[int, int]) -> Region | None:
-    """Return the region of a mask, which CVAT writes as run lengths of the rows of its bounding box."""
+    """Return the region of a mask; None if it does not fit its bounding box or the image, or the image is too large.
+
+    CVAT writes the pixels of the bounding box row by row as run lengths: pixels outside of the mask and inside in turn,
+    outside first.
+
+    Args:
+        shape: an element of CVAT.
+        label: the label of the region.
+        size: (width, height) of the image in pixels.
+    """
     sides = [parse_number(shape.get(name)) for name in ("left", "top", "width", "height")]
     left, top, width, height = (-1 if side is None else int(side) for side in sides)
     counts = [int(word) for word in (shape.get("rle") or "").replace(" ", "").split(",") if word.isdecimal()]

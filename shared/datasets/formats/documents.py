@@ -94,7 +94,7 @@ def read_yaml(path: Path) -> object:
     """Read a YAML file without aliases.
 
     Raises:
-        DatasetError: it can't be read.
+        DatasetError: the file can't be read.
     """
     try:
         text = read_bytes(path, MOST_TEXT_BYTES).decode("utf-8-sig")
@@ -113,7 +113,7 @@ def read_xml(path: Path) -> Element:
     """Read an XML file without entities and references to other files.
 
     Raises:
-        DatasetError: it can't be read.
+        DatasetError: the file can't be read.
     """
     content = read_bytes(path, MOST_TEXT_BYTES)
     try:

@@ -77,7 +77,7 @@ def export_version_as(format_: ExportFormat, version: DatasetVersion, store: Obj
 
     Raises:
         DatasetVersionError: an image or a mask is missing or has changed.
-        StorageError: of the storage itself.
+        StorageError: object storage failed.
     """
     count = ExportCount()
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,11 @@ from shared.datasets.tables import DatasetError, Place, Problem
 
 KIND: Final = "Pascal VOC"
 ROOT: Final = re.compile(rb"<annotation[\s>]")
-"""The start tag of the first element; LabelImg adds the attribute ``verified`` to it."""
+"""The start tag of the root element; LabelImg adds the attribute ``verified`` to it."""
 
 
 def find_voc(folder: Path) -> list[Path]:
-    """Return the XML files whose first element is ``annotation``."""
+    """Return the XML files in a folder and in all folders below whose beginning contains the start tag `ROOT`."""
     return [path for path in sorted(folder.rglob("*.xml")) if ROOT.search(read_head(path))]
 
 

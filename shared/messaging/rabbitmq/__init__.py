@@ -57,7 +57,7 @@ class RabbitBroker:
     def depth(self, queue: str) -> Depth:
         """Return the ready messages that RabbitMQ reports, and the messages that this broker's subscriptions hold."""
         connection = connect(self._address, "depth", ())
-        with self._address.plain_errors():
+        with self._address.translated_errors():
             try:
                 ready = connection.channel().queue_declare(queue, passive=True).method.message_count
             except exceptions.ChannelClosedByBroker as error:
@@ -70,7 +70,7 @@ class RabbitBroker:
 
     def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """See the port."""
-        with self._address.plain_errors():
+        with self._address.translated_errors():
             connection = connect(self._address, "review", self._queues)
             try:
                 review(connection, queue, decide, most, user=self._address.user)

@@ -24,18 +24,26 @@ from shared.retry import retrying
 from shared.topology import Queue, WhenFull
 
 HEARTBEAT_SECONDS: Final = 20
+"""AMQP heartbeat timeout in seconds: a connection over which nothing comes for this long counts as lost."""
 BLOCKED_SECONDS: Final = 30
 """Seconds that a broker may block publishers (full disk or memory) before the connection is closed."""
 ATTEMPT_SECONDS: Final = 10
+"""Most seconds of one attempt to connect."""
 PROBE_SECONDS: Final = 1.0
 """A node of a cluster that accepts no connection within this time is passed over."""
 LONGEST_PAUSE: Final = 10.0
-"""Seconds between two attempts to connect."""
+"""Most seconds between two attempts to connect."""
 NO_LIMIT: Final = 1_000_000_000
-"""A limit of redeliveries that is never reached: RabbitMQ 4 has a default limit, and 3 does not accept -1."""
+"""A limit of redeliveries that is never reached.
+
+RabbitMQ 4 has a default limit. RabbitMQ 3 does not accept -1, which means no limit in RabbitMQ 4.
+"""
 
 REFUSALS: Final = 3
-"""Refusals in a row before the service ends: a broker that starts or reloads its users refuses for a moment."""
+"""Attempts to connect before an error that looks permanent is raised, see `may_pass`.
+
+A broker that starts or reloads its users refuses logins for a moment.
+"""
 RAISED_BY_PIKA: Final = (
     exceptions.AMQPError,
     exceptions.ChannelError,
@@ -45,14 +53,14 @@ RAISED_BY_PIKA: Final = (
 )
 """The errors of pika, on connecting and later. Any other error is a defect of Seamline."""
 
-_rng: Final = random.Random()  # noqa: S311  the common generator is for those who seed it
+_rng: Final = random.Random()  # noqa: S311  its own generator: a seed elsewhere must not choose the node
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class RabbitAddress:
-    """The address of a RabbitMQ of one or several nodes, with the user and the service that connect to it."""
+    """The address of a RabbitMQ node or cluster, the user, and the name of the service that connects."""
 
     url: str
     user: str
@@ -106,7 +114,10 @@ class RabbitAddress:
         )
 
     def answering_node(self) -> tuple[str, int]:
-        """Return a node that accepts connections, chosen at random so that connections are spread; or else any node."""
+        """Return a node that accepts connections, chosen at random so that connections are spread.
+
+        If no node accepts one, return any node: pika then raises the error.
+        """
         nodes = _rng.sample(self.nodes, len(self.nodes))
         for node in nodes if len(nodes) > 1 else ():
             with suppress(OSError), socket.create_connection(node, timeout=PROBE_SECONDS):
@@ -114,7 +125,10 @@ class RabbitAddress:
         return nodes[0]
 
     def failure(self, error: BaseException) -> MessagingError:
-        """Return the error of the port for an error of pika: `BrokerUnavailable` if it may pass, else another."""
+        """Translate an error of pika into one of `shared.messaging.port`.
+
+        It is `BrokerUnavailable` if a later attempt may succeed, else another `MessagingError`.
+        """
         where = f"RabbitMQ at {self.name}"
         kind: type[MessagingError]
         code, text = getattr(error, "reply_code", 0), getattr(error, "reply_text", "")
@@ -152,20 +166,20 @@ class RabbitAddress:
         return kind(where + words)
 
     @contextmanager
-    def plain_errors(self) -> Iterator[None]:
-        """Turn errors of pika into those of the port."""
+    def translated_errors(self) -> Iterator[None]:
+        """Translate errors of pika into those of `shared.messaging.port` while the block runs."""
         try:
             yield
         except RAISED_BY_PIKA as error:
             raise self.failure(error) from error
 
 
-def _refused_by_broker(guess: BaseException) -> bool:
+def _refused_by_broker(error: BaseException) -> bool:
     """Return whether the broker refused the login (403) or the virtual host (530).
 
     pika raises the same error for every connection that is lost in the handshake.
     """
-    return any(f"{exceptions.ConnectionClosedByBroker.__name__}: ({code})" in str(guess) for code in (403, 530))
+    return any(f"{exceptions.ConnectionClosedByBroker.__name__}: ({code})" in str(error) for code in (403, 530))
 
 
 def _reason(error: BaseException) -> str:
@@ -184,29 +198,33 @@ def connect_with_retry(
     stop: threading.Event,
     attempt: Callable[[], Result],
     *,
-    passing: type[MessagingError] = BrokerUnavailable,
+    retry_on: type[MessagingError] = BrokerUnavailable,
     on_error: Callable[[MessagingError], None] = lambda _error: None,
 ) -> Result:
-    """Retry ``attempt`` with backoff while it raises an error that is ``passing``.
+    """Repeat ``attempt`` with backoff while it raises an error of the class ``retry_on``.
 
-    ``on_error`` gets each of these errors. When ``stop`` is set, the last one is raised.
+    Each of these errors is passed to ``on_error``. When ``stop`` is set, the last error is raised instead of another
+    attempt.
     """
 
     def before_pause(state: RetryCallState) -> None:
         if state.outcome and isinstance(error := state.outcome.exception(), MessagingError):
             on_error(error)
 
-    return retrying(stop, passing, longest=LONGEST_PAUSE, before_pause=before_pause)(attempt)
+    return retrying(stop, retry_on, longest=LONGEST_PAUSE, before_pause=before_pause)(attempt)
 
 
 def connect(address: RabbitAddress, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
     """Connect to a broker, and create or check its topology.
 
+    An error that looks permanent is raised after `REFUSALS` attempts, `BrokerUnavailable` after the first one.
+
     Raises:
         BrokerUnavailable: the broker does not answer.
         BrokerRefusedLogin: the user or the password is wrong.
-        MessagingError: the virtual host, the permissions or the topology are wrong.
+        MessagingError: the certificate, the virtual host, the permissions or the topology are wrong.
     """
+    # callers repeat attempts after errors that may pass, see `connect_with_retry`
     connect_again = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, MessagingError) and not may_pass(error)),
         stop=stop_after_attempt(REFUSALS),
@@ -218,12 +236,12 @@ def connect(address: RabbitAddress, part: str, queues: Sequence[Queue]) -> pika.
 
 
 def may_pass(failure: MessagingError) -> bool:
-    """Return whether a later try may succeed."""
+    """Return whether a later attempt may succeed without a change of settings."""
     return isinstance(failure, BrokerUnavailable)
 
 
 def _connect_once(address: RabbitAddress, part: str, queues: Sequence[Queue]) -> pika.BlockingConnection:
-    with address.plain_errors():
+    with address.translated_errors():
         connection = pika.BlockingConnection(address.parameters(part))
         try:
             channel = connection.channel()
@@ -250,10 +268,10 @@ def declare(channel: Any, queues: Sequence[Queue]) -> None:
 
 
 def check_topology(channel: Any, queues: Sequence[Queue]) -> None:
-    """Check that each exchange and queue exists; every user may do so.
+    """Check that each exchange and queue exists. RabbitMQ permits this check to every user.
 
     Raises:
-        MessagingError: one does not exist.
+        MessagingError: an exchange or a queue does not exist.
     """
     try:
         for exchange in (*topology.EXCHANGES, *direct_exchanges(queues)):
@@ -276,7 +294,10 @@ def direct_exchanges(queues: Sequence[Queue]) -> list[str]:
 
 
 def bindings_of(queue: Queue) -> list[tuple[str, str, str]]:
-    """Return exchange, queue and key of each binding of a queue, its suspects queue and its parked queue."""
+    """Return exchange, queue and key of each binding of a queue, its suspects queue and its parked queue.
+
+    `shared.topology` describes these queues.
+    """
     return [
         (queue.exchange, queue.name, queue.binding),
         (topology.REPLAYS, queue.name, queue.name),
@@ -288,9 +309,10 @@ def bindings_of(queue: Queue) -> list[tuple[str, str, str]]:
 def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
     """Return RabbitMQ's arguments of a queue, its suspects queue and its parked queue, by their names.
 
-    A queue that sheds has no dead letters, because RabbitMQ would send the shed messages there; its reader moves the
-    suspects. Only readers park messages: RabbitMQ would also park messages whose connection was cut too often, see
-    `shared.messaging.rabbitmq.trials`.
+    A queue that drops its oldest messages when it is full (`WhenFull.SHED`) has no dead-letter exchange, because
+    RabbitMQ would also send the dropped messages to it. Its reader moves messages that were delivered too often to the
+    suspects queue. Only readers park messages: RabbitMQ would also park messages whose readers lost their connections
+    too often, see `shared.messaging.rabbitmq.trials`.
     """
     limits: dict[str, object] = {
         "x-max-length": queue.limit,
@@ -304,7 +326,7 @@ def arguments_of(queue: Queue) -> dict[str, dict[str, object]]:
         "x-dead-letter-exchange": queue.dead_letters,
         "x-dead-letter-routing-key": queue.suspects,
         "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": WhenFull.REFUSE.value,  # at-least-once asks for it
+        "x-overflow": WhenFull.REFUSE.value,  # RabbitMQ requires it for the strategy at-least-once
     }
     arguments: dict[str, dict[str, object]] = {
         queue.name: limits | ({} if queue.when_full is WhenFull.SHED else dead_letters),

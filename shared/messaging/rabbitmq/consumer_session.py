@@ -73,7 +73,7 @@ class ConsumerSession:
         self._lost: MessagingError = BrokerUnavailable(f"RabbitMQ at {address.name}: the connection was closed")
         self._connection = connect(address, "subscription", queues)
         try:
-            with address.plain_errors():
+            with address.translated_errors():
                 self._channel = self._connection.channel()
                 self._channel.basic_qos(prefetch_count=prefetch)
                 self._channel.add_on_cancel_callback(self._on_cancelled)
@@ -90,7 +90,7 @@ class ConsumerSession:
     def run(self, closing: threading.Event) -> MessagingError | None:
         """Serve until the connection is lost, and return the reason; or until ``closing`` is set, and return None."""
         try:
-            with self._address.plain_errors():
+            with self._address.translated_errors():
                 while not closing.is_set():
                     if self._connection.is_closed:  # a job noticed it, and its future has the reason
                         return self._lost
@@ -115,7 +115,7 @@ class ConsumerSession:
 
         def do() -> None:
             try:
-                with self._address.plain_errors():
+                with self._address.translated_errors():
                     result = job()
             except MessagingError as error:
                 self._lost = error

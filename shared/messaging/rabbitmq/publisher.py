@@ -100,7 +100,7 @@ class RabbitPublisher:
                 return
             try:
                 self._session = connect_with_retry(
-                    self._closing, self._open, passing=MessagingError, on_error=self._fail
+                    self._closing, self._open, retry_on=MessagingError, on_error=self._fail
                 )
             except MessagingError as error:
                 self._fail(error)
@@ -110,7 +110,7 @@ class RabbitPublisher:
         self._unavailable = failure
 
     def _open(self) -> _Session:
-        with self._address.plain_errors():
+        with self._address.translated_errors():
             # a broker that restarted may have lost the topology; and errors are clearer here than in a callback
             connect(self._address, "topology", self._queues).close()
             return _Session(self._address, self._settle, self._connected_once.set)
@@ -145,7 +145,7 @@ class _Session:
     def run(self) -> MessagingError:
         """Serve until the connection is lost, and return the reason."""
         try:
-            with self._address.plain_errors():
+            with self._address.translated_errors():
                 self._connection.ioloop.start()
         except MessagingError as error:
             self._failure = self._failure or error
@@ -220,7 +220,7 @@ class _Session:
             self._connection.close()
 
     def _on_refused(self, connection: Any, reason: BaseException) -> None:
-        """Record a refusal as passing: the next `connect` shows whether it lasts."""
+        """Record a refusal as temporary: the next `connect` shows whether it lasts."""
         self._failure = BrokerUnavailable(str(self._address.failure(reason)))
         connection.ioloop.stop()
 

@@ -13,7 +13,7 @@ from shared.messaging.port import Depth, ParkedAction, ParkedMessage
 from shared.messaging.sqlite.consumer import SqliteSubscription
 from shared.messaging.sqlite.publisher import SqlitePublisher
 from shared.messaging.sqlite.readers import remove_dead_readers
-from shared.messaging.sqlite.schema import connect, create, plain_errors, writing
+from shared.messaging.sqlite.schema import connect, create, translated_errors, writing
 from shared.topology import Broadcast, Queue
 
 __all__ = ["SqliteBroker"]
@@ -55,7 +55,7 @@ class SqliteBroker:
 
     def depth(self, queue: str) -> Depth:
         """See the port."""
-        with self._lock, plain_errors(self._path):
+        with self._lock, translated_errors(self._path):
             remove_dead_readers(self._path.parent, self._connection)
             found = self._connection.execute("SELECT ready, held FROM queue WHERE name = ?", (queue,)).fetchone()
         if found is None:
@@ -64,7 +64,7 @@ class SqliteBroker:
 
     def review(self, queue: Queue, decide: Callable[[ParkedMessage], ParkedAction], most: int = 1000) -> None:
         """See the port. A replay ignores the limit of the queue."""
-        with self._lock, plain_errors(self._path), writing(self._connection):
+        with self._lock, translated_errors(self._path), writing(self._connection):
             rows = self._connection.execute(PARKED, (queue.parked, most)).fetchall()
             for message, body, reason, at, sender in rows:
                 action = decide(ParkedMessage(queue.name, body, reason, datetime.fromtimestamp(at, UTC), sender))

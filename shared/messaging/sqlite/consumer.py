@@ -12,7 +12,7 @@ from ulid import ULID
 
 from shared.messaging.port import BrokerUnavailable, Delivery
 from shared.messaging.sqlite.readers import Reader, remove_dead_readers
-from shared.messaging.sqlite.schema import DECLARE, connect, now, plain_errors, writing
+from shared.messaging.sqlite.schema import DECLARE, connect, now, translated_errors, writing
 from shared.topology import BROADCAST_LIMIT, Broadcast, Queue
 
 SHORTEST_PAUSE: Final = 0.001
@@ -39,7 +39,7 @@ class SqliteSubscription:
         self._done: set[int] = set()
         self._suspect_was_last = False
         self._next_check = 0.0
-        with plain_errors(path):
+        with translated_errors(path):
             self._connection = connect(path, durable=False)
             self._queue = source.name if isinstance(source, Queue) else f"{source.name}.{ULID()}"
             self._suspects = source.suspects if isinstance(source, Queue) else None
@@ -66,7 +66,7 @@ class SqliteSubscription:
         """See the port."""
         deadline = time.monotonic() + wait_seconds
         while True:
-            with self._lock, plain_errors(self._path):
+            with self._lock, translated_errors(self._path):
                 if self._closed.is_set():
                     return []
                 seen = self._version()
@@ -86,7 +86,7 @@ class SqliteSubscription:
                 return
             self._done |= {delivery.tag for delivery in deliveries if isinstance(delivery.tag, int)} & set(self._held)
             try:
-                with plain_errors(self._path):
+                with translated_errors(self._path):
                     self._settle()
             except BrokerUnavailable:
                 return  # repeated by the next `receive`
@@ -96,7 +96,7 @@ class SqliteSubscription:
         if self._parked is None:  # a broadcast has no parked queue
             self.acknowledge([delivery])
             return
-        with self._lock, plain_errors(self._path), writing(self._connection):
+        with self._lock, translated_errors(self._path), writing(self._connection):
             self._connection.execute(
                 "UPDATE message SET queue = ?, reader = NULL, failures = 0, reason = ?, aside_at = ? "
                 "WHERE id = ? AND reader = ?",
@@ -109,7 +109,7 @@ class SqliteSubscription:
         if self._closed.is_set():
             return
         self._closed.set()
-        with self._lock, plain_errors(self._path):
+        with self._lock, translated_errors(self._path):
             self._settle()
             self._reader.leave()
             self._connection.close()

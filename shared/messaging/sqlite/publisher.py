@@ -14,7 +14,7 @@ from typing import Final
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, EncodedMessage, MessagingError, PublishRefused, UnroutableMessage
 from shared.messaging.sqlite.routing import matches
-from shared.messaging.sqlite.schema import SMALL, check_room, connect, plain_errors, writing
+from shared.messaging.sqlite.schema import SMALL, check_room, connect, translated_errors, writing
 from shared.messaging.window import Window
 
 CLOSING_SECONDS: Final = 5.0
@@ -58,7 +58,7 @@ class SqlitePublisher:
     def __init__(self, path: Path, sender: str = "") -> None:
         self._path = path
         self._sender = sender
-        with plain_errors(path):
+        with translated_errors(path):
             self._connection = connect(path, durable=True)
         self._window = Window()
         self._parcels: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
@@ -114,7 +114,7 @@ class SqlitePublisher:
         """Commit a group; on a full disk only its small messages, after which their inputs are deleted."""
         large = [parcel for parcel in parcels if len(parcel.body) > SMALL]
         try:
-            with plain_errors(self._path, takes_room=bool(large)):
+            with translated_errors(self._path, takes_room=bool(large)):
                 check_room(self._path, self._connection, max(len(parcel.body) for parcel in parcels))
                 with writing(self._connection):
                     targets = [

@@ -98,13 +98,13 @@ ON CONFLICT (name) DO UPDATE SET exchange = excluded.exchange, binding = exclude
 
 
 @contextmanager
-def plain_errors(path: Path, *, takes_room: bool = False) -> Iterator[None]:
-    """Turn errors of SQLite into those of the port, with what to do.
+def translated_errors(path: Path, *, takes_room: bool = False) -> Iterator[None]:
+    """Translate errors of SQLite into those of `shared.messaging.port`, with what to do, while the block runs.
 
     On a full disk the reserve is released, so that a deletion succeeds when it is tried again.
 
     Args:
-        path: of the database.
+        path: the path of the database.
         takes_room: the block makes the database larger, so that it must not use the reserve.
     """
     try:
@@ -194,7 +194,7 @@ def create(path: Path, queues: Sequence[Queue]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # SQLite does not wait when two processes switch a new file to WAL at once
         with FileLock(path.with_suffix(".lock"), timeout=BUSY_SECONDS):
-            with plain_errors(path), closing(connect(path, durable=True)) as connection:
+            with translated_errors(path), closing(connect(path, durable=True)) as connection:
                 layout = connection.execute("PRAGMA user_version").fetchone()[0]
                 if layout not in (0, LAYOUT):
                     raise MessagingError(

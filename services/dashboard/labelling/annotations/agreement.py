@@ -24,7 +24,10 @@ class Kappa:
     kappa: float | None
     """1: the people always agree; 0: as often as by chance. None if the agreement expected by chance is 1."""
     low: float | None
-    """None if `kappa` is None, or if one person always said the same; kappa is then always 0."""
+    """Lower end of the interval of `kappa`.
+
+    None if `kappa` is None, or if one person always said the same: `kappa` is then always 0.
+    """
     high: float | None
 
     @property
@@ -33,7 +36,7 @@ class Kappa:
 
     @property
     def agreed(self) -> float | None:
-        """The share of the frames to which both people gave the same value of the label; None without frames."""
+        """The share of the frames to which both people gave the same value of the label; None if there are none."""
         return (self.both + self.neither) / self.frames if self.frames else None
 
 

@@ -20,7 +20,7 @@ MOST_FRAMES: Final = 500
 """Most frames that one annotation may label."""
 
 CORRECTION_TIME: Final = timedelta(minutes=1)
-"""Time within which a new second annotation by the same person counts as the correction of a typing mistake."""
+"""If a person gives the second annotation again within this time, the later one corrects a mistake in the earlier."""
 
 SourceId = Annotated[str, Field(pattern=r"^(video|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """``video-<ulid>``: an uploaded video. ``line-<recipe>``: the frames of the lines that use this recipe."""
@@ -37,14 +37,15 @@ class AnnotationKind(StrEnum):
     """The kind of an annotation of a frame."""
 
     FIRST = "first"
+    """Gives the frame its labels, unless a second annotation contradicts it or an adjudication replaces it."""
     SECOND = "second"
-    """By another person, who has not seen the first annotation."""
+    """The annotation of another person, who has not seen the first one."""
     ADJUDICATION = "adjudication"
     """Decides between a first and a second annotation that contradict each other."""
 
 
 class InspectedFrame(BaseModel):
-    """A frame of a line with its findings, stored in the annotation because the frame index drops old frames."""
+    """A frame of a line with its findings, stored in the annotation because Redis keeps only the newest frames."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -121,12 +122,18 @@ class FrameAnnotations(BaseModel):
     second: Annotation | None = None
     adjudication: Annotation | None = None
     independent: AnnotationPair | None = None
-    """The annotations of two people who did not know each other's labels. Later changes do not alter them."""
+    """The annotations of two people who did not know each other's labels.
+
+    Later annotations do not alter them, except a correction or an undoing of the second one within `CORRECTION_TIME`.
+    """
     first_annotators: frozenset[str] = frozenset()
-    """The people who ever gave a first annotation. They may not give the second one, because they know the frame."""
+    """The people who gave a first annotation, even one that was undone since.
+
+    They may not give the second annotation, because it would not be independent.
+    """
 
     def of(self, kind: AnnotationKind) -> Annotation | None:
-        """Return the annotation of this kind."""
+        """Return the annotation of this kind; None if there is none."""
         found: Annotation | None = getattr(self, kind.value)
         return found
 
@@ -181,7 +188,11 @@ class FrameAnnotations(BaseModel):
 
     @property
     def disputed(self) -> AnnotationPair | None:
-        """The two annotations that contradict each other: the independent ones, or else the present ones."""
+        """The two annotations that contradict each other; None if there are none.
+
+        They are the independent pair if it differs; else the present first and second annotation, if two people gave
+        them and they differ.
+        """
         if self.independent and self.independent.differs:
             return self.independent
         present = AnnotationPair(self.first, self.second) if self.first and self.second else None
@@ -189,7 +200,10 @@ class FrameAnnotations(BaseModel):
 
     @property
     def is_contradiction(self) -> bool:
-        """Whether two people contradict each other, and no adjudication has decided between them since."""
+        """Whether two people contradict each other, and no adjudication decides between them.
+
+        A later annotation that contradicts the adjudication opens the contradiction again.
+        """
         if self.disputed is None:
             return False
         decided = self.adjudication
@@ -199,7 +213,7 @@ class FrameAnnotations(BaseModel):
 
     @property
     def later(self) -> list[Annotation]:
-        """The present annotations that are not among the disputed ones, so were made after them."""
+        """The present annotations that are not among the disputed ones; without a dispute, all present annotations."""
         shown = {annotation.id for annotation in self.disputed or ()}
         return [annotation for annotation in self._first_and_second if annotation.id not in shown]
 

@@ -72,7 +72,7 @@ class AnnotationRepository:
         """Store an annotation.
 
         Raises:
-            StorageError: The annotation was not stored, and the log is unchanged.
+            StorageError: the annotation was not stored, and the log is unchanged.
         """
         key = _key(annotation)
         self._store.put(key, annotation.model_dump_json(exclude_defaults=True).encode(), "application/json")
@@ -87,7 +87,7 @@ class AnnotationRepository:
                 the background; for a person who saves one annotation after the other.
 
         Raises:
-            StorageError: The log can't be read.
+            StorageError: the log can't be read.
         """
         cached = self._cached(source)
 

@@ -25,13 +25,13 @@ class LabelledFrame:
     """None for a frame of a video."""
     annotation: Annotation
     labels: tuple[bool, ...]
-    """In the order of the recipe's labels."""
+    """Whether the frame has each label, in the order of the recipe's labels."""
     group: str | None
     """A video, a folder of an album, a part, a batch, or a run of frames; None if the frame is between two runs."""
 
     @property
     def name(self) -> str:
-        """The name of its image in tables and archives, which says where the image is from."""
+        """The name of the frame's image in tables and archives, which says where the image is from."""
         if self.inspected is not None:
             return f"{self.key}{PurePosixPath(self.inspected.image_key).suffix}"
         return self.source.image_name(self.key)
@@ -88,7 +88,7 @@ def check_compatible(labelled: Sequence[LabelledSource]) -> None:
     """Check that the frames of several sources can be in one dataset.
 
     Raises:
-        Problem: 422.
+        Problem: 422: their recipes have different labels, or two frames have the same name.
     """
     first = labelled[0].source.recipe
     for each in labelled:

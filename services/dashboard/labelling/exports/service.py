@@ -75,7 +75,7 @@ class ExportService:
         Raises:
             Problem: 404: there is no such source; 409: the newest version can't be read; 422: the sources have no
                 labelled frame, different labels, or two images of one name.
-            StorageError: The version was not written. Images that were stored are used when it is made again.
+            StorageError: the version was not written. Images that were stored are used when it is made again.
         """
         with self._making:
             labelled = [self.labelled(source) for source in dict.fromkeys(request.sources)]

@@ -1,4 +1,4 @@
-"""Make a dataset version of an uploaded zip of labelled images."""
+"""Make a dataset version from an uploaded zip of labelled images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DATASET_BODY: Final = multipart_body(
         "task": {
             "type": "string",
             "enum": [task.value for task in Task],
-            "description": "by default as the data says",
+            "description": "by default derived from the labels",
         },
         "skip_problems": {
             "type": "boolean",
@@ -64,14 +64,17 @@ def import_request_of(upload: Upload) -> ImportRequest:
 
 
 class ImportService:
-    """Makes dataset versions of uploads, one at a time."""
+    """Makes dataset versions from uploads. Zips are read at the same time, but written one at a time."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._making = threading.Lock()
 
     def add(self, path: Path, request: ImportRequest, *, file: str, by: str) -> DatasetImported:
-        """Read a zip, and write its images as the next version of a dataset, images first.
+        """Read a zip, and store its content as the next version of a dataset.
+
+        The images are stored before the version that names them. If the newest version has the same content, nothing is
+        stored and that version is returned.
 
         Args:
             path: the zip on this machine.
@@ -80,7 +83,7 @@ class ImportService:
             by: the person who imports it.
 
         Raises:
-            Problem: 409: the newest version can't be read; 422: the zip can't be used.
+            Problem: 409: the newest version can't be read; 422: the zip can't be used, or an image changed meanwhile.
             StorageError: the version was not written.
         """
         with tempfile.TemporaryDirectory(prefix="seamline-import-") as folder:

@@ -38,7 +38,7 @@ class FrameReader(Protocol):
         """Return a frame as a JPEG or PNG file.
 
         Raises:
-            UnreadableMedia: The frame can't be read.
+            UnreadableMedia: the frame can't be read.
         """
         ...
 

@@ -63,7 +63,7 @@ class UploadedVideo(BaseModel):
 
     @property
     def source(self) -> str:
-        """Its id as a source of frames."""
+        """The id of the video as a source of frames."""
         return f"video-{self.id}"
 
 
@@ -96,7 +96,7 @@ class VideoRepository:
         """Return one video, which never changes.
 
         Raises:
-            ObjectNotFound: There is no video of this id.
+            ObjectNotFound: there is no video of this id.
         """
         if video_id not in self._videos:
             self._videos[video_id] = UploadedVideo.model_validate_json(
@@ -105,10 +105,10 @@ class VideoRepository:
         return self._videos[video_id]
 
     def check_new(self, digest: str, recipe_yaml: str) -> None:
-        """Check that a file was not uploaded before, for this recipe.
+        """Check that a file was not uploaded before for the same recipe.
 
         Raises:
-            VideoExists: It was.
+            VideoExists: the file was uploaded before.
         """
         for video in self.all():
             if (video.digest, video.recipe_yaml) == (digest, recipe_yaml):
@@ -119,7 +119,7 @@ class VideoRepository:
 
         Raises:
             VideoExists: another person has just uploaded the same video.
-            StorageError: It was not stored. Parts that could not be deleted now are deleted by `cleanup`.
+            StorageError: the video was not stored. Parts that could not be deleted now are deleted by `cleanup`.
         """
         folder = f"{FOLDER}/{(video_id := str(ULID()))}"
         try:
@@ -162,7 +162,8 @@ class VideoRepository:
         """Return a frame as a JPEG or PNG file.
 
         Raises:
-            UnreadableMedia, StorageError: It can't be read.
+            UnreadableMedia: the frame can't be decoded.
+            StorageError: the video can't be fetched from object storage.
         """
         if number == 0:
             return self._store.get(f"{FOLDER}/{video.id}/{FIRST_FRAME}")

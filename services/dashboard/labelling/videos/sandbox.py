@@ -28,11 +28,11 @@ from services.dashboard.labelling.videos.scan import VideoContent, scan
 from shared.imaging.video import UnreadableMedia
 
 MEMORY_BYTES: Final = 2 * 1024**3
-"""Address space; Python and its libraries take half a gibibyte of it."""
+"""Most bytes of the address space of the process; Python and its libraries take half a gibibyte of it."""
 SCAN_SECONDS: Final = 900
-"""To read a video from beginning to end."""
+"""Most seconds to read a video from beginning to end."""
 FRAME_SECONDS: Final = 60.0
-"""To read one frame."""
+"""Most seconds to read one frame."""
 HEADER: Final = 12
 """Bytes before an image: its length, or the negative length of an error text."""
 ROOT: Final = Path(__file__).parents[4]
@@ -52,7 +52,7 @@ def scan_in_sandbox(path: Path, memory_bytes: int = MEMORY_BYTES, seconds: float
     """Scan a file as `scan` does, in a process with these limits.
 
     Raises:
-        UnreadableMedia: The file can't be read, or exceeds the limits.
+        UnreadableMedia: the file can't be read, or exceeds the limits.
     """
     try:
         command = _command("scan", path, memory_bytes)
@@ -84,8 +84,8 @@ class SandboxedVideoReader:
         """Return a frame as a JPEG file.
 
         Raises:
-            UnreadableMedia: The frame can't be read, or exceeds the limits.
-            ValueError: The video was closed.
+            UnreadableMedia: the frame can't be read, or exceeds the limits.
+            ValueError: the video was closed.
         """
         with self._lock:
             if self._closed:
@@ -136,10 +136,11 @@ class SandboxedVideoReader:
 
 
 def _read(pipe: IO[bytes], size: int, deadline: float) -> bytes:
-    """Read this many bytes before the deadline, past the buffer of the pipe.
+    """Read ``size`` bytes of a pipe before the deadline, past the pipe's buffer.
 
     Raises:
-        TimeoutError, EOFError: They did not come.
+        TimeoutError: the bytes did not come before the deadline.
+        EOFError: the pipe ended before the last byte.
     """
     content = b""
     while len(content) < size:

@@ -76,7 +76,7 @@ def scan(path: Path) -> VideoContent:
     files.
 
     Raises:
-        UnreadableMedia: It is neither, or can't be read.
+        UnreadableMedia: the file is neither a video nor an album, can't be read, or exceeds a limit.
     """
     with path.open("rb") as file:
         head = file.read(12)
@@ -168,7 +168,7 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo], others: Sequence[str]) ->
     """Check the number, names and sizes of the images before any is unpacked.
 
     Raises:
-        UnreadableMedia: A limit is exceeded.
+        UnreadableMedia: there are no images, a limit is exceeded, or the compression is not one of `COMPRESSIONS`.
     """
     if not entries:
         if others:

@@ -1,4 +1,8 @@
-"""Uploads and downloads of large files: limited in number, size and idle time."""
+"""Receive uploads and send downloads of large files.
+
+Uploads are limited in size. A transfer ends if no byte moves for `STALLED_SECONDS`. `TransferSlots` limits how many
+transfers run at the same time.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +32,26 @@ from shared.imaging.formats import is_readable
 from shared.imaging.video import natural_order
 
 RETRY_SECONDS: Final = 30
+"""Seconds after which a refused client may try again, for the header ``Retry-After``."""
 STALLED_SECONDS: Final = 60.0
 """Seconds without a byte after which a transfer is ended, so that its slot is free."""
 MOST_FILES: Final = 5_000
+"""Most files of one upload."""
 FIELD_BYTES: Final = 200_000
+"""Most bytes of a text field of an upload; of a recipe file, only the first ones are read."""
 LARGEST: Final = 4_000_000_000
-"""Most bytes of an upload; `DASHBOARD_UPLOAD_MEGABYTES` can't exceed it."""
+"""Most bytes of an upload: the largest value of `DASHBOARD_UPLOAD_MEGABYTES`, in bytes."""
 CHUNK_BYTES: Final = 256 * 1024
 
 
 def multipart_body(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe the body of an upload in the OpenAPI document; it is parsed while it arrives, not by the framework.
+    """Describe the body of an upload in the OpenAPI document.
+
+    FastAPI can't describe it, because this module parses the body while it arrives.
 
     Args:
-        properties: the fields by their names, as JSON schemas; ``files`` is required.
+        properties: the JSON schema of each field, by the field's name. It contains ``files``, which every upload must
+            have.
     """
     schema = {"type": "object", "required": ["files"], "properties": properties}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
@@ -56,8 +66,8 @@ UPLOAD_BODY: Final = multipart_body(
             "description": "a video (mp4, mov, avi, mkv, webm), a zip of images, or several images",
         },
         "recipe": {"type": "string", "description": "name of a recipe that has models", "example": "seam"},
-        "recipe_yaml": {"type": "string", "description": "or the recipe itself"},
-        "name": {"type": "string", "description": "of the video; by default that of the file"},
+        "recipe_yaml": {"type": "string", "description": "the recipe as YAML, instead of `recipe`"},
+        "name": {"type": "string", "description": "name of the video; by default the name of the file"},
     }
 )
 
@@ -68,7 +78,7 @@ class TransferSlots:
     """Limits how many transfers of one kind run at the same time. Further transfers are refused, not queued."""
 
     def __init__(self, what: str, count: int) -> None:
-        """``what`` names the transfers in the plural."""
+        """Allow ``count`` transfers at the same time; ``what`` is their plural, which is marked for translation."""
         self._what = what
         self._count = count
         self._free = threading.Semaphore(count)
@@ -78,16 +88,17 @@ class TransferSlots:
         """Hold a slot while the block runs.
 
         Raises:
-            Problem: 503: none is free.
+            Problem: 503: no slot is free.
         """
         if not self._free.acquire(blocking=False):
             raise Problem(
                 503,
                 gettext(
-                    "%(count)s %(what)s are running, which is the most at once: try again in a minute, or raise "
-                    "DASHBOARD_TRANSFERS",
+                    "the limit of %(count)s for %(what)s at the same time is reached: try again in %(seconds)s s, or "
+                    "raise DASHBOARD_TRANSFERS",
                     count=self._count,
                     what=translated(self._what),
+                    seconds=RETRY_SECONDS,
                 ),
                 headers={"Retry-After": str(RETRY_SECONDS)},
             )
@@ -112,11 +123,13 @@ class Upload:
 
 
 @asynccontextmanager
-async def received(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
+async def receive_upload(request: Request, most_bytes: int) -> AsyncIterator[Upload]:
     """Receive the upload of a request, and delete its files after the block.
 
     Raises:
-        Problem: 408: nothing arrives any more; 413: it is too large; 422: it contains no file.
+        Problem: 408: no byte arrived for `STALLED_SECONDS`; 413: the upload is too large; 422: it contains no file, or
+            several files that are not all images.
+        HTTPException: 400: the body can't be parsed, has too many files or fields, or a field is too long.
     """
     too_large = Problem(
         413,
@@ -167,7 +180,11 @@ def _upload_of(form: FormData, folder: Path) -> Upload:
 
 
 def _one_file(files: list[UploadFile], folder: Path) -> Path:
-    """Copy the uploaded files into a folder, under safe names. Return the video or zip, or an album of the images."""
+    """Copy the uploaded files into a folder, under safe names.
+
+    Returns:
+        The path of the video or zip; for images, of a zip (an album) that contains them.
+    """
     files = sorted(files, key=lambda each: natural_order(each.filename or ""))
     names = []
     for file in files:
@@ -192,7 +209,10 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
 
 
 class Download(StreamingResponse):
-    """Sends a file from its beginning, and closes it when it is sent or the client has stalled."""
+    """Sends a file from its beginning, then closes the file.
+
+    It is also closed after an error, and when the client takes no byte for `STALLED_SECONDS`.
+    """
 
     def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
         file.seek(0)
@@ -205,7 +225,8 @@ class Download(StreamingResponse):
 
         try:
             await super().stream_response(send_in_time)
-        except TimeoutError:  # an answer that ends too early closes the connection
-            _log.warning("gave up a download: the client took nothing of it", seconds=STALLED_SECONDS)
+        except TimeoutError:
+            # not raised: uvicorn closes the connection, because the answer is shorter than its header says
+            _log.warning("ended a download: the client took no byte of it for some time", seconds=STALLED_SECONDS)
         finally:
             self._file.close()

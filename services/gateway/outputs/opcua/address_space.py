@@ -18,7 +18,7 @@ from services.gateway.outputs.settings import NODESET
 
 SPECIFICATION: Final = "http://opcfoundation.org/UA/MachineVision"
 NAMESPACE: Final = "urn:seamline:gateway"
-"""Of the instance; the ids of its nodes are texts such as ``VisionSystem.VisionStateMachine.Halt``."""
+"""The namespace of the instance; the ids of its nodes are texts such as ``VisionSystem.VisionStateMachine.Halt``."""
 SYSTEM: Final = "VisionSystem"
 MACHINE: Final = "VisionStateMachine"
 AUTOMATIC: Final = "AutomaticModeStateMachine"
@@ -35,7 +35,7 @@ TYPES: Final = {
 }
 """The numbers of the specification for the types of the objects."""
 EVENTS: Final = {"JobStarted": 1013, "StateChanged": 1018, "RecipePrepared": 1022, "Ready": 1023, "ResultReady": 1024}
-"""As `TYPES`, for the types of the events."""
+"""The numbers of the specification for the types of the events."""
 WELL: Final = 255
 """The service level of a line that inspects parts."""
 NO_DATA: Final = 1

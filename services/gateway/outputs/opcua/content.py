@@ -80,7 +80,7 @@ def job_id(job: Job | None) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Return the id that a client has given in a structure; empty without one."""
+    """Return the id that a client has given in a structure; empty if it has given none."""
     return (getattr(value, "Id", None) or "").strip()
 
 

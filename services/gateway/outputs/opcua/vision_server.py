@@ -93,7 +93,7 @@ class VisionServer:
 
         Raises:
             OutputUnavailable: no job runs, or no client takes the result.
-            OutputRefused: its part was captured before the job.
+            OutputRefused: the part of the decision was captured before the job began.
         """
         async with self._lock:
             job = self._job_of(signal)

@@ -262,7 +262,7 @@ def test_an_upload_beyond_the_limit_is_refused_with_the_time_to_try_again(
             half.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
         stalled, refused = sorted(map(answered, halves), key=lambda answer: answer.status_code)
     problem(stalled, 408, "nothing arrived for 5 s")
-    problem(refused, 503, "1 uploads are running, which is the most at once: try again in a minute")
+    problem(refused, 503, "the limit of 1 for uploads at the same time is reached: try again in 30 s")
     assert refused.headers["retry-after"] == "30"
     for name in ("seam.mp4", "other.mp4"):
         assert upload(client, write_video(tmp_path / name, len(name))).status_code == 201, "the slot is free again"

@@ -6,7 +6,7 @@ import pytest
 
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
-from services.camera.sources.address import hint, read_address, redacted
+from services.camera.sources.address import checked_address, encoding_hint, redacted
 from services.camera.sources.opening import open_source
 
 
@@ -79,9 +79,9 @@ def test_a_password_that_was_not_encoded_is_answered_with_how_to_write_it(scheme
 
 
 def test_the_hint_is_not_given_where_it_does_not_help() -> None:
-    assert hint("rtsp://admin:secret@127.0.0.1/ok") == ""
-    assert hint("rtsp://127.0.0.1/ok") == ""
+    assert encoding_hint("rtsp://admin:secret@127.0.0.1/ok") == ""
+    assert encoding_hint("rtsp://127.0.0.1/ok") == ""
 
 
 def test_the_scheme_of_an_address_is_written_as_ffmpeg_reads_it() -> None:
-    assert read_address("RTSP://Camera/Path") == "rtsp://Camera/Path"
+    assert checked_address("RTSP://Camera/Path") == "rtsp://Camera/Path"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.camera.triggers.trigger import Cause, Refused, Trigger, TriggerOutcome
+from services.camera.triggers.trigger import Cause, InvalidTrigger, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
 from shared.messages import CameraState
 from tests.messages import identity
@@ -101,7 +101,7 @@ def test_a_trigger_whose_image_does_not_come_is_missed() -> None:
     ],
 )
 def test_a_document_that_is_no_trigger_is_refused_with_the_reason(document: bytes, reason: str) -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(InvalidTrigger) as error:
         Trigger.read(document)
     assert reason in str(error.value)
 

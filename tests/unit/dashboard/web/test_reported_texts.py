@@ -56,7 +56,7 @@ def _sentence(node: ast.expr) -> str:
             sentence = "".join(map(_sentence, parts))
         case ast.IfExp(body=first) | ast.FormattedValue(value=ast.IfExp(body=first)):
             sentence = _sentence(first)
-        case ast.FormattedValue(value=ast.Name(id="hint") | ast.Call(func=ast.Name(id="hint"))):
+        case ast.FormattedValue(value=ast.Name(id="hint") | ast.Call(func=ast.Name(id="encoding_hint"))):
             sentence = ""  # a further sentence, or nothing
         case ast.FormattedValue():
             sentence = VALUE

@@ -30,7 +30,7 @@ def test_the_only_folder_of_a_zip_is_the_dataset(tmp_path: Path) -> None:
 def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     file = pack(tmp_path / "a.zip", **{name: b"x"})
     (tmp_path / "out").mkdir()
-    with pytest.raises(DatasetError, match="leads out of the zip"):
+    with pytest.raises(DatasetError, match="is a link, or a path outside of the folder"):
         unpack(file, tmp_path / "out")
     assert not (tmp_path / "evil").exists()
 
@@ -40,7 +40,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         link = zipfile.ZipInfo("link")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(DatasetError, match="leads out of the zip"):
+    with pytest.raises(DatasetError, match="is a link, or a path outside of the folder"):
         unpack(tmp_path / "a.zip", tmp_path)
 
 

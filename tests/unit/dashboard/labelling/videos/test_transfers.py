@@ -54,7 +54,11 @@ def test_a_file_whose_client_goes_away_is_closed() -> None:
 
 def test_no_more_transfers_run_at_once_than_there_are_slots() -> None:
     uploads, exports = TransferSlots("uploads", 1), TransferSlots("exports", 1)
-    with uploads.slot(), pytest.raises(Problem, match="1 uploads are running") as refusal, uploads.slot():
+    with (
+        uploads.slot(),
+        pytest.raises(Problem, match="the limit of 1 for uploads at the same time is reached") as refusal,
+        uploads.slot(),
+    ):
         pass
     assert (refusal.value.details.status, refusal.value.headers) == (503, {"Retry-After": "30"})
     with uploads.slot(), exports.slot():
