@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -188,17 +189,16 @@ class Counting:
         now = datetime.now(UTC)
         buckets = [list(self._buckets_of(line, slices, minute, now)) for line, slices, minute in places]
         counted = self._count(args=[self._seen_seconds, *map(_compact, (buckets, list(lists), listed))])
-        captured: dict[tuple[str, str], list[float]] = {}
+        captured: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for fact in facts:
             moment = min(fact.frame.captured_at, now)  # a camera whose clock is ahead is not sorted before the others
             if moment > now - self._year:
                 for part in fact.slices:
-                    captured.setdefault((fact.frame.line, part), []).append(moment.timestamp())
+                    captured[fact.frame.line][part].append(moment.timestamp())
         pipeline = self._redis.pipeline(transaction=False)
-        for (line, part), moments in captured.items():
-            pipeline.zadd(self._keys.slices(line), {part: max(moments)}, gt=True)
-            pipeline.zadd(self._keys.began(line), {part: min(moments)}, lt=True)
-        for line in {line for line, _ in captured}:
+        for line, parts in captured.items():
+            pipeline.zadd(self._keys.slices(line), {part: max(moments) for part, moments in parts.items()}, gt=True)
+            pipeline.zadd(self._keys.began(line), {part: min(moments) for part, moments in parts.items()}, lt=True)
             for key in (self._keys.slices(line), self._keys.began(line)):
                 pipeline.zremrangebyscore(key, 0, (now - self._year).timestamp())
         pipeline.execute()
