@@ -28,6 +28,7 @@ PATTERNS: Final = {
     r"^[0-9A-HJKMNP-TV-Z]{26}$": marked("an id of 26 digits and capital letters, such as 01JF6Z6TX4W8E1V2M6C3N9Q7RB"),
     r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$": marked("the `next` of a page"),
     r"^[0-9a-f]{64}$": marked("a SHA-256 of 64 hexadecimal digits"),
+    r"^[0-9a-f]{64}\.(jpg|png)$": marked("the SHA-256 of an image in 64 hexadecimal digits, then .jpg or .png"),
     r"^[0-9a-f]{24}$": marked("an id of 24 hexadecimal digits"),
     r"^[0-9a-f]{16}$": marked("an id of 16 hexadecimal digits"),
     r"^token-[0-9a-z]{26}$": marked("the id of a token, such as token-01jf6z6tx4w8e1v2m6c3n9q7rb"),

@@ -36,6 +36,7 @@ ACTIONS: Final = {
     "output": marked("Outputs to the factory"),
     "parked": marked("Parked messages"),
     "person": marked("Users"),
+    "recipe": marked("Recipes"),
     "retention": marked("Retention"),
     "session": marked("Sessions"),
     "thresholds": marked("Thresholds"),

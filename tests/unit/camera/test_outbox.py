@@ -92,7 +92,7 @@ def test_the_end_of_an_earlier_run_is_reported_when_its_last_frame_is_confirmed(
     assert outbox.ended_sessions() == {}
 
 
-@pytest.mark.parametrize("limits", [{"frames_limit": 2}, {"bytes_limit": 1000}])
+@pytest.mark.parametrize("limits", [{"frames_limit": 2}, {"bytes_limit": 1200}])
 def test_beyond_the_limit_frames_are_dropped_and_counted(open_outbox: Opener, limits: dict[str, int]) -> None:
     outbox = open_outbox(**limits)
     assert [outbox.add(frame(number, size=200)) for number in range(4)] == [True, True, False, False]
