@@ -132,13 +132,15 @@ def read_scores(
     every = -(-sum(segment.size for segment in segments) // MOST_BYTES) or 1
     sample: list[list[float]] = []
     lines = set[str]()
+    seen = set[str]()  # a verdict is sent again where its image had to wait for storage, maybe into another segment
     found, complete, rng = 0, every == 1, random.Random(0)  # noqa: S311  not for secrets
     for segment in segments[::every]:
         try:
             for frame, findings in _verdicts(store, segment.key, recipe, version):
                 in_time = first <= datetime.fromisoformat(frame["captured_at"]) < last
-                if not in_time or not findings.keys() >= set(labels):
+                if not in_time or not findings.keys() >= set(labels) or frame["frame_id"] in seen:
                     continue
+                seen.add(frame["frame_id"])
                 found += 1
                 lines.add(frame["line"])
                 scores = [findings[label]["score"] for label in labels]
@@ -167,16 +169,13 @@ def _segments(store: ObjectStore, first: datetime, last: datetime) -> Iterator[S
 def _verdicts(
     store: ObjectStore, key: str, recipe: str, version: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, dict[str, float]]]]:
-    """Yield the identity and the findings of each frame of a model in a segment.
+    """Yield the identity and the findings of each verdict of a model in a segment; some frames have two.
 
     They are not validated again: the archive holds valid messages alone, and validating takes most of the time.
     """
     signs = b'"type":"FrameInspected"', b'"model_version":"%s"' % version.encode(), b'"recipe":"%s"' % recipe.encode()
-    seen = set[str]()  # a verdict is sent again where its image had to wait for storage
     for line in lines_of(store, key):
         if all(sign in line for sign in signs):
             verdict = from_json(line)
-            frame = verdict["frame"]
-            if frame["frame_id"] not in seen and verdict["recipe"] == recipe:
-                seen.add(frame["frame_id"])
-                yield frame, verdict["findings"]
+            if verdict["recipe"] == recipe:
+                yield verdict["frame"], verdict["findings"]

@@ -123,3 +123,11 @@ def test_the_archive_is_read_again_after_a_failure(store: FilesystemStore) -> No
         failed = service.effect(SEAM, "model-1", {}, timeout=60)
     assert (failed.counted, failed.trouble) == (False, "away")
     assert service.effect(SEAM, "model-1", {}, timeout=60).frames == 1
+
+
+def test_a_frame_in_two_segments_is_counted_once(store: FilesystemStore) -> None:
+    found = frames(3, "break")
+    archive(store, found)
+    archive(store, [found[1], *frames(1)], NOON + timedelta(minutes=5))
+    scores = read(store)
+    assert (scores.found, len(scores.scores)) == (4, 4)
