@@ -10,7 +10,7 @@ from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, datasets, read_version, versions
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore
 
 
 class DatasetsService:
@@ -32,10 +32,13 @@ class DatasetsService:
         return DatasetList(datasets=shown, next=more)
 
     def version(self, reference: str) -> DatasetVersionView | None:
-        """Return the version of a reference, ``name@version``, or the newest one of a name; None if there is none."""
+        """Return the version of a reference, ``name@version``, or the newest one of a name.
+
+        None if there is none, as of a folder of the trainer, which may have any characters.
+        """
         dataset, _, version = reference.partition("@")
-        stored = versions(self._store, dataset)
-        with suppress(ObjectNotFound, DatasetVersionError):
+        with suppress(ObjectNotFound, DatasetVersionError, InvalidKey):
+            stored = versions(self._store, dataset)
             return self._version(dataset, version or stored[-1]) if stored else None
         return None
 

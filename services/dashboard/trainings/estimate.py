@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from statistics import median
 from typing import Final
 
@@ -27,13 +28,17 @@ OTHER_EPOCH_SECONDS: Final = 0.04
 """The same for any other architecture."""
 EPOCHS: Final = 30
 """Epochs of a training from random weights."""
-PRETRAINED: Final = ("lite0-depths", "efficientnet-lite0")
-"""Architectures whose last layer alone is fitted, unless epochs are requested."""
+GOOD_ONLY: Final = "lite0-patches"
+"""The architecture of models of good images alone, which is fitted without epochs."""
+PRETRAINED: Final = ("lite0-depths", "efficientnet-lite0", GOOD_ONLY)
+"""Architectures that are fitted without epochs, unless epochs are requested."""
 PIXELS: Final = 224 * 224
 EARLIER: Final = 5
 """Number of earlier trainings that count, the newest first."""
 SEARCHED: Final = 20
 """Number of trainings among which the earlier ones are searched for, the newest first."""
+MOST_MEASURED: Final = 200
+"""Finished trainings whose work is held."""
 BOUNDS: Final = (0.05, 20.0)
 """An earlier training that took less or more than this, relative to the default, is no measure."""
 
@@ -87,6 +92,7 @@ class EstimatesService:
         self._trainings = trainings
         self._models = models
         self._datasets = datasets
+        self._measured = lru_cache(maxsize=MOST_MEASURED)(self._measure)  # a finished training never changes
 
     def of(self, work: Work) -> Estimate:
         """Return how long a training takes, about."""
@@ -109,8 +115,9 @@ class EstimatesService:
             else:
                 version = self._models.production(requested.recipe).version or ""
                 recipe = self._models.recipe(requested.recipe, version)
-            epochs = progressed.epochs or TrainingOptions.model_validate(requested.options).epochs
-            if work := self._work(requested.dataset, recipe, requested.architecture, epochs):
+            options = TrainingOptions.model_validate(requested.options)
+            architecture = GOOD_ONLY if options.good_only else requested.architecture
+            if work := self._work(requested.dataset, recipe, architecture, progressed.epochs or options.epochs):
                 whole = self.of(work)
                 past = (datetime.now(UTC) - training.started.at).total_seconds()
                 return Estimate(whole.seconds - past, whole.trainings) if past < whole.seconds else None
@@ -127,11 +134,19 @@ class EstimatesService:
             if ended.state is not TrainingState.FINISHED or version is None:
                 continue
             with suppress(Problem):  # the model may be gone
-                model, recipe = self._models.get(ended.recipe, version), self._models.recipe(ended.recipe, version)
-                epochs = len(self._models.curves(ended.recipe, version))
-                if work := self._work(model.dataset, recipe, model.architecture, epochs):
+                if work := self._measured(ended.recipe, version):
                     found.append((work, (ended.at - training.started.at).total_seconds()))
         return found
+
+    def _measure(self, recipe: str, version: str) -> Work | None:
+        """Return the work of the training of a model; None if its dataset is not among the stored versions.
+
+        Raises:
+            Problem: 404: there is no such model.
+        """
+        model = self._models.get(recipe, version)
+        epochs = len(self._models.curves(recipe, version))
+        return self._work(model.dataset, self._models.recipe(recipe, version), model.architecture, epochs)
 
     def _work(self, dataset: str, recipe: Recipe, architecture: str, epochs: int | None) -> Work | None:
         """Return the work of a training; None if its dataset is not among the stored versions."""

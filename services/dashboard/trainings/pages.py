@@ -19,7 +19,7 @@ from services.dashboard.models.training_curves import LOSS, PRECISION, draw_curv
 from services.dashboard.recipes.endpoints import Recipes
 from services.dashboard.recipes.service import RecipesService
 from services.dashboard.trainings.endpoints import TrainingId, Trainings
-from services.dashboard.trainings.estimate import Estimate, EstimatesService, Work
+from services.dashboard.trainings.estimate import GOOD_ONLY, Estimate, EstimatesService, Work
 from services.dashboard.trainings.schemas import TrainingRequest
 from services.dashboard.trainings.service import ENDED_STATES
 from services.dashboard.web.authorization import Engineer
@@ -48,8 +48,8 @@ DEFAULTS: Final = {
     "architecture": next(iter(ARCHITECTURES)),
     "int8": "on",
 }
-GOOD_ONLY: Final = "lite0-patches"
-"""The architecture of models of good images alone."""
+EPOCHS_DIGITS: Final = 4
+"""Most digits of a number of epochs that is estimated."""
 
 router = APIRouter(include_in_schema=False)
 Estimates = Annotated[EstimatesService, provided(EstimatesService)]
@@ -120,9 +120,11 @@ class CheckedForm:
 
     def work(self, images: int, recipe: Recipe) -> Work:
         """Return what the training takes its time for, as far as the fields are filled in."""
-        architecture = GOOD_ONLY if self.form.good_only == "yes" else self.form.architecture
-        epochs = int(self.form.epochs) if self.form.epochs.isdecimal() else None
-        return Work(architecture, images, recipe.image.height * recipe.image.width, epochs)
+        pixels, given = recipe.image.height * recipe.image.width, self.form.epochs
+        if self.form.good_only == "yes":
+            return Work(GOOD_ONLY, images, pixels)
+        epochs = int(given) if given.isdecimal() and len(given) <= EPOCHS_DIGITS else None
+        return Work(self.form.architecture, images, pixels, epochs)
 
     def request(self) -> TrainingRequest | None:
         """Return the request, or None if a field has a problem."""

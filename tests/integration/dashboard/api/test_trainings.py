@@ -121,3 +121,18 @@ def test_the_curves_of_a_training_have_a_point_per_epoch(client: httpx.Client, b
     training = client.get("/api/trainings/training-1").json()
     assert (training["epoch"], training["epochs"], training["metrics"]) == (2, 3, {"loss": 0.25})
     problem(client.get("/api/trainings/training-9/history"), 404, "no such training")
+
+
+def test_the_pages_of_a_training_with_a_folder_of_the_trainer_are_shown(client: httpx.Client, broker: Broker) -> None:
+    html, folder = {"accept": "text/html"}, "/data/Nähte 2026"
+    order = {"recipe": "seam", "dataset": folder, "recipe_yaml": RECIPE}
+    training_id = client.post("/api/trainings", json=order).json()["training_id"]
+    running = TrainingProgressed(
+        training_id=training_id, recipe="seam", state=TrainingState.RUNNING, at=datetime.now(UTC)
+    )
+    publish(broker, running)
+    soon(lambda: client.get(f"/api/trainings/{training_id}").json()["state"] == "running")
+    assert client.get(f"/trainings/{training_id}", headers=html).status_code == 200
+    silly = {**order, "epochs": "9" * 5000}
+    assert client.get("/trainings/new", params=silly, headers=html).status_code == 200
+    assert client.post("/trainings/new", data=silly, headers=html).status_code == 422
