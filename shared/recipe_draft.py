@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from shared.label_names import MOST_LABELS
 from shared.recipe import (
     NAMED_COLOURS,
     RESERVED_KEYS,
@@ -92,6 +93,11 @@ def draft_recipe(
     Raises:
         RecipeError: there are too few or too many labels for the task, or one can't have its name.
     """
+    if len(label_names) > MOST_LABELS:
+        raise RecipeError(
+            f"no recipe can be drafted from {len(label_names)} labels: a recipe has at most {MOST_LABELS}, so leave "
+            "some out"
+        )
     roles = _roles(label_names, rows, task)
     flips = not any(word in DIRECTIONS for label in label_names for word in re.split(r"[^a-z]+", label.lower()))
     try:
@@ -154,7 +160,7 @@ def _colours(roles: Sequence[LabelRole]) -> list[Colour]:
 
 
 def _further_colours() -> Iterator[Colour]:
-    """Yield colours of the colour circle, without end."""
+    """Yield colours of the colour circle; they repeat after some 500."""
     for step in count():
         red, green, blue = colorsys.hsv_to_rgb(step * GOLDEN_RATIO % 1, 0.75, 0.85)
         yield round(255 * red), round(255 * green), round(255 * blue)

@@ -18,7 +18,7 @@ from services.dashboard.checks.schemas import (
 from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines.service import LinesService
-from services.dashboard.web.language import gettext
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT, UnreadableImage, as_jpeg_or_png
 from shared.messages import ChallengePart, CheckRequested, CheckState, Expected, LineChecked
@@ -93,7 +93,7 @@ class ChecksService:
             try:
                 stored.append(self._challenges.put_image(line, camera or "camera-1", as_jpeg_or_png(content)))
             except UnreadableImage as error:
-                raise Problem(422, gettext("images: %(error)s", error=error)) from error
+                raise Problem(422, gettext("images: %(error)s", error=translated(error))) from error
         part = ChallengePart(name=name, expected=expected, defects=tuple(defects), images=tuple(stored))
         stored_part = StoredPart(part=part, by=by, at=datetime.now(UTC))
         self._challenges.put(line, stored_part)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from services.dashboard.web.language import gettext
+from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.thumbnails import Thumbnails
 from shared.contracts.dataset import DatasetVersionError, image_key, read_version
 from shared.imaging.codec import FILE_LIMIT
 from shared.imaging.video import UnreadableMedia
-from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, ObjectTooLarge
 
 WIDTH: Final = 240
 """Pixels."""
@@ -42,12 +42,12 @@ class DatasetImages:
         try:
             return self._thumbnails.get(digest, WIDTH, lambda: self._store.get(image_key(digest), FILE_LIMIT))
         except (ObjectNotFound, ObjectTooLarge, UnreadableMedia) as error:
-            raise Problem(404, gettext("this image can't be read: %(error)s", error=error)) from error
+            raise Problem(404, gettext("this image can't be read: %(error)s", error=translated(error))) from error
 
     def _digests_of(self, dataset: str) -> Mapping[str, str]:
         try:
             return self._digests(dataset)
-        except (ObjectNotFound, DatasetVersionError):
+        except (ObjectNotFound, DatasetVersionError, InvalidKey):
             return {}
 
     def _read_digests(self, dataset: str) -> Mapping[str, str]:

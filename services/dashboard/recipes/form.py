@@ -18,8 +18,8 @@ from shared.validation import describe
 
 PERCENT: Final = ("defect_rate", "augmentation.shift")
 """Shares that people write in percent."""
-LISTS: Final = ("parts.cameras", "image.reference.images")
-"""Lists that people write with commas."""
+LISTS: Final = {"parts.cameras": ", ", "image.reference.images": "\n"}
+"""Lists, with what is written between their parts: names of images may have commas."""
 BOXES: Final = tuple(
     f"augmentation.{name}"
     for name in ("brightness", "moved_strip", "flip_horizontal", "flip_vertical", "blur", "noise")
@@ -84,7 +84,7 @@ def form_of(recipe: Recipe) -> RecipeForm:
 def read_form(fields: Mapping[str, str]) -> RecipeForm:
     """Read a form as a browser sent it, with a problem for each field that the recipe refuses."""
     values = {
-        name: text
+        name: text.replace("\r\n", "\n")  # a browser sends line breaks of a text in this way
         for name, text in fields.items()
         if name in FIELDS or ((match := LABEL.fullmatch(name)) and match.group(2) in LABEL_FIELDS)
     }
@@ -126,7 +126,7 @@ def _written(name: str, value: Any) -> str:
     if value is True:
         return "on"
     if name in LISTS:
-        return ", ".join(value)
+        return LISTS[name].join(value)
     return f"{100 * value:g}" if name in PERCENT else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -158,7 +158,7 @@ def _value_of(name: str, text: str) -> Any:
     if name in BOXES:
         return bool(text)
     if name in LISTS:
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [part.strip() for part in text.split(LISTS[name].strip(" ")) if part.strip()]
     if name in NUMBERS:
         text = text.replace(",", ".")
     if name in PERCENT:

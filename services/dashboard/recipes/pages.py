@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any, Final, get_args
 
 from fastapi import APIRouter, Form, Query, Request
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from services.dashboard.access.audit import Audited
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.recipes.endpoints import RecipePath, Recipes
-from services.dashboard.recipes.form import RecipeForm, form_of, read_form, written_colour
+from services.dashboard.recipes.form import WHOLE, RecipeForm, form_of, read_form, written_colour
 from services.dashboard.recipes.service import RecipesService
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import SentFields
@@ -106,21 +107,24 @@ def save_recipe(request: Request, recipes: Recipes, caller: Engineer, audit: Aud
     number = int(replaces) if replaces.isdecimal() and len(replaces) < 7 else 0
     if form.recipe is None:
         return _show_form(request, form, opened=opened, replaces=number)
-    if form.recipe.name != opened:
-        number = 0  # it is a new recipe, or a copy by another name
-    name = form.recipe.name
+    name, recipe_yaml = form.recipe.name, form.recipe.to_yaml()
+    is_new = name != opened  # also if it is a copy by another name
     try:
-        with audit.recording("recipe.save", f"recipes/{name}", caller.name, replaces=number):
-            saved = recipes.save(form.recipe.to_yaml(), number, by=caller.name)
+        with audit.recording("recipe.save", f"recipes/{name}", caller.name, replaces=0 if is_new else number):
+            if is_new:
+                recipes.refuse_taken(name)
+            saved = recipes.save(recipe_yaml, 0 if is_new else number, by=caller.name)
     except Problem as problem:
-        newest = recipes.get(name)
+        if problem.details.status != HTTPStatus.CONFLICT:
+            refused = RecipeForm(form.values, form.recipe, {WHOLE: problem.details.detail})
+            return _show_form(request, refused, opened=opened, replaces=number)
         return _show_form(
             request,
             form,
             opened=name,
-            replaces=newest.number,
+            replaces=recipes.get(name).number,
             refused=problem.details.detail,
-            difference=recipes.difference(name, number),
+            difference=recipes.changes(name, recipe_yaml) if is_new else recipes.difference(name, number),
         )
     return RedirectResponse(f"/recipes/{saved.name}?saved=yes", status_code=303)
 

@@ -20,7 +20,7 @@ from shared.contracts.promotion import production_version
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, size_of
 from shared.recipe import Recipe, RecipeError, Task, parse_recipe
 from shared.recipe_draft import draft_recipe, side_for
-from shared.storage.port import ObjectNotFound, ObjectStore
+from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore
 from shared.storage.records import read_or_skip
 
 SAMPLE_SIZE: Final = 20
@@ -118,15 +118,43 @@ class RecipesService:
             )
         return _view(saved)
 
+    def refuse_taken(self, name: str) -> None:
+        """Refuse the name of a saved recipe, or of one of models, for a new recipe.
+
+        Raises:
+            Problem: 409: there is a recipe of that name.
+        """
+        try:
+            self.get(name)
+        except Problem:
+            return
+        raise Problem(
+            409,
+            gettext(
+                "there is a recipe %(name)r already, so this one is not saved: give it another name, or look at the "
+                "difference and save again to replace that recipe",
+                name=name,
+            ),
+        )
+
+    def changes(self, name: str, recipe_yaml: str) -> list[str]:
+        """Return what another recipe of its name changes in a recipe, as lines of a diff.
+
+        Raises:
+            Problem: 404: there is no such recipe.
+        """
+        present = self.get(name).recipe_yaml
+        with suppress(RecipeError):  # it is compared as it would be saved, if it can be read
+            present = parse_recipe(present).annotated.to_yaml()
+        return _changed_lines(present, recipe_yaml)
+
     def difference(self, name: str, number: int) -> list[str]:
         """Return what was changed in a recipe since it had a number, as lines of a diff."""
         newest = self._repository.newest(name)
         before = ""
         with suppress(ObjectNotFound):
             before = self._repository.get(name, number).recipe_yaml
-        after = newest.recipe_yaml if newest else ""
-        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
-        return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+        return _changed_lines(before, newest.recipe_yaml if newest else "")
 
     def draft_of_labels(self, name: str, labels: list[str], task: Task) -> Recipe:
         """Draft a recipe from the names of labels.
@@ -147,7 +175,7 @@ class RecipesService:
         dataset, _, wanted = reference.partition("@")
         try:
             version = read_version(self._store, dataset, wanted) if wanted else newest_version(self._store, dataset)
-        except ObjectNotFound:
+        except (ObjectNotFound, InvalidKey):
             version = None
         except DatasetVersionError as error:
             raise Problem(422, translated(error)) from error
@@ -167,6 +195,12 @@ class RecipesService:
                 content = get_image(self._store, version, image.name, image.digest)
                 sides.append(min(size_of(as_jpeg_or_png(content))))
         return side_for(sides)
+
+
+def _changed_lines(before: str, after: str) -> list[str]:
+    """Return the lines in which two texts differ, each with one line around it, and marked with - or +."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
 def _drafted(name: str, labels: Sequence[str], rows: Sequence[Sequence[bool]], task: Task, side: int) -> Recipe:

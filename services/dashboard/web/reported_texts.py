@@ -136,6 +136,7 @@ OF_RECIPES: Final = (
     marked("%(source)s, line %(line)s: nested too deeply for a recipe"),
     marked("%(source)s, line %(line)s: %(key)s is already on line %(before)s: keep one"),
     marked("no recipe can be drafted from these labels: %(reason)s, or choose another task"),
+    marked("no recipe can be drafted from %(labels)s labels: a recipe has at most %(most)s, so leave some out"),
 )
 OF_CAMERAS_FAILURES: Final = (
     marked("stopped on request"),
@@ -232,7 +233,24 @@ OF_IMAGES: Final = (
     marked("an animated PNG: send one image of it"),
     marked("a JPEG of more than %(most)s scans: save it as a baseline JPEG"),
     marked("a JPEG of %(components)s components: save it as grey or in colours"),
-    marked("%(size)s is %(pixels)s megapixels, and the limit is %(limit)s: scale the image down"),
+    marked("%(size)s is %(pixels)s megapixels, and the limit is %(limit)s: %(reason)s"),
+    marked("scale the image down"),
+    marked("set a region of interest at the camera (CAMERA_ROI), or scale the image down"),
+    marked("save it as JPEG or PNG"),
+    marked("a file of kind %(kind)s, which can't be read: %(reason)s"),
+    marked("a %(kind)s of %(size)s pixels; the limit is %(limit)s megapixels: scale it down"),
+    marked("a %(kind)s that can't be read: %(reason)s"),
+    marked("a %(kind)s that is broken, or whose pixels are no integers of 8 or 16 bits: %(reason)s"),
+    marked("a %(kind)s whose header names another size than its content has: %(reason)s"),
+    marked("a %(kind)s that ends within its header"),
+    marked("a WebP that is broken: it ends with zeros"),
+    marked("an animated WebP: %(reason)s"),
+    marked("a WebP of an unknown kind"),
+    marked("a TIFF of %(pages)s pages: save each page as an image of its own"),
+    marked("a TIFF of too many tags or pages: %(reason)s"),
+    marked("a TIFF that is broken: a part of its pixels is missing or damaged"),
+    marked("there is no object %(key)s"),
+    marked("object %(key)s has %(size)s bytes, and the limit is %(limit)s"),
 )
 OF_OUTPUTS: Final = (
     marked("the broker did not confirm in time"),

@@ -86,3 +86,10 @@ def test_small_images_are_enlarged_and_large_ones_reduced(own: int, side: int) -
 
 def test_without_images_the_side_is_within_its_limits() -> None:
     assert 32 <= side_for([]) <= 320
+
+
+@pytest.mark.parametrize("count", [65, 600])
+def test_more_labels_than_a_recipe_may_have_are_refused(count: int) -> None:
+    names = tuple(f"label-{number}" for number in range(count))
+    with pytest.raises(RecipeError, match=rf"^no recipe can be drafted from {count} labels: a recipe has at most 64"):
+        drafted(names)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import numpy as np
 import pytest
 
+from services.dashboard.recipes.form import form_of
 from services.dashboard.recipes.repository import RecipeRepository
 from services.dashboard.recipes.service import RecipesService
 from services.dashboard.web.problems import Problem
@@ -80,3 +83,50 @@ def test_what_changed_since_a_number_is_shown(store: ObjectStore) -> None:
     assert recipes.save(EDITED, 2, by="ben").saved_by == "eva", "nothing changed: it is not saved again"
     assert parse_recipe(recipes.get("cap").recipe_yaml).labels[0].key == "o"
     assert [line[0] for line in recipes.difference("cap", 1) if line[0] in "+-"] == ["-", "+"]
+
+
+def field_of(page: httpx.Response, name: str) -> str:
+    """Return the value of a hidden field of the form."""
+    found = re.search(f'<input type="hidden" name="{name}" value="([^"]*)">', page.text)
+    assert found
+    return found[1]
+
+
+def test_a_new_recipe_replaces_that_of_models_only_knowingly(client: httpx.Client, store: ObjectStore) -> None:
+    put_model(store)
+    draft = dict(form_of(parse_recipe(CAP.replace("cap", "seam"))).values)
+    refused = client.post("/recipes", data={**draft, "opened": "", "replaces": "0"})
+    assert refused.status_code == 409
+    assert "there is a recipe &#39;seam&#39; already" in refused.text
+    assert "saved recipe" not in refused.text
+    assert "-  break:" in refused.text, "a label that would be lost"
+    assert RecipeRepository(store).names() == []
+    again = {name: field_of(refused, name) for name in ("opened", "replaces")}
+    assert client.post("/recipes", data={**draft, **again}).status_code == 303
+    assert RecipeRepository(store).names() == ["seam"]
+
+
+def test_a_copy_by_the_name_of_a_saved_recipe_is_refused(client: httpx.Client, store: ObjectStore) -> None:
+    for text in (CAP, EDITED.replace("cap", "hat")):
+        RecipesService(store).save(text, 0, by="eva")
+    copy = dict(form_of(parse_recipe(CAP.replace("cap", "hat"))).values)
+    refused = client.post("/recipes", data={**copy, "opened": "cap", "replaces": "1"})
+    assert refused.status_code == 409
+    assert "there is a recipe &#39;hat&#39; already" in refused.text
+    assert "+    key: g" in refused.text
+
+
+def test_a_recipe_that_is_too_long_is_refused_and_is_no_stale_edit(client: httpx.Client, store: ObjectStore) -> None:
+    RecipesService(store).save(CAP, 0, by="eva")
+    fields = {**form_of(parse_recipe(CAP)).values, "description": "a seam " * 10_000}
+    refused = client.post("/recipes", data={**fields, "opened": "cap", "replaces": "1"})
+    assert refused.status_code == 422
+    assert "65,536 characters at most" in refused.text
+    assert [field_of(refused, name) for name in ("opened", "replaces")] == ["cap", "1"]
+
+
+def test_a_draft_that_can_not_be_made_is_refused(client: httpx.Client) -> None:
+    for given, status in ({"labels": "a," * 600}, 422), ({"dataset": "/data/Nähte 2026"}, 422):
+        page = client.get("/drafts", params=given, headers={"accept": "text/html"})
+        assert page.status_code == status
+    assert "there is no dataset" in page.text

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from services.dashboard.models.dataset_images import WIDTH, DatasetImages
+from services.dashboard.web.language import speak
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import LabelledImage, image_key, make_version, put_image, write_version
 from shared.imaging.codec import encode, size_of
@@ -45,9 +46,17 @@ def test_an_image_that_is_not_stored_is_a_problem(store: FilesystemStore) -> Non
         images.thumbnail(dataset, "lost.jpg")
 
 
-@pytest.mark.parametrize("dataset", ["sha256:" + "0" * 64, "datasets/seam", "seams@0009-00000000", ""])
+@pytest.mark.parametrize("dataset", ["sha256:" + "0" * 64, "datasets/seam", "/data/Öse@1", "seams@0009-00000000", ""])
 def test_a_model_of_a_folder_has_no_images(store: FilesystemStore, dataset: str) -> None:
     images = DatasetImages(store)
     assert not images.has(dataset)
     with pytest.raises(Problem, match="trained on a folder"):
         images.thumbnail(dataset, "a.jpg")
+
+
+def test_the_reason_is_told_in_the_language_of_the_reader(store: FilesystemStore) -> None:
+    images, dataset = DatasetImages(store), put_version(store)
+    speak("de")
+    with pytest.raises(Problem, match=r"es gibt kein Objekt datasets/images/0{64}"):
+        images.thumbnail(dataset, "lost.jpg")
+    speak("en")

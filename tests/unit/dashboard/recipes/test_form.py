@@ -123,3 +123,13 @@ def german() -> Iterator[None]:
 def test_problems_are_said_in_german(changes: dict[str, str], says: str) -> None:
     english = read_form(fields(**changes)).problems
     assert [says in text for text in english.values()] == [True]
+
+
+def test_line_breaks_of_the_description_and_commas_in_names_of_images_stay() -> None:
+    sent = {"description": "A seam\r\n\r\nof two threads", "image__reference__images": "a, b.png\r\n\r\n golden*.png"}
+    recipe = read_form(fields(**sent)).recipe
+    assert recipe is not None
+    assert recipe.image.reference is not None
+    assert recipe.description == "A seam\n\nof two threads"
+    assert recipe.image.reference.images == ("a, b.png", "golden*.png")
+    assert read_form(form_of(recipe).values).recipe == recipe

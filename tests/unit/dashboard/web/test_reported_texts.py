@@ -21,7 +21,10 @@ ERRORS: Final = {
         *("CheckpointError", "DivergedTraining", "NotComparable", "Reject", "RecipeError", "UnequalVariant"),
         *("UnevenBatch", "UnfitArchitecture", "WeightsError", "WrongOption", "WrongThresholds", "_Refusal"),
     },
-    "shared": {"DatasetVersionError", "ModbusUnavailable", "NotAligned", "RecipeError", "EngineError"},
+    "shared": {
+        *("DatasetVersionError", "ModbusUnavailable", "NotAligned", "RecipeError", "EngineError", "UnreadableImage"),
+        *("ObjectNotFound", "ObjectTooLarge"),
+    },
 }
 """The errors whose messages become the reason of a training, a promotion, a camera, an output, a verdict or a parked
 message, by folder."""
