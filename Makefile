@@ -171,9 +171,11 @@ $(CHARTS)/.installed: deploy/requirements/charts.txt deploy/requirements/helm.tx
 	@touch $@
 
 # The types of OPC 40100-1, from a package of npm that is locked by its hash; npm knows where packages are.
+APT := -o DPkg::Lock::Timeout=300 -qq
 $(NODESET): deploy/opcua/package-lock.json | $(VENV)/bin/uv
 	@command -v npm >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get install --quiet --yes --no-install-recommends npm >/dev/null; } \
+	  || { [ "$$(id -u)" = 0 ] && { apt-get $(APT) update >/dev/null 2>&1; \
+	  apt-get $(APT) install --yes --no-install-recommends npm >/dev/null; }; } \
 	  || { echo "npm is not installed: install the package of that name, and run this again" >&2; exit 2; }
 	@mkdir -p $(@D) $(VENV)/opcua && cp deploy/opcua/package.json deploy/opcua/package-lock.json $(VENV)/opcua/
 	@cd $(VENV)/opcua && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
