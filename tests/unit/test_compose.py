@@ -182,6 +182,12 @@ def test_the_dockerfile_builds_on_the_same_image_as_compose() -> None:
     assert f"ARG PYTHON_IMAGE={shipped_image('PYTHON_IMAGE')}\n" in DOCKERFILE
 
 
+def test_every_image_of_the_dockerfile_is_an_exact_version() -> None:
+    images = re.findall(r"^ARG \w+_IMAGE=(.+)$", DOCKERFILE, re.MULTILINE)
+    assert images
+    assert not [image for image in images if not re.fullmatch(r"\w+:\d+\.\d+\.\d+(-[a-z]+)*", image)]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_with_tls_every_container_has_its_own_certificates_and_no_others(name: str) -> None:
     added = TLS["services"][name]
