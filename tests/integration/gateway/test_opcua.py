@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from services.gateway.handler import now
 from services.gateway.journal import Journal
+from services.gateway.outputs.opcua.security import Users
 from services.gateway.outputs.opcua.server import OpcUaServer
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
 from services.gateway.outputs.settings import OpcUaSettings
@@ -345,13 +346,27 @@ def test_a_result_that_no_client_takes_is_withdrawn_and_offered_again(plant: Pla
         {"user": "another"},
         {"certificate": "stranger"},
         {"certificate": ""},
+        {"certificate": "stranger", "shown": ""},
+        {"certificate": "stranger", "shown": "trusted/client.der"},
     ],
     ids=str,
 )
-def test_a_client_without_certificate_user_and_password_is_refused(plant: Plant, login: dict[str, Any]) -> None:
+def test_a_client_without_certificate_user_and_password_is_refused(
+    plant: Plant, login: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = login.get("shown")
+
     async def run() -> None:
         async with plant.connected():
-            client = await plant.client(**login)
+            client = await plant.client(**{name: value for name, value in login.items() if name != "shown"})
+            create = client.uaclient.create_session
+
+            async def create_with_shown(parameters: Any) -> Any:
+                parameters.ClientCertificate = (plant.folder / shown).read_bytes() if shown else None
+                return await create(parameters)
+
+            if shown is not None:
+                monkeypatch.setattr(client.uaclient, "create_session", create_with_shown)
             with pytest.raises((ua.UaError, ConnectionError, TimeoutError)):
                 await client.connect()
 
@@ -359,6 +374,49 @@ def test_a_client_without_certificate_user_and_password_is_refused(plant: Plant,
     logs = "".join(file.read_text() for file in plant.folder.glob("gateway-*.log"))
     assert PASSWORD not in logs
     assert "another password" not in logs
+
+
+def test_an_anonymous_client_needs_a_trusted_certificate_too(plant: Plant) -> None:
+    trusted = plant.folder / "trusted"
+    users = Users(
+        OpcUaSettings(
+            type="opcua",
+            anonymous=True,
+            certificate_file=plant.folder / "server.der",
+            key_file=plant.folder / "server.pem",
+            trusted_folder=trusted,
+        )
+    )
+    assert users.trusted
+    asyncio.run(users.trusted.load())
+    assert users.get_user(None, certificate=(trusted / "client.der").read_bytes())
+    assert not users.get_user(None, certificate=(plant.folder / "stranger.der").read_bytes())
+    assert not users.get_user(None)
+
+
+def test_the_token_of_a_session_lets_no_other_channel_in(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            thief = await plant.client()
+            await thief.connect_socket()
+            await thief.send_hello()
+            await thief.open_secure_channel()
+            thief.uaclient.session.restore_authentication_token(plc.client.uaclient.session.authentication_token)
+            activate = ua.ActivateSessionRequest()
+            activate.Parameters.UserIdentityToken = ua.AnonymousIdentityToken()
+            activate.Parameters.ClientSignature.Signature = b"forged"
+            with pytest.raises(ua.uaerrors.BadSessionIdInvalid):
+                await thief.uaclient._send_request(activate)
+            halt = ua.CallRequest()
+            halt.Parameters.MethodsToCall = [
+                ua.CallMethodRequest(plc.node(MACHINE).nodeid, plc.node(f"{MACHINE}.Halt").nodeid, [])
+            ]
+            with pytest.raises(ua.uaerrors.BadUserAccessDenied):
+                await thief.uaclient._send_request(halt)
+            assert await plc.state() == "Preoperational"
+            thief.disconnect_socket()
+
+    asyncio.run(run())
 
 
 def test_a_worker_that_does_not_work_leads_to_error_and_to_a_lower_service_level(plant: Plant) -> None:

@@ -9,6 +9,7 @@ from asyncua import Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
+from cryptography import x509
 
 from services.gateway.outputs.port import read_secret
 from services.gateway.outputs.settings import OpcUaSettings
@@ -21,21 +22,32 @@ ENCRYPTED: Final = (
 
 
 class Users:
-    """Lets clients in by user and password, or without where the settings say so. asyncua calls it."""
+    """Lets clients in by certificate, user and password, as the settings say. asyncua calls it."""
 
     def __init__(self, settings: OpcUaSettings) -> None:
         self._user = settings.user or ""
         self._password = read_secret(settings.password_file) or b""
         self._anonymous = settings.anonymous
+        self.trusted = TrustStore([settings.trusted_folder], []) if settings.trusted_folder else None
+        """The certificates of the clients that may connect, and of their authorities; None: any client may."""
 
     def get_user(
         self,
         _server: Any,
         username: str | None = None,
         password: str | bytes | None = None,
-        certificate: Any = None,  # noqa: ARG002  the channel has checked it
+        certificate: bytes | None = None,
     ) -> User | None:
-        """Return the user that a client is; None: it is refused. No user may change nodes."""
+        """Return the user that a client is; None: it is refused. No user may change nodes.
+
+        Args:
+            username: the user that the client names; None: it is anonymous.
+            password: the password that it gives.
+            certificate: the certificate of its channel, as DER. asyncua has checked that the client has the key of it,
+                but not that it is trusted: it validates another one, which a client may show for its session.
+        """
+        if self.trusted and not (certificate and self.trusted.validate(x509.load_der_x509_certificate(certificate))):
+            return None
         if username is None:
             return User(UserRole.User, "anonymous") if self._anonymous else None
         given = password.encode() if isinstance(password, str) else password or b""
@@ -46,8 +58,10 @@ class Users:
         return None
 
 
-async def secure(server: Server, settings: OpcUaSettings) -> None:
+async def secure(server: Server, settings: OpcUaSettings, users: Users) -> None:
     """Give a server its certificate, and say which connections and logins it accepts."""
+    # asyncua binds a session to another channel before it has verified who asks for that: clients log in anew instead
+    server.iserver.lookup_external_session = lambda _token: None
     tokens = [ua.UserNameIdentityToken] if settings.user else []
     server.set_identity_tokens([*tokens, ua.AnonymousIdentityToken] if settings.anonymous else tokens)
     if not settings.certificate_file or not settings.key_file:
@@ -56,8 +70,7 @@ async def secure(server: Server, settings: OpcUaSettings) -> None:
     server.set_security_policy(list(ENCRYPTED))
     await server.load_certificate(settings.certificate_file)
     await server.load_private_key(settings.key_file)
-    if settings.trusted_folder:
-        trusted = TrustStore([settings.trusted_folder], [])
-        await trusted.load()
+    if users.trusted:
+        await users.trusted.load()
         options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
-        server.set_certificate_validator(CertificateValidator(options, trusted))
+        server.set_certificate_validator(CertificateValidator(options, users.trusted))

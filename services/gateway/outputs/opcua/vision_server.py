@@ -60,7 +60,8 @@ class VisionServer:
         self.shown_at = time.monotonic()
         self._settings = settings
         self._line = line
-        self._server = Server(user_manager=Users(settings))
+        self._users = Users(settings)
+        self._server = Server(user_manager=self._users)
         self._nodes = AddressSpace(self._server)
         self._system = VisionSystem(automatic=settings.automatic)
         self._results = Results(settings.buffer)
@@ -74,7 +75,7 @@ class VisionServer:
         await server.set_application_uri(f"urn:seamline:{self._line}")
         server.set_server_name(f"Seamline {self._line}")
         server.set_endpoint(f"opc.tcp://{self._settings.host}:{self._settings.port}/")
-        await secure(server, self._settings)
+        await secure(server, self._settings, self._users)
         await self._nodes.build(self._line)
         for path, handler in self._methods().items():
             await self._nodes.link(path.split("/"), handler)
