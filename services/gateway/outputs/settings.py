@@ -137,8 +137,11 @@ class OpcUaSettings(OutputSettings):
     anonymous: bool = Field(False, description="let clients in without user and password")
     automatic: bool = Field(False, description="execute continuously without a client that starts it")
     buffer: int = Field(100, ge=1, le=10_000, description="results that clients can fetch, the last ones")
-    fetch_seconds: Seconds = Field(
-        2.0, description="a result that no client has got by its event or fetched in this time is withdrawn"
+    fetch_seconds: float = Field(
+        2.0,
+        gt=0,
+        le=10,
+        description="a result that no client has got by its event or fetched in this time is withdrawn",
     )
     deadline_ms: Milliseconds | None = 2_000
 

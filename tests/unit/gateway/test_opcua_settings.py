@@ -24,6 +24,7 @@ SECURE = dict.fromkeys(("certificate_file", "key_file", "password_file"), __file
         ({"certificate_file": None, "key_file": None}, "a password is never sent without encryption"),
         ({"password_file": "missing"}, "password_file names a file that can't be read"),
         ({"trusted_folder": "missing"}, "trusted_folder names no folder"),
+        ({"fetch_seconds": 11}, "less than or equal to 10"),
         ({"deadline_ms": 5, "delay_ms": 5}, "deadline_ms is not after delay_ms"),
     ],
 )

@@ -31,7 +31,7 @@ class Results:
         self._size = size
         self._results: OrderedDict[str, Result] = OrderedDict()
         self.overruns = 0
-        """Results that no client has taken in time."""
+        """Results of parts of production that no client has taken in time."""
 
     def __len__(self) -> int:
         return len(self._results)
@@ -46,7 +46,7 @@ class Results:
     def withdraw(self, result: Result) -> None:
         """Remove a result that no client has taken in time."""
         self._results.pop(result.signal.id, None)
-        self.overruns += 1
+        self.overruns += not result.signal.test
 
     def fetch(self, result_id: str) -> Result | None:
         """Return a result to a client, which has it from now on; None: it is not in the buffer."""
