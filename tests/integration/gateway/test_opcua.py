@@ -40,6 +40,8 @@ URI: Final = "urn:plant:client"
 SECONDS: Final = 120
 SPECIFICATION: Final = "http://opcfoundation.org/UA/MachineVision"
 MACHINE: Final = "VisionStateMachine"
+RESULT_READY: Final = 1024
+STATE_CHANGED: Final = 1018
 AUTOMATIC: Final = f"{MACHINE}.AutomaticModeStateMachine"
 PATIENT: Final = "from services.gateway.outputs.opcua import vision_server\nvision_server.SHOWN_SECONDS = 60"
 """Code of a gateway that does not take a busy machine for one that hangs."""
@@ -212,10 +214,23 @@ class Plc:
         await self.call(f"{MACHINE}.SelectModeAutomatic")
         await self.call("RecipeManagement.PrepareRecipe", ExternalId=identified(ua.RecipeIdExternalDataType(), "seam"))
 
-    async def subscribe(self) -> None:
+    async def subscribe(self, event: int = RESULT_READY) -> None:
+        """Subscribe to the events of a type."""
         subscription = await self.client.create_subscription(50, self)
-        types = [self.client.get_node(ua.NodeId(1024, await self.client.get_namespace_index(SPECIFICATION)))]
+        types = [self.client.get_node(ua.NodeId(event, await self.client.get_namespace_index(SPECIFICATION)))]
         await subscription.subscribe_events(self.client.get_node(ua.NodeId("VisionSystem", self._namespace)), types)
+
+    async def subscribe_to_an_unknown_attribute(self) -> None:
+        subscription = await self.client.create_subscription(50, self)
+        clause = ua.SimpleAttributeOperand(TypeDefinitionId=ua.NodeId(ua.ObjectIds.BaseEventType), AttributeId=999)
+        system = self.client.get_node(ua.NodeId("VisionSystem", self._namespace))
+        await subscription.subscribe_events(system, evfilter=ua.EventFilter(SelectClauses=[clause]))
+
+    async def subscribe_and_lose_the_connection(self, plant: Plant) -> None:
+        client = await plant.client()
+        await client.connect()
+        await Plc(client, self._namespace).subscribe()
+        client.disconnect_socket()
 
     async def result(self) -> Any:
         return await asyncio.wait_for(self.events.get(), SECONDS)
@@ -317,12 +332,24 @@ def test_a_continuous_job_has_each_part_as_a_result(plant: Plant) -> None:
     asyncio.run(run())
 
 
-def test_a_result_that_no_client_takes_is_withdrawn_and_offered_again(plant: Plant) -> None:
+SUBSCRIPTIONS: Final[dict[str, Callable[[Plant, Plc], Awaitable[None]]]] = {
+    "to other events": lambda _, plc: plc.subscribe(STATE_CHANGED),
+    "to what asyncua raises for": lambda _, plc: plc.subscribe_to_an_unknown_attribute(),
+    "of a client that is gone": lambda plant, plc: plc.subscribe_and_lose_the_connection(plant),
+}
+
+
+@pytest.mark.parametrize("start", ["StartContinuous", "StartSingleJob"])
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS)
+def test_a_result_that_no_client_takes_is_withdrawn_and_offered_again(
+    plant: Plant, subscription: str, start: str
+) -> None:
     async def run() -> None:
         async with plant.connected() as plc:
+            await SUBSCRIPTIONS[subscription](plant, plc)
             await plc.make_ready()
             before = await plc.node("Line.Overruns").read_value()
-            job = (await plc.call(f"{AUTOMATIC}.StartContinuous"))["JobId"]
+            job = (await plc.call(f"{AUTOMATIC}.{start}"))["JobId"]
             part = plant.inspect()
 
             async def overrun() -> bool:
@@ -334,6 +361,19 @@ def test_a_result_that_no_client_takes_is_withdrawn_and_offered_again(plant: Pla
 
             await until(overrun)
             assert [result.PartId.Id for result in await until(fetched)] == [part]
+
+    asyncio.run(run())
+
+
+def test_a_client_gets_results_beside_one_whose_subscription_is_unfit(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            await plc.subscribe_to_an_unknown_attribute()
+            await plc.subscribe()
+            await plc.make_ready()
+            await plc.call(f"{AUTOMATIC}.StartContinuous")
+            parts = [plant.inspect() for _ in range(2)]
+            assert [(await plc.result()).PartId.Id for _ in parts] == parts
 
     asyncio.run(run())
 

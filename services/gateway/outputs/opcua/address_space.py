@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from asyncua import Node, Server, ua
 from asyncua.common.copy_node_util import copy_node
 from asyncua.common.instantiate_util import instantiate
 from asyncua.common.ua_utils import data_type_to_variant_type
 
 from services.gateway.outputs.opcua.state_machine import OPERATIONAL, State, Transition
+from services.gateway.outputs.opcua.subscriptions import gets, monitors
 from services.gateway.outputs.port import LineStatus, Trouble
 from services.gateway.outputs.settings import NODESET
 
@@ -39,6 +41,10 @@ EVENTS: Final = {"JobStarted": 1013, "StateChanged": 1018, "RecipePrepared": 102
 WELL: Final = 255
 """The service level of a line that inspects parts."""
 NO_DATA: Final = 1
+CONTENT: Final = "ResultContent"
+"""The field of a result without which a client does not know the decision."""
+
+_log = structlog.stdlib.get_logger("opcua")
 
 Values = Mapping[str, Any]
 """Arguments of a method, or fields of an event, by their names in the specification."""
@@ -83,6 +89,8 @@ class AddressSpace:
         self._states: dict[str, ua.NodeId] = {}
         self._events: dict[str, Any] = {}
         self._line: dict[str, Node] = {}
+        self._unfit: set[int] = set()
+        """The ids of the subscriptions that could not be given an event."""
 
     async def build(self, line: str) -> None:
         """Import the types, and make the instance of a line."""
@@ -180,21 +188,30 @@ class AddressSpace:
             },
         )
 
-    async def announce(self, event: str, message: str, fields: Values) -> None:
-        """Send an event to the clients that have subscribed to those of the system or of the server."""
+    async def announce(self, event: str, message: str, fields: Values) -> bool:
+        """Send an event to the clients that have subscribed to those of the system or of the server.
+
+        Return whether a client gets the content of a result by it.
+        """
         generator = self._events[event]
         for name, value in fields.items():
             generator.event.add_property(name, value, _type_of(value))
+        subscriptions = self._server.iserver.subscription_service.subscriptions
+        has_content = False
         for node in (self._system.nodeid, ua.NodeId(ua.ObjectIds.Server)):
             generator.event.emitting_node = node
-            await generator.trigger(message=message)
-
-    @property
-    def has_subscriber(self) -> bool:
-        """Whether a client gets the events of the system."""
-        emitting = {self._system.nodeid, ua.NodeId(ua.ObjectIds.Server)}
-        subscriptions = self._server.iserver.subscription_service.subscriptions.values()
-        return any(emitting & set(each.monitored_item_srv._monitored_events) for each in subscriptions)
+            for number, subscription in list(subscriptions.items()):
+                if not monitors(subscription, node):
+                    continue
+                try:
+                    await generator.trigger(message=message, subscription_id=number)
+                    has_content |= gets(subscription, generator.event, CONTENT)
+                except Exception as error:  # noqa: BLE001  a filter of one client takes no event from the others
+                    if number not in self._unfit:
+                        _log.error("a subscription can't be given an event", subscription=number, reason=repr(error))
+                    self._unfit.add(number)
+        self._unfit &= subscriptions.keys()
+        return has_content
 
     async def _instantiate(self, parent: Node, name: str) -> Node:
         """Make an instance of a type of the specification with what is mandatory; its id is its path."""

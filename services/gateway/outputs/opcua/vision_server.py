@@ -65,6 +65,8 @@ class VisionServer:
         self._nodes = AddressSpace(self._server)
         self._system = VisionSystem(automatic=settings.automatic)
         self._results = Results(settings.buffer)
+        self._ended: tuple[str, Job] | None = None
+        """The last single job that had a result, and the id of its signal: the result may be offered again."""
         self._lock = asyncio.Lock()
         """Held while the state changes, until clients can see it."""
 
@@ -82,9 +84,16 @@ class VisionServer:
         await server.start()
         ready()
         shown: tuple[LineStatus, int] | None = None
+        failure = ""
         try:
             while not end.is_set():
-                shown = await self._follow(shown)
+                before = failure
+                try:
+                    shown, failure = await self._follow(shown), ""
+                except Exception as error:  # noqa: BLE001  the next look shows the status again
+                    failure = repr(error)
+                if failure not in ("", before):
+                    _log.error("the status of the line can't be shown", line=self._line, reason=failure)
                 await _wait(end.wait(), LOOK_SECONDS)
         finally:
             await server.stop()
@@ -100,12 +109,12 @@ class VisionServer:
             job = self._job_of(signal)
             result = Result(signal, job, ", ".join(signal.model_versions), datetime.now(UTC))
             self._results.add(result)
-            if self._nodes.has_subscriber:
-                result.taken.set()
             message = f"{signal.part}: {signal.verdict.value}, {signal.action.value}"
-            await self._nodes.announce("ResultReady", message, content.fields_of(result))
-            if not signal.test:
-                await self._show(self._system.finish(), job)
+            if await self._nodes.announce("ResultReady", message, content.fields_of(result)):
+                result.taken.set()
+            if not signal.test and job is self._system.job and (made := self._system.finish()):
+                self._ended = signal.id, job
+                await self._show(made, job)
         if result.taken.is_set():
             return
         left = self._settings.fetch_seconds
@@ -113,12 +122,14 @@ class VisionServer:
             left = min(left, (signal.deadline_at - datetime.now(UTC)).total_seconds())
         if not await _wait(result.taken.wait(), left):
             self._results.withdraw(result)
-            raise OutputUnavailable("no client has subscribed to events, and none has fetched the result")
+            raise OutputUnavailable("no client that is connected has subscribed to results, and none has fetched it")
 
     def _job_of(self, signal: Signal) -> Job:
         system = self._system
         if signal.test and system.state.is_operational:
             return system.job or Job("test", signal.captured_at)
+        if self._ended and self._ended[0] == signal.id and system.state.is_operational:
+            return self._ended[1]
         if system.job is None:
             reason = f": {system.trouble}" if system.trouble else ""
             raise OutputUnavailable(f"no job runs, because the vision system is in the state {system.state}{reason}")
