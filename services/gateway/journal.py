@@ -27,7 +27,7 @@ from shared.messages import CheckRequested, FrameIdentity, FrameInspected, LineC
 from shared.recipe import Parts, Recipe, parse_recipe
 from shared.sqlite import transaction
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE pending (
@@ -51,6 +51,7 @@ CREATE TABLE signals (
 CREATE INDEX due ON signals (output, due);
 CREATE TABLE missed (
     number INTEGER PRIMARY KEY, output TEXT NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);
+CREATE INDEX missed_signals ON missed (output, id);
 CREATE TABLE signal_counts (
     output TEXT PRIMARY KEY, decisions INTEGER NOT NULL DEFAULT 0, filtered INTEGER NOT NULL DEFAULT 0,
     sent INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;

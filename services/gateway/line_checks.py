@@ -127,14 +127,20 @@ class LineChecks:
             self._finish(RunningCheck(request), "the gateway was restarted while the check ran: run it again")
 
     def begin(self, request: CheckRequested) -> None:
-        """Begin a check; one that can't be run ends at once, and its record says why."""
+        """Begin a check. A request that is too old gets a record at once; one while a check runs is ignored."""
         with self._lock:
+            if running := self._running.get(request.line):
+                _log.info(
+                    "a request for a check is ignored, because a check of the line runs",
+                    line=request.line,
+                    check=request.check_id,
+                    running=running.request.check_id,
+                )
+                return
             if not self._journal.begin_check(request):
                 return
             age = (self._clock().wall - request.at).total_seconds()
-            if running := self._running.get(request.line):
-                self._finish(RunningCheck(request), f"another check of the line runs: {running.request.check_id}")
-            elif age > OLDEST_SECONDS:
+            if age > OLDEST_SECONDS:
                 self._finish(RunningCheck(request), f"no gateway took the request for {age:.0f} s: run the check again")
             else:
                 _log.info("a check begins", line=request.line, check=request.check_id, parts=len(request.parts))
@@ -208,7 +214,9 @@ class LineChecks:
             self._send(check, check.request.parts[len(check.parts)], moment)
         elif check.sent is None:
             wait_longer = moment.steady - check.decided_at < SIGNALS_SECONDS
-            outputs = self._outbox.checked(check.request.line, check.decisions, wait_longer=wait_longer)
+            outputs = self._outbox.checked(
+                check.request.line, check.request.check_id, check.decisions, wait_longer=wait_longer
+            )
             if outputs is not None:
                 self._finish(check, "", outputs)
 

@@ -83,9 +83,9 @@ class SignalOutbox:
                     self._insert(f"{decision.frame.line}/{name}", Signal.of(decision, name, settings), settings, moment)
 
     def checked(
-        self, line: str, decisions: Sequence[PartDecided], *, wait_longer: bool
+        self, line: str, check_id: str, decisions: Sequence[PartDecided], *, wait_longer: bool
     ) -> tuple[CheckedOutput, ...] | None:
-        """Return what became of the signals of a check at each output of a line.
+        """Return what became of the signals of a check at each output of a line, by the decisions of the check.
 
         Signals that still wait are counted as missed; None: there are some, and ``wait_longer``.
         """
@@ -93,13 +93,17 @@ class SignalOutbox:
         for name, settings in self._outputs.get(line, {}).items():
             wanted = [decision for decision in decisions if settings.wants(decision)]
             ids = {Signal.of(decision, name, settings).id for decision in wanted} if settings.checks else set()
+            of_check = f"{line}/{name}", f"check/{check_id}/", f"check/{check_id}0"  # "0" is the character after "/"
             with self._journal.read() as database:
-                rows = database.execute("SELECT id FROM signals WHERE output = ?", (f"{line}/{name}",)).fetchall()
-            waiting = ids & {signal for (signal,) in rows}
+                (waiting,) = database.execute(
+                    "SELECT count(*) FROM signals WHERE output = ? AND id >= ? AND id < ?", of_check
+                ).fetchone()
+                rows = database.execute(
+                    "SELECT reason FROM missed WHERE output = ? AND id >= ? AND id < ? ORDER BY number", of_check
+                ).fetchall()
             if waiting and wait_longer:
                 return None
-            missed = [reason for signal, reason in self.reasons(f"{line}/{name}") if signal in ids]
-            missed += ["it was not sent in time"] * len(waiting)
+            missed = [reason for (reason,) in rows] + ["it was not sent in time"] * waiting
             found.append(
                 CheckedOutput(
                     name=name,

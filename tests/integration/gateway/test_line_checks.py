@@ -230,12 +230,15 @@ def test_one_check_runs_at_a_time_on_a_line(plant: Callable[..., Plant]) -> None
     line.begin(first)
     line.begin(first)
     other = line.begin(check())
-    refused = line.record()
-    assert (refused.check_id, refused.passed) == (other, False)
-    assert refused.reason == f"another check of the line runs: {first.check_id}"
     line.inspect("ok")
     done = line.record()
     assert (done.check_id, done.passed) == (first.check_id, True)
+    report = line.checks.report("line-1")
+    assert (report.check_id, report.state) == (first.check_id, CheckState.PASSED)  # type: ignore[union-attr]
+    assert line.count_of(DASHBOARD_CHECKS.name) == 0, "a request that was ignored has no record"
+    line.begin(check(GOOD, check_id=other))
+    line.inspect("ok")
+    assert line.record().check_id == other
 
 
 def test_a_request_that_waited_for_a_gateway_is_not_run_any_more(plant: Callable[..., Plant]) -> None:
@@ -274,6 +277,31 @@ def test_a_signal_that_never_leaves_the_outbox_counts_as_missed(plant: Callable[
     line.inspect("ok")
     line.clock.ahead += 61
     assert line.record().reason == "output mes missed 1 signals: it was not sent in time"
+
+
+def test_a_look_at_the_signals_of_a_check_reads_no_others(plant: Callable[..., Plant]) -> None:
+    line = plant(mes=webhook())
+    line.begin(check(GOOD))
+    line.inspect("ok")
+    steps: list[int] = []
+
+    def looked_at() -> int:
+        """How many steps SQLite takes in a turn that finds that a signal waits."""
+        steps.clear()
+        line.journal.database.set_progress_handler(lambda: steps.append(1), 1)
+        line.checks.turn()
+        line.journal.database.set_progress_handler(None, 1)
+        assert line.checks.report("line-1").state is CheckState.RUNNING  # type: ignore[union-attr]
+        return len(steps)
+
+    alone = looked_at()
+    assert alone
+    with line.journal.write() as database:
+        others = [("line-1/mes", f"line-1/part-{number}/mes") for number in range(1_000)]
+        others += [("line-1/mes", f"check/check-7/line-1/part-{number}/mes") for number in range(1_000)]
+        database.executemany("INSERT INTO missed (output, id, reason, at) VALUES (?, ?, '', 0)", others)
+        database.executemany("INSERT INTO signals (output, id, due, test, body) VALUES (?, ?, 0, 1, '')", others)
+    assert looked_at() <= alone + 10
 
 
 def test_filters_apply_and_a_receiver_that_knows_no_tests_gets_none(plant: Callable[..., Plant]) -> None:
