@@ -69,10 +69,12 @@ HEIF_BRANDS: Final = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1"
 CONVERT: Final = "save it as JPEG or PNG"
 MOST_TAGS: Final = 4_096
 """Most tags of one page of a TIFF."""
-TAGS: Final = frozenset({254, 256, 257, 259, 273, 279, 324, 325})
-"""Tags of a TIFF that are read: type, size, compression, and where the strips or tiles are."""
+TAGS: Final = frozenset({254, 256, 257, 259, 273, 279, 322, 323, 324, 325})
+"""Tags of a TIFF that are read: type, size, compression, the size of tiles, and where the strips or tiles are."""
 NONE: Final = (0,)
 """The value of a tag that is not there."""
+TIFF_PIXEL_BYTES: Final = 8
+"""Bytes of the largest pixel of a TIFF: 16 bits in four channels."""
 DEFLATE: Final = (8, 32946)
 INFLATED_AT_ONCE: Final = 1 << 20
 """Most bytes that are unpacked at once."""
@@ -376,13 +378,24 @@ def _check_tiff(content: bytes) -> None:
     """
     page = tiff_page(content)
     is_packed = page.get(259, NONE)[0] in DEFLATE
-    left = 8 * page.get(256, NONE)[0] * page.get(257, NONE)[0]  # bytes of 16 bits in four channels
+    left = TIFF_PIXEL_BYTES * _tiff_pixels(page)
     for offsets, sizes in ((273, 279), (324, 325)):  # of strips, and of tiles
         for start, size in zip(page.get(offsets, ()), page.get(sizes, ()), strict=False):
             unpacked = _inflated_size(content[start : start + size], left) if is_packed and size else 0
             if start + size > len(content) or unpacked is None:
                 raise UnreadableImage("a TIFF that is broken: a part of its pixels is missing or damaged")
             left -= unpacked
+
+
+def _tiff_pixels(page: dict[int, tuple[int, ...]]) -> int:
+    """Return how many pixels a page stores: tiles at the right and at the bottom are whole (TIFF 6.0, section 15).
+
+    Of what is outside the image, `PIXEL_LIMIT` pixels count at most.
+    """
+    width, height = page.get(256, NONE)[0], page.get(257, NONE)[0]
+    tile_width, tile_length = page.get(322, NONE)[0] or 1, page.get(323, NONE)[0] or 1
+    stored = -(-width // tile_width) * tile_width * -(-height // tile_length) * tile_length
+    return min(stored, width * height + PIXEL_LIMIT)
 
 
 def _inflated_size(data: bytes, most: int) -> int | None:

@@ -8,6 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
 from shared.imaging.formats import is_other_image, is_readable
@@ -107,6 +108,47 @@ def test_a_tiff_that_is_cut_off_is_no_image(compression: int, left: float) -> No
 def test_a_packed_tiff_of_which_a_byte_is_wrong_is_no_image(damaged: bytes) -> None:
     with pytest.raises(UnreadableImage, match="a TIFF that is broken"):
         as_jpeg_or_png(tiff(damaged, 8))
+
+
+def tiled(image: NDArray[np.uint8], side: int) -> bytes:
+    """A TIFF of grey tiles, each packed; those at the right and at the bottom are filled up with zeros."""
+    height, width = image.shape
+    filled = np.pad(image, ((0, -height % side), (0, -width % side)))
+    tiles = [
+        zlib.compress(filled[row : row + side, column : column + side].tobytes())
+        for row in range(0, height, side)
+        for column in range(0, width, side)
+    ]
+    count, tags = len(tiles), {256: width, 257: height, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side}
+    lists_at = 8 + 2 + 12 * (len(tags) + 2) + 4
+    pixels_at = lists_at + 8 * count
+    sizes = [len(tile) for tile in tiles]
+    starts = [pixels_at + sum(sizes[:place]) for place in range(count)]
+    entries = [(tag, 1, value) for tag, value in tags.items()]
+    entries += [(324, count, lists_at if count > 1 else starts[0])]
+    entries += [(325, count, lists_at + 4 * count if count > 1 else sizes[0])]
+    head = b"".join(struct.pack("<HHII", tag, 4, number, value) for tag, number, value in entries)
+    lists = struct.pack(f"<{2 * count}I", *starts, *sizes)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + head + bytes(4) + lists + b"".join(tiles)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (10, 2000), (40, 2000), (300, 20)])
+def test_a_tiff_whose_tiles_are_larger_than_its_image_is_read(height: int, width: int) -> None:
+    grey = np.random.default_rng(1).integers(0, 255, (height, width), np.uint8)
+    content = tiled(grey, 256)
+    assert np.array_equal(decode(as_jpeg_or_png(content))[..., 0], grey)
+    with pytest.raises(UnreadableImage, match="a part of its pixels is missing"):
+        as_jpeg_or_png(content[:-20])
+
+
+def test_a_tile_that_unpacks_to_more_than_any_tile_holds_is_no_image() -> None:
+    content = tiled(np.zeros((64, 64), np.uint8), 256)
+    bomb = zlib.compress(bytes(8 * 256 * 256 + 1))
+    start = len(content) - len(zlib.compress(bytes(256 * 256)))
+    sizes = struct.pack("<HHI", 325, 4, 1)
+    at = content.index(sizes) + len(sizes)
+    with pytest.raises(UnreadableImage, match="a TIFF that is broken"):
+        as_jpeg_or_png(content[:at] + struct.pack("<I", len(bomb)) + content[at + 4 : start] + bomb)
 
 
 @pytest.mark.parametrize("quality", [80, 101])
