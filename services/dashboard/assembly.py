@@ -23,7 +23,7 @@ from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
 from services.dashboard.checks.recorder import CheckRecorder
-from services.dashboard.checks.repository import ChallengeRepository, CheckRepository
+from services.dashboard.checks.repository import ChallengeRepository, CheckRepository, CheckRequests
 from services.dashboard.checks.service import ChecksService
 from services.dashboard.datasets.service import DatasetsService
 from services.dashboard.frames.marks import Marks
@@ -172,7 +172,8 @@ class Dashboard:
             QueueIngest(broker, queue, self.projector, self.archive, prefetch=settings.prefetch, stop=stop)
             for queue in QUEUES
         ]
-        checks = Projector(self.projector.watermark, {LineChecked: CheckRecorder(store, self.audit).record})
+        recorder = CheckRecorder(store, CheckRequests(redis, keys), self.audit)
+        checks = Projector(self.projector.watermark, {LineChecked: recorder.record})
         self.ingests.append(
             QueueIngest(broker, DASHBOARD_CHECKS, checks, self.archive, prefetch=settings.prefetch, stop=stop)
         )
@@ -274,7 +275,15 @@ class Dashboard:
             self.access.people,
             self.audit,
             lines,
-            ChecksService(lines, frames, ChallengeRepository(store), records, commands),
+            ChecksService(
+                lines,
+                frames,
+                ChallengeRepository(store),
+                records=records,
+                requests=CheckRequests(self._request_redis, self._keys),
+                commands=commands,
+                recipe_of=models.recipe,
+            ),
             CameraImages(store),
             frames,
             marks,

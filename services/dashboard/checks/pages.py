@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from services.dashboard.access.audit import Audited
 from services.dashboard.checks.endpoints import MOST_BYTES, CheckId, Checks, Files, Part, given_images
@@ -25,6 +26,7 @@ FRAMES: TypeAdapter[list[str]] = TypeAdapter(list[FrameId])
 
 router = APIRouter(include_in_schema=False)
 Text = Annotated[str, Form(max_length=2_000)]
+Texts = Annotated[list[Annotated[str, StringConstraints(max_length=2_000)]], Form(max_length=64)]
 
 
 @router.get("/checks/{line}")
@@ -54,14 +56,14 @@ def put_part(
     *,
     name: Text = "",
     expected: Annotated[Expected, Form()],
-    defects: Text = "",
+    defects: Texts = [],  # noqa: B006  FastAPI copies it
     camera: Text = "",
     frames: Text = "",
-    images: Files = [],  # noqa: B006  FastAPI copies it
+    images: Files = [],  # noqa: B006
 ) -> Response:
     """Store a part of the challenge set."""
     try:
-        part, labels, ids = _read(name, defects, frames)
+        part, labels, ids = _read(name, defects, frames, checks.labels(line))
         cameras = [NAME.validate_python(camera.strip())] * len(images) if camera.strip() else []
         with audit.recording("challenge.set", f"{line}/{part}", caller.name, expected=expected, defects=list(labels)):
             checks.put_part(line, part, expected, labels, given_images(images, cameras, ids), by=caller.name)
@@ -86,21 +88,23 @@ def remove_part(checks: Checks, line: Line, part: Part, caller: Engineer, audit:
 
 @router.get("/checks/{line}/{check_id}")
 def show_check(request: Request, checks: Checks, line: Line, check_id: CheckId) -> HTMLResponse:
-    """Show the record of a check, or that it runs: the page asks again until the record is there."""
+    """Show the record of a check, that it runs, or that no record came. While it runs, the page asks again."""
     record = checks.find(line, check_id)
-    page = show(request, "check.html", "lines", line=line, check_id=check_id, record=record, image_url=image_url)
-    if record is None:
+    expected = record is None and checks.is_expected(line, check_id)
+    page = show(request, "check.html", "lines", line=line, record=record, expected=expected, image_url=image_url)
+    if expected:
         page.headers["Refresh"] = "2"
     return page
 
 
-def _read(name: str, defects: str, frames: str) -> tuple[str, list[str], list[str]]:
-    """Return the name, the labels and the ids of frames that a form gives.
+def _read(name: str, defects: Sequence[str], frames: str, known: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """Return the name, the labels and the ids of frames that a form gives; no known label is split at its commas.
 
     Raises:
         ValidationError: one is wrong.
     """
-    labels = [label.strip() for label in defects.split(",") if label.strip()]
+    given = [label for text in defects for label in ([text] if text in known else text.split(","))]
+    labels = [label.strip() for label in given if label.strip()]
     return NAME.validate_python(name.strip()), LABELS.validate_python(labels), FRAMES.validate_python(frames.split())
 
 
@@ -119,6 +123,7 @@ def _show(request: Request, checks: Checks, line: str, problem: Problem | None =
         line=line,
         challenge=checks.challenge(line),
         listed=checks.last_checks(line),
+        labels=checks.labels(line),
         hindrance=hindrance,
         problem=problem.details if problem else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.dashboard.access.audit import Audit
-from services.dashboard.checks.repository import CheckRepository
+from services.dashboard.checks.repository import CheckRepository, CheckRequests
 from shared.messages import LineChecked
 from shared.messaging.loop import RetryLater
 from shared.storage.port import ObjectStore, StorageError
@@ -14,8 +14,9 @@ from shared.storage.port import ObjectStore, StorageError
 class CheckRecorder:
     """Applies `LineChecked`; applying it again changes nothing."""
 
-    def __init__(self, store: ObjectStore, audit: Audit) -> None:
+    def __init__(self, store: ObjectStore, requests: CheckRequests, audit: Audit) -> None:
         self._records = CheckRepository(store)
+        self._requests = requests
         self._audit = audit
 
     def record(self, messages: Sequence[LineChecked]) -> None:
@@ -28,6 +29,7 @@ class CheckRecorder:
             for message in messages:
                 if self._records.get(message.line, message.check_id) is None:
                     self._record(message)
+                self._requests.end(message.line, message.check_id)
         except StorageError as error:
             raise RetryLater(str(error)) from error
 

@@ -1,4 +1,7 @@
-"""Challenge sets and the records of checks, in object storage: no retention rule removes them."""
+"""Challenge sets and the records of checks, in object storage: no retention rule removes them.
+
+The requests that no gateway has reported yet are in Redis.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 
 from pydantic import AwareDatetime, BaseModel
+from redis import Redis
 from ulid import ULID
 
+from services.dashboard.store.keys import Keys
 from shared.imaging.codec import CONTENT_TYPES, SUFFIXES, content_type_of, decode, is_png
 from shared.messages import ChallengeImage, ChallengePart, LineChecked, challenge_folder
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -19,7 +24,10 @@ from shared.storage.records import read_or_skip
 
 RECORDS: Final = "checks"
 """Folder of the records."""
-CHECK_ID: Final = re.compile(r"check-[0-7][0-9A-HJKMNP-TV-Z]{25}")
+CHECK_ID: Final = re.compile(r"check-[0-6][0-9A-HJKMNP-TV-Z]{25}")
+"""An id that `new_check_id` returns before the year 9700."""
+REQUEST_SECONDS: Final = 15
+"""Seconds within which a second check of a line is not requested: by then the gateway has reported the first one."""
 
 
 class StoredPart(BaseModel):
@@ -114,6 +122,24 @@ class CheckRepository:
     def _read(self, line: str, ids: list[str]) -> list[LineChecked]:
         found = (read_or_skip(check_id, partial(self.get, line, check_id)) for check_id in ids)
         return [record for record in found if record]
+
+
+class CheckRequests:
+    """The last check that was requested for each line, until its record came, for `REQUEST_SECONDS` at most."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def begin(self, line: str, check_id: str) -> bool:
+        """Store the request for a check; False: another one is stored."""
+        return bool(self._redis.set(self._keys.requested_check(line), check_id, nx=True, ex=REQUEST_SECONDS))
+
+    def end(self, line: str, check_id: str) -> None:
+        """Remove the request for a check."""
+        key = self._keys.requested_check(line)
+        if cast("str | None", self._redis.get(key)) == check_id:
+            self._redis.delete(key)
 
 
 def new_check_id() -> str:

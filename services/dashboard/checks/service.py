@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from services.dashboard.checks.repository import ChallengeRepository, CheckRepository, StoredPart, new_check_id
+from services.dashboard.checks.repository import (
+    CHECK_ID,
+    REQUEST_SECONDS,
+    ChallengeRepository,
+    CheckRepository,
+    CheckRequests,
+    StoredPart,
+    moment_of,
+    new_check_id,
+)
 from services.dashboard.checks.schemas import (
     ChallengePartView,
     ChallengeSet,
@@ -22,11 +32,14 @@ from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT, UnreadableImage, as_jpeg_or_png
 from shared.messages import ChallengePart, CheckRequested, CheckState, Expected, LineChecked
+from shared.recipe import Recipe
 
 MOST_PARTS: Final = 100
 MOST_IMAGES: Final = 32
 """Images of a part."""
 MOST_LISTED: Final = 50
+LONGEST_CHECK: Final = timedelta(minutes=15)
+"""Time from the request of a check after which no record is expected, unless the gateway reports that it runs."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +60,19 @@ class ChecksService:
         lines: LinesService,
         frames: FramesService,
         challenges: ChallengeRepository,
+        *,
         records: CheckRepository,
+        requests: CheckRequests,
         commands: CommandPublisher,
+        recipe_of: Callable[[str, str], Recipe],
     ) -> None:
+        """``recipe_of`` returns the recipe of a model by the names of the recipe and the version, or raises 404."""
         self._lines = lines
         self._frames = frames
         self._challenges = challenges
         self._records = records
+        self._requests = requests
+        self._recipe_of = recipe_of
         self._commands = commands
 
     def challenge(self, line: str) -> ChallengeSet:
@@ -66,13 +85,30 @@ class ChecksService:
         parts = [ChallengePartView.of(line, stored) for stored in self._challenges.parts(line)]
         return ChallengeSet(line=line, parts=parts)
 
+    def labels(self, line: str) -> tuple[str, ...]:
+        """Return the labels that a part of a line may be NG by: of its model in production, and of earlier verdicts.
+
+        Empty: the recipe of the model is not known.
+
+        Raises:
+            Problem: 404: there is no such line.
+        """
+        state = self._lines.state(line)
+        if state.recipe is None or state.model_version is None:
+            return ()
+        with suppress(Problem):
+            names = self._recipe_of(state.recipe, state.model_version).label_names
+            return tuple(dict.fromkeys([*names, *self._lines.choices(line).labels]))
+        return ()
+
     def put_part(
         self, line: str, name: str, expected: Expected, defects: Sequence[str], images: Sequence[GivenImage], *, by: str
     ) -> ChallengePartView:
         """Store a part of the challenge set of a line, in place of one of the same name.
 
         Raises:
-            Problem: 404: there is no such line or frame; 409: the set is full; 422: an image can't be used.
+            Problem: 404: there is no such line or frame; 409: the set is full; 422: an image can't be used, or a label
+                is not known.
         """
         self._lines.check(line)
         others = [stored for stored in self._challenges.parts(line) if stored.part.name != name]
@@ -82,6 +118,16 @@ class ChecksService:
             raise Problem(422, gettext("images: give 1 to %(most)s files or frames", most=MOST_IMAGES))
         if defects and expected is Expected.OK:
             raise Problem(422, gettext("defects: a part that has to be ok has none"))
+        known = self.labels(line)
+        if known and (unknown := [label for label in defects if label not in known]):
+            raise Problem(
+                422,
+                gettext(
+                    "defects: the line has no label %(label)r; its labels: %(known)s",
+                    label=unknown[0],
+                    known=", ".join(known),
+                ),
+            )
         stored = []
         for given in images:
             content, camera = given.content, given.camera
@@ -137,7 +183,19 @@ class ChecksService:
             by=by,
             at=datetime.now(UTC),
         )
-        self._commands.publish(request, applied=False)
+        if not self._requests.begin(line, request.check_id):
+            raise Problem(
+                409,
+                gettext(
+                    "a check of the line was requested less than %(seconds)s s ago: wait for its record",
+                    seconds=REQUEST_SECONDS,
+                ),
+            )
+        try:
+            self._commands.publish(request, applied=False)
+        except Problem:
+            self._requests.end(line, request.check_id)
+            raise
         return CheckStarted(check_id=request.check_id)
 
     def check_can_run(self, line: str) -> None:
@@ -173,10 +231,20 @@ class ChecksService:
         """Return the record of a check; None: it has none so far.
 
         Raises:
-            Problem: 404: there is no such line.
+            Problem: 404: there is no such line, or what is given is not the id of a check.
         """
         self._lines.check(line)
+        if not CHECK_ID.fullmatch(check_id):
+            raise Problem(404, gettext("there is no check %(check)s", check=check_id))
         return self._records.get(line, check_id)
+
+    def is_expected(self, line: str, check_id: str) -> bool:
+        """Return whether a record of a check may still come: it was just requested, or the gateway reports it."""
+        if abs(datetime.now(UTC) - moment_of(check_id)) < LONGEST_CHECK:
+            return True
+        gateway = self._lines.state(line).gateway
+        check = gateway.check if gateway and not gateway.lost else None
+        return check is not None and check.check_id == check_id and check.state is CheckState.RUNNING
 
     def get(self, line: str, check_id: str) -> LineChecked:
         """Return the record of a check.

@@ -83,6 +83,10 @@ class Keys:
         """Sorted set of training ids by the time of their request."""
         return f"{self.prefix}:trainings"
 
+    def requested_check(self, line: str) -> str:
+        """String: the id of the last check that was requested for a line; a short time, or until its record came."""
+        return f"{self.prefix}:requested-check:{line}"
+
     @property
     def access(self) -> str:
         """Prefix of the keys that are not part of the projection: a rebuild leaves them."""

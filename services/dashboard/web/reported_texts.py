@@ -60,7 +60,6 @@ OF_GATEWAYS: Final = (
     marked("the broker did not take its images: %(error)s"),
     marked("output %(output)s missed %(signals)s signals: %(reason)s"),
     marked("it was not sent in time"),
-    marked("another check of the line runs: %(check)s"),
     marked("no gateway took the request for %(seconds)s s: run the check again"),
     marked("the gateway was restarted while the check ran: run it again"),
 )

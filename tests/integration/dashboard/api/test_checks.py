@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from services.dashboard.checks import repository
 from shared.imaging.codec import encode
 from shared.messages import (
     ChallengePart,
@@ -21,9 +22,9 @@ from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from shared.topology import GATEWAY_COMMANDS
 from tests.challenges import check, record_of
-from tests.dashboards import inspected, problem, publish, soon
+from tests.dashboards import inspected, problem, publish, put_model, soon
 from tests.models import painted
-from tests.verdicts import Line
+from tests.verdicts import RECIPE, Line
 
 CHALLENGE = "/api/lines/line-1/challenge"
 CHECKS = "/api/lines/line-1/checks"
@@ -115,6 +116,54 @@ def test_a_check_is_refused_when_it_cannot_run_and_the_answer_says_why(
         files = {"images": ("a.png", GOOD, "image/png")}
         client.put(f"/api/lines/line-2/challenge/{name}", data={"expected": expected}, files=files)
     problem(client.post("/api/lines/line-2/checks"), 409, "no gateway has reported line line-2")
+
+
+def test_a_second_check_is_refused_until_the_record_of_the_first_came(
+    client: httpx.Client, broker: Broker, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "REQUEST_SECONDS", 3600)  # it must not pass before the second request
+    challenge_set(client)
+    first = client.post(CHECKS).json()["check_id"]
+    problem(client.post(CHECKS), 409, "a check of the line was requested less than 15 s ago")
+    request = request_of(broker)
+    assert request.check_id == first
+    publish(broker, record_of(request))
+    soon(lambda: client.post(CHECKS).status_code == 202)
+
+
+def test_the_page_of_a_check_stops_to_wait_for_a_record_that_does_not_come(
+    client: httpx.Client, broker: Broker, line: Line
+) -> None:
+    just_requested, long_ago = check(after=-60).check_id, check(after=-1000).check_id
+    page = client.get(f"/checks/line-1/{just_requested}")
+    assert "has not ended yet" in page.text
+    assert page.headers["Refresh"] == "2"
+    page = client.get(f"/checks/line-1/{long_ago}")
+    assert "No record of this check came." in page.text
+    assert "Refresh" not in page.headers
+    running = CheckReport(check_id=long_ago, state=CheckState.RUNNING, by="eva", at=datetime.now(UTC))
+    publish(broker, report(running))
+    soon(lambda: client.get(CHECKS).json()["last"])
+    assert client.get(f"/checks/line-1/{long_ago}").headers["Refresh"] == "2"
+    for unknown in ("check-7", "nonsense", f"check-8{25 * '0'}"):
+        assert client.get(f"/checks/line-1/{unknown}").status_code == 404
+        problem(client.get(f"{CHECKS}/{unknown}"), 404, f"there is no check {unknown}")
+
+
+def test_a_label_that_the_line_does_not_have_is_refused_and_a_name_with_a_comma_is_one(
+    client: httpx.Client, store: ObjectStore, line: Line
+) -> None:
+    assert put(client, "any", "ng", GREEN, defects="braek").status_code == 200, "no recipe is known"
+    put_model(store, recipe=RECIPE.replace("  error:", '  "hole, large":'))
+    problem(put(client, "bad", "ng", GREEN, defects="braek"), 422, "no label 'braek'; its labels: good, hole, large")
+    page = client.get("/checks/line-1").text
+    assert "<option>hole, large</option>" in page
+    files = {"images": ("a.png", GREEN, "image/png")}
+    fields = {"name": "hole-1", "expected": "ng", "defects": ["hole, large", "break"]}
+    assert client.post("/checks/line-1/parts", data=fields, files=files).status_code == 303
+    assert client.post("/checks/line-1/parts", data={**fields, "name": "b", "defects": "braek"}).status_code == 422
+    defects = {part["name"]: part["defects"] for part in client.get(CHALLENGE).json()["parts"]}
+    assert defects == {"any": ["braek"], "hole-1": ["hole, large", "break"]}
 
 
 def test_the_record_is_in_the_list_the_audit_log_and_the_batch_report_and_in_no_count(
