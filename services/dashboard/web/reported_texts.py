@@ -258,7 +258,7 @@ OF_OUTPUTS: Final = (
     marked("the PLC has set offline"),
     marked("can't listen on %(address)s: %(error)s"),
     marked("the server on %(address)s does not start: %(error)s"),
-    marked("no client has subscribed to events, and none has fetched the result"),
+    marked("no client that is connected has subscribed to results, and none has fetched it"),
     marked("no job runs, because the vision system is in the state %(state)s"),
     marked("its part was captured before the client started the job"),
     marked("the OPC UA server has ended"),

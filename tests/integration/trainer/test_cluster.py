@@ -17,6 +17,8 @@ import pytest
 
 from tests.strokes import draw_strokes
 
+pytestmark = pytest.mark.xdist_group("cluster")  # its fixtures take long: one worker makes them
+
 PATIENCE = 1500.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 """For each of them: they would only take turns."""

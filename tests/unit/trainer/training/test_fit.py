@@ -41,6 +41,8 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.recipe import Augmentation, ImageSpec, Task
 from tests.strokes import draw_strokes, strokes_recipe
 
+pytestmark = pytest.mark.xdist_group("fit")  # its fixtures take long: one worker makes them
+
 OPTIONS = TrainingOptions(epochs=6, batch_size=16, learning_rate=5e-3, shares=Shares(train=0.6, valid=0.2, test=0.2))
 
 
