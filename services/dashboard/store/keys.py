@@ -85,7 +85,7 @@ class Keys:
 
     def requested_check(self, line: str) -> str:
         """String: the id of the last check that was requested for a line; a short time, or until its record came."""
-        return f"{self.prefix}:requested-check:{line}"
+        return f"{self.prefix}:checking:{line}"
 
     @property
     def access(self) -> str:

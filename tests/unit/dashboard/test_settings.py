@@ -101,7 +101,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         keys.thresholds("r"),
         *(keys.bucket("l", step, "x") for step in BucketLength),
     ]
-    made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.requested("f")]
+    made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.requested("f"), keys.requested_check("l")]
     made += [
         keys.login("d"),
         keys.failures("w"),
