@@ -52,7 +52,7 @@ EVERY_SECONDS: Final = 0.1
 IDLE_SECONDS: Final = 1.0
 """Most seconds between two turns while no check runs."""
 OLDEST_SECONDS: Final = 60.0
-"""Age of a request that is not run any more: nobody expects signals by then."""
+"""Seconds after which a request is refused: the person who sent it no longer waits for the signals of its check."""
 SIGNALS_SECONDS: Final = 60.0
 """Most seconds from the last decision of a check to its end: signals that still wait then count as missed."""
 WITHOUT_PARTS: Final = Parts()

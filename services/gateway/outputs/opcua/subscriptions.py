@@ -8,8 +8,9 @@ from asyncua import ua
 from asyncua.server.internal_subscription import InternalSubscription
 
 UNANSWERED: Final = 3
+"""Publications in a row without a request of the client, from which the client counts as disconnected."""
 QUIET_MILLISECONDS: Final = 1_000
-"""A client that has not asked for so many publications in a row, for this time, is taken for one that is gone."""
+"""Shortest time of these publications: a client with a short publishing interval gets this time to answer."""
 
 
 def monitors(subscription: InternalSubscription, node: ua.NodeId) -> bool:
