@@ -24,11 +24,11 @@ from services.dashboard.quality.control_limits import LimitsFrom
 from services.dashboard.quality.filter import QualityFilter
 from services.dashboard.quality.service import QualityService
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.shifts import Shifts
 from services.dashboard.statistics.windows import Subgroup, spans
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
+from shared.shifts import Shifts
 
 LINES = 10
 DAYS = 365
