@@ -15,10 +15,11 @@ from services.gateway.dispatcher import Dispatcher
 from services.gateway.handler import now
 from services.gateway.journal import Journal
 from services.gateway.outputs.opening import open_output
+from services.gateway.outputs.port import Signal, signal_of_test
 from services.gateway.outputs.settings import AnyOutput
 from services.gateway.part_assembly import Now
 from services.gateway.signal_outbox import SignalOutbox
-from shared.messages import PartDecided
+from shared.messages import OutputTestRequested, PartDecided
 from tests.receiver import Receiver, receiving
 from tests.verdicts import Line, decision_of
 
@@ -66,6 +67,13 @@ class Sending:
     @property
     def waiting(self) -> int:
         return self.outbox.counts(NAME).waiting
+
+
+def a_test(output: str = "out") -> Signal:
+    """The signal of a test that a person has requested now."""
+    return signal_of_test(
+        OutputTestRequested(test_id="test-1", line="line-1", output=output, by="eva", at=datetime.now(UTC))
+    )
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from services.gateway.outputs.port import OutputUnavailable
 from services.gateway.outputs.settings import ModbusSettings
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
-from tests.integration.gateway.conftest import NAME, Product, Sending
+from tests.integration.gateway.conftest import NAME, Product, Sending, a_test
 from tests.parts import RECIPE, verdict
 from tests.processes import ChildServer, free_port, listens, wait_until
 from tests.unit.gateway.test_line_watch import camera, worker
@@ -81,6 +81,11 @@ def test_the_plc_gets_each_part_once_and_what_it_does_not_acknowledge_is_missed(
         wait_until(lambda: len(plc.results) == 21, 120, "the last result")
         assert [each["part"] for each in plc.results] == [part.part for part in [*parts, after]]
         assert [each["labels"] for each in plc.results[:6]] == [1, 0, 0, 0, 0, 1]
+        out.clock.ahead = 0
+        out.outbox.add_test(a_test(), "out")
+        out.until(lambda: not out.outbox.waiting(NAME, 1))
+        wait_until(lambda: len(plc.results) == 22, 120, "the result of the test")
+        assert [(each["part"], each["test"]) for each in plc.results[-2:]] == [(after.part, False), ("test-1", True)]
     counts = out.outbox.counts(NAME)
     assert (counts.sent, counts.missed) == (21, 1)
     assert "did not acknowledge" in out.outbox.reasons(NAME)[0][1]

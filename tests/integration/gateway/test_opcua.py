@@ -25,6 +25,7 @@ from services.gateway.outputs.opcua.server import OpcUaServer
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
 from services.gateway.outputs.settings import OpcUaSettings
 from services.gateway.signal_outbox import SignalOutbox
+from shared.messages import OutputTestRequested
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
 from tests.integration.gateway.test_modbus import Reports
@@ -324,6 +325,12 @@ def test_a_continuous_job_has_each_part_as_a_result(plant: Plant) -> None:
         async with plant.connected() as plc:
             await plc.subscribe()
             await plc.make_ready()
+            request = OutputTestRequested(test_id="test-1", line="line-1", output="plc", by="eva", at=datetime.now(UTC))
+            plant.line.send(request)
+            event = await plc.result()
+            assert (event.PartId.Id, event.IsSimulated) == ("test-1", True)
+            assert json.loads(event.ResultContent[2].Value)["test"] is True
+            assert await plc.state() == "Ready", "a test needs no job"
             await plc.call(f"{AUTOMATIC}.StartContinuous")
             parts = [plant.inspect("ng" if number % 3 == 0 else "ok") for number in range(20)]
             assert [(await plc.result()).PartId.Id for _ in parts] == parts
