@@ -413,6 +413,7 @@ class PartDecided(Message):
     latency_ms: float = Field(
         ge=0, le=1e13, description="milliseconds from the capture of the first frame to the decision"
     )
+    unchecked: bool = Field(False, description="decided while a check of the line was due")
     at: Moment
 
 
@@ -631,6 +632,30 @@ class CheckReport(BaseModel):
     reason: str = Field("", max_length=REASON_LENGTH, description="why it failed")
 
 
+class CheckCause(StrEnum):
+    """Why a check of a line is due."""
+
+    NEVER = "never"
+    """No check of the line has passed so far."""
+    FAILED = "failed"
+    """The last check has failed."""
+    SHIFT = "shift"
+    """A shift has begun after the check that passed."""
+    CHANGE = "change"
+    """Another model or recipe has inspected a frame since the check that passed."""
+    EXPIRED = "expired"
+    """The check that passed is older than the recipe allows."""
+
+
+class DueCheck(BaseModel):
+    """A check that the recipe requires of a line, and that has not passed: the line is not ready."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cause: CheckCause
+    since: Moment | None = Field(None, description="since when it is due; None if no check has passed so far")
+
+
 class GatewayReported(Message):
     """The gateway that acts reports a line and its outputs, every few seconds."""
 
@@ -642,7 +667,13 @@ class GatewayReported(Message):
     reason: str = Field("", description="why it is not online")
     outputs: tuple[OutputReport, ...] = ()
     check: CheckReport | None = Field(None, description="the last check of the line; None: the gateway knows none")
+    due_check: DueCheck | None = Field(None, description="the check that is due; None: none is, or none is required")
     at: Moment
+
+    @property
+    def ready(self) -> bool:
+        """Whether parts may be inspected: the line is online, and no check is due."""
+        return self.online and self.due_check is None
 
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -281,6 +281,27 @@ class Parts(_Section):
         return self.frames
 
 
+class RequiredCheck(_Section):
+    """The start-of-shift check that has to pass before a line is ready."""
+
+    required: Literal["shift", "change", "both"] = Field(
+        "both",
+        description="after each start of a shift; after a change of the model or recipe that inspects the line; "
+        "after either",
+    )
+    early_minutes: int = Field(
+        30, ge=0, le=240, description="a check that passes so shortly before a shift counts for this shift"
+    )
+    valid_hours: float | None = Field(
+        None, gt=0, le=720, description="a check that passed is valid for this time at most; None: without limit"
+    )
+    while_due: Literal["mark", "reject", "stop"] = Field(
+        "mark",
+        description="what becomes of the parts that are inspected while a check is due: they are decided as ever and "
+        "marked; rejected; the line stops",
+    )
+
+
 class GoodBy(_Section):
     """The labels of the images of a model that learns from good images alone: they say which parts are good."""
 
@@ -331,6 +352,9 @@ class Recipe(_Section):
     augmentation: Augmentation = Augmentation()
     costs: Costs = Costs()
     parts: Parts | None = Field(None, description="how frames become parts; None: nothing decides about parts")
+    check: RequiredCheck | None = Field(
+        None, description="the start-of-shift check that the line needs; None: it is ready without one"
+    )
     defect_rate: float | None = Field(
         None,
         gt=0,

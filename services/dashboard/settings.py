@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.dashboard.statistics.shifts import Shifts
 from shared.contracts.retention_rules import DataKind, RetentionRules
 from shared.settings import ServiceSettings, check_pair, split_address
+from shared.shifts import Shifts
 
 LONGEST_ACCOUNT_DAYS: Final = 31
 """Most days of the accounting."""

@@ -23,6 +23,7 @@ from services.gateway.line_watch import LineStatuses, LineWatch
 from services.gateway.lines import read_lines
 from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_commands
 from services.gateway.outputs.opening import open_output
+from services.gateway.readiness import Readiness
 from services.gateway.recipes import Recipes
 from services.gateway.settings import GatewaySettings
 from services.gateway.signal_outbox import SignalOutbox
@@ -63,11 +64,21 @@ def main(stop: threading.Event) -> None:
             ]
         )
         recipes = Recipes(store, journal, lines.parts)
-        gateway = Gateway(journal, recipes, outbox.add)
+        readiness = Readiness(journal, store, lines.checks, settings.shift_times)
+        readiness.copy()
+        gateway = Gateway(journal, recipes, outbox.add, on_inspected=readiness.inspected, mark=readiness.mark)
         watch = LineWatch(settings.silence_seconds)
-        statuses = LineStatuses(watch, gateway, journal, list(lines.lines), show=outputs.show)
+        statuses = LineStatuses(
+            watch,
+            gateway,
+            journal,
+            list(lines.lines),
+            show=outputs.show,
+            due=readiness.due,
+            describe=readiness.describe,
+        )
         publisher, add_loop = broker.publisher(), health.add_loop
-        checks = LineChecks(journal, recipes, outbox, publisher)
+        checks = LineChecks(journal, recipes, outbox, publisher, on_checked=readiness.checked)
         reporter = WorkerReporter("gateway", publisher)
         reports = broker.subscribe(GATEWAY_REPORTS, prefetch=settings.batch)
         with background_threads(
@@ -96,6 +107,7 @@ def main(stop: threading.Event) -> None:
                 health=add_loop("gateway.checks"),
             ),
             partial(checks.run, stop, add_loop("the checks of lines")),
+            partial(readiness.run, stop, add_loop("the copies of what is known of checks")),
             *(partial(each.run, stop, add_loop(f"the output {each.name}")) for each in outputs.all),
             partial(reporter.run, settings.report_seconds, stop, add_loop("the reports")),
             partial(

@@ -19,6 +19,7 @@ from services.gateway.recipes import Recipes
 from services.gateway.rule import Plan
 from shared.messages import CameraReported, FrameIdentity, FrameInspected, Message, PartDecided, frame_id
 from shared.messaging.loop import Reject, RetryLater
+from shared.recipe import Recipe
 
 STALLED_SECONDS: Final = 1.5
 """Seconds without a call of `Gateway.expire` after which the loop that calls it counts as stalled."""
@@ -40,6 +41,9 @@ class Gateway:
         recipes: Recipes,
         on_decided: Callable[[PartDecided, Now], None] = lambda _decision, _at: None,
         clock: Callable[[], Now] = now,
+        *,
+        on_inspected: Callable[[FrameInspected, Recipe], None] = lambda _verdict, _recipe: None,
+        mark: Callable[[PartDecided, Plan], PartDecided] = lambda decision, _plan: decision,
     ) -> None:
         """Restore the parts that were not decided before a restart.
 
@@ -48,12 +52,15 @@ class Gateway:
             recipes: finds the plan of each verdict: how the frames of its line become parts.
             on_decided: called with each decision and its moment, in the transaction that stores the decision.
             clock: returns the present moment.
+            on_inspected: called with each verdict, and the recipe of its model, before the verdict is added to a part.
+            mark: returns a decision as it holds while a check of its line is due, or as it is.
         """
         self._journal = journal
         self._recipes = recipes
         self._on_decided = on_decided
         self._clock = clock
-        self._assembly = Assembly(journal.frames_of)
+        self._on_inspected = on_inspected
+        self._assembly = Assembly(journal.frames_of, mark)
         self._inspects: dict[str, tuple[str, str]] = {}
         """The recipe and the model version of the last verdict on each line."""
         for newest, plan in journal.sessions():
@@ -81,11 +88,13 @@ class Gateway:
                 raise Reject(f"a {type(message).__name__} is not a verdict on a frame: it was sent to the wrong queue")
             try:
                 plan = self._recipes.plan(message)
+                if plan:
+                    planned.append((message, plan))
+                else:
+                    self._on_inspected(message, self._recipes.recipe_of(message))
             except RetryLater as error:
                 self._recipe_trouble = f"verdicts wait for object storage: {error}"
                 raise
-            if plan:
-                planned.append((message, plan))
         self._recipe_trouble = ""
         if not planned:
             return []
@@ -93,6 +102,7 @@ class Gateway:
             moment = self._clock()
             self._expire(moment)
             for verdict, plan in planned:
+                self._on_inspected(verdict, plan.recipe)
                 changes = Changes()
                 if self._journal.is_too_old(verdict.frame, moment.wall):
                     # without a part: the key names only the line

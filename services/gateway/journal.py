@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from filelock import FileLock, Timeout
 
+from services.gateway.check_history import CheckHistory
 from services.gateway.part_assembly import Changes
 from services.gateway.rule import Plan
 from shared.errors import CannotStart
@@ -27,7 +28,7 @@ from shared.messages import CheckRequested, FrameIdentity, FrameInspected, LineC
 from shared.recipe import Parts, Recipe, parse_recipe
 from shared.sqlite import transaction
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE pending (
@@ -58,6 +59,7 @@ CREATE TABLE signal_counts (
 CREATE TABLE checks (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, line TEXT NOT NULL, request BLOB NOT NULL,
     record BLOB, at REAL NOT NULL, published INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE check_histories (line TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
@@ -303,6 +305,19 @@ class Journal:
         """Note that the broker has confirmed a record."""
         with self.mark():
             self.database.execute("UPDATE checks SET published = 1 WHERE id = ?", (check_id,))
+
+    def check_histories(self) -> dict[str, CheckHistory]:
+        """Return what is known of the checks of each line."""
+        with self._changed:
+            rows = self.database.execute("SELECT line, body FROM check_histories").fetchall()
+        return {line: CheckHistory.model_validate_json(body) for line, body in rows}
+
+    def store_check_history(self, line: str, history: CheckHistory) -> None:
+        """Store what is known of the checks of a line: on disk at once, or with the transaction around it."""
+        with self._changed:
+            self.database.execute(
+                "INSERT OR REPLACE INTO check_histories VALUES (?, ?)", (line, history.model_dump_json())
+            )
 
     def forget_old(self, now: datetime) -> None:
         """Delete published decisions, and other rows, that are older than the retention."""

@@ -110,12 +110,16 @@ class LineChecks:
         outbox: SignalOutbox,
         publisher: Publisher,
         clock: Callable[[], Now] = now,
+        *,
+        on_checked: Callable[[LineChecked], None] = lambda _record: None,
     ) -> None:
+        """``on_checked`` is called with the record of each check that ended."""
         self._journal = journal
         self._recipes = recipes
         self._outbox = outbox
         self._publisher = publisher
         self._clock = clock
+        self._on_checked = on_checked
         self._lock = threading.RLock()
         self._changed = threading.Event()
         """Set when there is something to do before the next turn is due."""
@@ -312,6 +316,7 @@ class LineChecks:
             at=self._clock().wall,
         )
         self._journal.finish_check(record)
+        self._on_checked(record)
         if self._running.get(request.line) is check:
             del self._running[request.line]
         _log.info("a check ended", line=record.line, check=record.check_id, passed=record.passed, reason=record.reason)

@@ -17,6 +17,7 @@ from shared.messages import (
     CameraReported,
     CameraState,
     CheckReport,
+    DueCheck,
     GatewayReported,
     Message,
     OutputReport,
@@ -119,12 +120,17 @@ class LineStatuses:
         lines: Sequence[str],
         *,
         show: Callable[[str, LineStatus], None],
+        due: Callable[[str], DueCheck | None],
+        describe: Callable[[DueCheck], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``due`` returns the check of a line that is due, or None; ``describe`` says why."""
         self._watch = watch
         self._gateway = gateway
         self._journal = journal
         self._show = show
+        self._due = due
+        self._describe = describe
         self._clock = clock
         self._healthy_since: dict[str, float | None] = dict.fromkeys(lines)
 
@@ -158,6 +164,7 @@ class LineStatuses:
                     reason=status.reason,
                     outputs=outputs(line),
                     check=check(line),
+                    due_check=self._due(line),
                     at=datetime.now(UTC),
                 )
                 publisher.publish(report)
@@ -178,4 +185,6 @@ class LineStatuses:
             trouble, reason = Trouble.GATEWAY, "the line has only just become healthy"
         parts = self._journal.totals(line)
         ok, ng, not_inspected = (parts.get(verdict.value, 0) for verdict in PartVerdict)
-        return LineStatus(trouble, reason, ok, ng, not_inspected, *self._gateway.inspects(line))
+        due = self._due(line)
+        check_due = self._describe(due) if due else ""
+        return LineStatus(trouble, reason, ok, ng, not_inspected, *self._gateway.inspects(line), check_due)

@@ -1,4 +1,4 @@
-"""The file of the lines: the outputs of each line, and how frames become parts, if the recipe is not to say it."""
+"""The file of the lines: the outputs of each line; and its parts and its check, if the recipe is not to say them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from services.gateway.outputs.settings import AnyOutput
 from shared.errors import CannotStart
 from shared.messages import Name
-from shared.recipe import Parts
+from shared.recipe import Parts, RequiredCheck
 
 LONGEST: Final = 256 * 1024
 """Most characters of the file."""
@@ -26,6 +26,7 @@ class LineSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: Parts | None = Field(None, description="instead of the section parts of the recipe")
+    check: RequiredCheck | None = Field(None, description="instead of the section check of the recipe")
     outputs: dict[Name, AnyOutput] = Field(default_factory=dict)
 
 
@@ -40,6 +41,11 @@ class LinesFile(BaseModel):
     def parts(self) -> dict[str, Parts]:
         """The rules of parts that replace those of the recipe, by line."""
         return {name: line.parts for name, line in self.lines.items() if line.parts}
+
+    @property
+    def checks(self) -> dict[str, RequiredCheck]:
+        """The required checks that replace those of the recipe, by line."""
+        return {name: line.check for name, line in self.lines.items() if line.check}
 
     @property
     def outputs(self) -> dict[str, dict[str, AnyOutput]]:

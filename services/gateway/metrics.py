@@ -16,6 +16,12 @@ DECISION_SECONDS: Final = Histogram(
     ["line"],
     buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60),
 )
+CHECK_DUE: Final = Gauge(
+    "seamline_gateway_check_due", "Whether a check of a line is due: the line is not ready", ["line"]
+)
+UNCHECKED: Final = Counter(
+    "seamline_gateway_unchecked_parts", "Parts decided while a check of their line was due", ["line"]
+)
 SIGNALS: Final = Counter(
     "seamline_gateway_signals", "Signals by what became of them: sent, missed, filtered", ["line", "output", "outcome"]
 )

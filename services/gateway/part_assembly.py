@@ -106,14 +106,20 @@ class Changes:
 class Assembly:
     """The parts of all lines that are not decided yet."""
 
-    def __init__(self, frames_of: Callable[[str], frozenset[str] | None]) -> None:
+    def __init__(
+        self,
+        frames_of: Callable[[str], frozenset[str] | None],
+        mark: Callable[[PartDecided, Plan], PartDecided] = lambda decision, _plan: decision,
+    ) -> None:
         """Start without parts.
 
         Args:
             frames_of: returns the ids of all frames of a decided part, late frames included, by the key of the part;
                 None for a part that is not decided.
+            mark: returns a decision as it holds while a check of the line is due, or as it is.
         """
         self._frames_of = frames_of
+        self._mark = mark
         self._parts: dict[str, Part] = {}
         self._sessions: dict[str, tuple[FrameIdentity, Plan]] = {}
         """The frame with the highest number of each session of a camera, and the plan of its last verdict."""
@@ -195,7 +201,8 @@ class Assembly:
         return part
 
     def _decide(self, key: str, now: Now, changes: Changes) -> None:
-        changes.decided.append((key, self._parts.pop(key).decide(now)))
+        part = self._parts.pop(key)
+        changes.decided.append((key, self._mark(part.decide(now), part.plan)))
 
     def _advance(self, frame: FrameIdentity, plan: Plan) -> list[FrameIdentity]:
         """Note the newest frame of a session, and return the frames between it and the newest frame before."""

@@ -39,11 +39,18 @@ class Recipes:
             RetryLater: object storage is unavailable.
             Reject: the recipe can't be used.
         """
-        recipe = self._recipe(verdict.recipe, verdict.model_version)
+        recipe = self.recipe_of(verdict)
         parts = self._parts_of_lines.get(verdict.frame.line, recipe.parts) or otherwise
         return Plan(parts, recipe, verdict.model_version) if parts else None
 
-    def _recipe(self, name: str, version: str) -> Recipe:
+    def recipe_of(self, verdict: FrameInspected) -> Recipe:
+        """Return the recipe of the model that gave a verdict.
+
+        Raises:
+            RetryLater: object storage is unavailable.
+            Reject: the recipe can't be used.
+        """
+        name, version = verdict.recipe, verdict.model_version
         if stored := self._journal.recipe(name, version):
             return stored
         try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import ServiceSettings
+from shared.shifts import Shifts
 
 
 class GatewaySettings(ServiceSettings):
@@ -40,3 +42,17 @@ class GatewaySettings(ServiceSettings):
         description="a camera or worker that is silent for longer, or for 2.5 times as long as usual, is not well",
     )
     report_seconds: float = Field(5, gt=0, le=60, description="time between two reports of the gateway")
+    shifts: str = Field(
+        "06:00,14:00,22:00", description="times at which shifts begin, by the plant's clock: as those of the dashboard"
+    )
+    time_zone: str = Field("UTC", description="the plant's clock, such as Europe/Berlin")
+
+    @property
+    def shift_times(self) -> Shifts:
+        """The shifts, by the plant's clock."""
+        return Shifts.parse(self.shifts, self.time_zone, "GATEWAY")
+
+    @model_validator(mode="after")
+    def _shifts_can_be_read(self) -> Self:
+        Shifts.parse(self.shifts, self.time_zone, "GATEWAY")
+        return self

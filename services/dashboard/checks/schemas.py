@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from services.dashboard.checks.repository import StoredPart
 from shared.label_names import LabelName
-from shared.messages import CheckReport, Expected, LineChecked
+from shared.messages import CheckReport, DueCheck, Expected, LineChecked
 
 
 class ChallengeImageView(BaseModel):
@@ -80,6 +80,7 @@ class CheckList(BaseModel):
     """The checks of a line."""
 
     last: CheckReport | None = Field(description="the check that runs, or ended last, as the gateway reports it")
+    due: DueCheck | None = Field(description="the check that is due, so that the line is not ready; null: none is")
     checks: list[LineChecked] = Field(description="the records of the checks that ended, newest first")
 
 

@@ -225,7 +225,11 @@ class ChecksService:
             Problem: 404: there is no such line.
         """
         gateway = self._lines.state(line).gateway
-        return CheckList(last=gateway.check if gateway else None, checks=self._records.newest(line, MOST_LISTED))
+        return CheckList(
+            last=gateway.check if gateway else None,
+            due=gateway.due_check if gateway else None,
+            checks=self._records.newest(line, MOST_LISTED),
+        )
 
     def find(self, line: str, check_id: str) -> LineChecked | None:
         """Return the record of a check; None: it has none so far.

@@ -15,6 +15,7 @@ from shared.messages import (
     CameraSight,
     CameraState,
     CheckReport,
+    DueCheck,
     FrameInspected,
     OutputReport,
     PartAction,
@@ -145,6 +146,7 @@ class PartCounts(BaseModel):
     not_inspected: int = Field(
         description="no frame was NG, and a frame was missing at the deadline, came late, or has the verdict `error`"
     )
+    unchecked: int = Field(description="of all, those that were decided while a check of the line was due")
     defect_rate: Rate | None = Field(description="NG parts of all parts that are ok or NG; null without such parts")
 
     @classmethod
@@ -157,6 +159,7 @@ class PartCounts(BaseModel):
             ok=counts.part_ok,
             ng=counts.part_ng,
             not_inspected=counts.part_not_inspected,
+            unchecked=counts.part_unchecked,
             defect_rate=rate(counts.part_ng, counts.part_ok + counts.part_ng),
         )
 
@@ -199,10 +202,14 @@ class GatewayView(BaseModel):
 
     gateway: str
     online: bool = Field(description="the signal `online` that the PLC gets: the line inspects parts")
+    ready: bool = Field(description="the signal `ready` that the PLC gets: the line is online, and no check is due")
     reason: str = Field(description="why the line is not online")
     lost: bool = Field(description="whether the gateway has sent no report for too long")
     outputs: list[OutputReport]
     check: CheckReport | None = Field(None, description="the start-of-shift check that runs, or ended last")
+    due_check: DueCheck | None = Field(
+        None, description="the start-of-shift check that is due; null: none is, or the recipe requires none"
+    )
     received_at: datetime = Field(description="time at which the last report arrived")
 
 

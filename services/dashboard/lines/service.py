@@ -269,10 +269,12 @@ class LinesService:
         return GatewayView(
             gateway=report.message.gateway,
             online=report.message.online and not lost,
+            ready=report.message.ready and not lost,
             reason=report.message.reason,
             lost=lost,
             outputs=list(report.message.outputs),
             check=report.message.check,
+            due_check=report.message.due_check,
             received_at=report.at,
         )
 

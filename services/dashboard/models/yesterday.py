@@ -21,9 +21,9 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json
 
 from services.dashboard.ingest.archive import FOLDER, DamagedSegment, lines_of
-from services.dashboard.statistics.shifts import Shifts
 from services.dashboard.store.refreshed import Refreshed
 from shared.recipe import Recipe
+from shared.shifts import Shifts
 from shared.storage.port import ObjectNotFound, ObjectStore, StoredObject
 from shared.verdict import ng_images, present_labels
 

@@ -28,14 +28,15 @@ BOXES: Final = tuple(
 NUMBERS: Final = (
     *("image.height", "image.width", "image.reference.least_likeness", "unsure_margin", "stored_images.every_nth_ok"),
     *("augmentation.rotation", "costs.escape", "costs.overkill"),
-    *("parts.frames", "parts.deadline_ms", "parts.at_least", *PERCENT),
+    *("parts.frames", "parts.deadline_ms", "parts.at_least", "check.early_minutes", "check.valid_hours", *PERCENT),
 )
 """Numbers, which may have a decimal comma."""
-OPTIONAL: Final = {"parts": "parts.of", "image.reference": "image.reference.images"}
+OPTIONAL: Final = {"parts": "parts.of", "check": "check.required", "image.reference": "image.reference.images"}
 """Sections that a recipe may lack, each with the field that is empty then."""
 TEXTS: Final = (
     *("name", "task", "description", "image.colour", "image.normalisation", "image.reference.motion", "explain"),
     *("explanation.method", "explanation.layer", "parts.of", "parts.rule", "parts.not_inspected"),
+    *("check.required", "check.while_due"),
 )
 FIELDS: Final = frozenset({*TEXTS, *NUMBERS, *LISTS, *BOXES})
 """All fields but those of labels."""

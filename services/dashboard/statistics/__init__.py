@@ -1,1 +1,1 @@
-"""Compute rates, control charts, shifts, and time windows."""
+"""Compute rates, control charts, and time windows."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from services.dashboard.statistics.buckets import BucketLength, starts_between
-from services.dashboard.statistics.shifts import Shifts
+from shared.shifts import Shifts
 
 DAY: Final = timedelta(days=1)
 

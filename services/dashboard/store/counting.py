@@ -80,6 +80,8 @@ class Counts:
     part_ok: int = 0
     part_ng: int = 0
     part_not_inspected: int = 0
+    part_unchecked: int = 0
+    """Of all parts, those that were decided while a check of the line was due."""
     scored: dict[str, int] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     fault: dict[str, int] = field(default_factory=dict)
@@ -140,7 +142,8 @@ def fact_of_verdict(verdict: FrameInspected) -> Fact:
 def fact_of_decision(decision: PartDecided) -> Fact:
     """Return the fact of a decision about a part; it is counted by the part's first frame."""
     slices = _slices_of(decision.frame, decision.model_versions)
-    return Fact("decided", decision.frame, (f"part_{decision.verdict.value}",), slices)
+    fields = (f"part_{decision.verdict.value}", *(["part_unchecked"] if decision.unchecked else []))
+    return Fact("decided", decision.frame, fields, slices)
 
 
 def _slices_of(frame: FrameIdentity, versions: Sequence[str]) -> tuple[str, ...]:

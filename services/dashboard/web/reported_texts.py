@@ -52,6 +52,7 @@ OF_GATEWAYS: Final = (
     marked("camera %(camera)s: %(reason)s"),
     marked("inference: %(reason)s"),
     marked("the line has only just become healthy"),
+    marked("a check is due"),
     marked("decided too late"),
     marked("%(failed)s of %(parts)s parts failed: %(part)s has to be ok: %(reason)s"),
     marked("%(failed)s of %(parts)s parts failed: %(part)s has to be NG: %(reason)s"),

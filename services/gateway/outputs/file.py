@@ -15,7 +15,7 @@ from services.gateway.outputs.settings import FileSettings
 
 COLUMNS: Final = (
     "id", "test", "line", "batch", "order", "operator", "part", "verdict", "action", "reason", "faults", "recipe",
-    "model_versions", "missing", "captured_at", "decided_at",
+    "model_versions", "missing", "unchecked", "captured_at", "decided_at",
 )  # fmt: skip
 
 

@@ -82,6 +82,10 @@ class Status(IntFlag):
     """The PLC has set *offline*, and gets no results."""
     TEST = 16
     """The result is a test and belongs to no part."""
+    READY = 32
+    """The line is online, and no check is due."""
+    UNCHECKED = 64
+    """The part of the result was decided while a check of the line was due."""
 
 
 class Registers:
@@ -102,6 +106,7 @@ class Registers:
         """Whether the first result of the queue is shown."""
         self._result = [0] * (SIZE - RESULT)
         self._test = False
+        self._unchecked = False
         self._acknowledged = 0
         self._acknowledged_at = -math.inf
         self._result_shown_at = -math.inf
@@ -151,6 +156,8 @@ class Registers:
                 (Status.OVERRUN, self._overrun),
                 (Status.OFFLINE, Control.OFFLINE in self._control),
                 (Status.TEST, self._valid and self._test),
+                (Status.READY, is_fresh and self._status.ready),
+                (Status.UNCHECKED, self._valid and self._unchecked),
             ):
                 status |= bit if is_set else Status(0)
             registers = [0] * RESULT
@@ -207,7 +214,7 @@ class Registers:
             if not self.wanted or self._clock() - begun > seconds[place]:
                 return place
             with self._changed:
-                self._result, self._test, self._valid = self._registers_of(signal), signal.test, True
+                self._take(signal)
             time.sleep(self._hold_seconds)
         return len(signals)
 
@@ -241,11 +248,14 @@ class Registers:
         if self._queue and not self._valid and self.wanted and Control.RESULTS_ACK not in self._control:
             (signal, deadline), now = self._queue[0], self._clock()
             if deadline - now > self.seconds_needed:
-                self._result = self._registers_of(signal)
-                self._test = signal.test
-                self._valid = True
+                self._take(signal)
                 self._result_shown_at = now
         self._changed.notify_all()
+
+    def _take(self, signal: Signal) -> None:
+        """Put a signal into the registers of the result."""
+        self._result, self._valid = self._registers_of(signal), True
+        self._test, self._unchecked = signal.test, signal.unchecked
 
     def _registers_of(self, signal: Signal) -> list[int]:
         if signal.id not in self._numbers:

@@ -66,7 +66,7 @@ class MqttOutput:
         """See the port. The state is published when it changes."""
         before, self._status = self._status, status
         client = self._client
-        if client and self._connected.is_set() and (before.trouble, before.reason) != (status.trouble, status.reason):
+        if client and self._connected.is_set() and _state(before) != _state(status):
             client.publish(self._state, _state(status), QOS, retain=True)
 
     def check(self) -> None:
@@ -129,4 +129,11 @@ class MqttOutput:
 
 
 def _state(status: LineStatus) -> bytes:
-    return json.dumps({"online": status.online, "error": status.trouble.value, "reason": status.reason}).encode()
+    return json.dumps(
+        {
+            "online": status.online,
+            "ready": status.ready,
+            "error": status.trouble.value,
+            "reason": status.reason or status.check_due,
+        }
+    ).encode()

@@ -52,6 +52,13 @@ class LineStatus:
     recipe: str = ""
     """The recipe of the last verdict on the line; empty before the first one."""
     model_version: str = ""
+    check_due: str = ""
+    """Why a check of the line is due; empty if none is."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether parts may be inspected: the line is online, and no check is due."""
+        return self.online and not self.check_due
 
     @property
     def online(self) -> bool:
@@ -81,6 +88,7 @@ class Signal(BaseModel):
     model_versions: tuple[Name, ...]
     frames: tuple[FrameId, ...]
     missing: int = Field(description="frames without a verdict at the deadline of the part")
+    unchecked: bool = Field(False, description="decided while a check of the line was due")
     captured_at: datetime = Field(description="capture of the first frame")
     decided_at: datetime
     deadline_at: datetime | None = Field(description="after this moment the signal is not to be acted on; null: none")
@@ -111,6 +119,7 @@ class Signal(BaseModel):
             model_versions=decision.model_versions,
             frames=decision.frames,
             missing=decision.missing,
+            unchecked=decision.unchecked,
             captured_at=frame.captured_at,
             decided_at=decision.at,
             deadline_at=deadline,

@@ -42,7 +42,8 @@ def test_a_check_goes_from_the_workers_queue_to_the_output_and_production_counts
     line: Line, tmp_path: Path
 ) -> None:
     store = FilesystemStore(line.objects)
-    promote(store, paint_bundle("v1", recipe=paint_recipe("parts: {of: frame, deadline_ms: 600000}\n")))
+    recipe = paint_recipe("parts: {of: frame, deadline_ms: 600000}\ncheck: {required: change, while_due: reject}\n")
+    promote(store, paint_bundle("v1", recipe=recipe))
     parts = (
         challenge(store, "good", Expected.OK),
         challenge(store, "broken", Expected.NG, "break"),
@@ -58,12 +59,16 @@ def test_a_check_goes_from_the_workers_queue_to_the_output_and_production_counts
         line.running("gateway", FOLDER=str(tmp_path / "gateway"), LINES=str(lines)),
         line.worker(),
     ):
-        line.send(captured(0, painted("black")), passing)
+        line.send(captured(0, painted("black")))
+        decisions.until(lambda received: len(received) == 1)
+        line.send(passing)
         records.until(lambda received: len(received) == 1)
-        line.send(captured(1, painted("green")), failing)
-        records.until(lambda received: len(received) == 2)
+        line.send(captured(1, painted("black")))
         decisions.until(lambda received: len(received) == 2)
-        line.judged(2)
+        line.send(captured(2, painted("green")), failing)
+        records.until(lambda received: len(received) == 2)
+        decisions.until(lambda received: len(received) == 3)
+        line.judged(3)
     first, second = records.messages
     assert (first.check_id, first.passed, first.recipe, first.model_versions) == (
         passing.check_id,
@@ -75,8 +80,11 @@ def test_a_check_goes_from_the_workers_queue_to_the_output_and_production_counts
     assert (second.check_id, second.passed) == (failing.check_id, False)
     assert second.reason == "1 of 3 parts failed: wrong has to be NG by break: 1 of 1 frames are NG: good, error"
     assert [(each.name, each.sent, each.missed) for each in second.outputs] == [("mes", 3, 0)]
-    assert [verdict.frame.check for verdict in line.verdicts.messages] == [None, None]
-    assert [decision.verdict for decision in decisions.messages] == ["ok", "ng"]
+    assert [verdict.frame.check for verdict in line.verdicts.messages] == [None, None, None]
+    assert [decision.verdict for decision in decisions.messages] == ["ok", "ok", "ng"]
+    before, after, _ = decisions.messages
+    assert (before.unchecked, before.action, before.reason) == (True, "reject", "no fault; a check is due")
+    assert (after.unchecked, after.action, after.reason) == (False, "pass", "no fault")
     for queue in topology.QUEUES:
         assert line.broker.depth(queue.parked).total == 0
     signals = [
@@ -86,4 +94,4 @@ def test_a_check_goes_from_the_workers_queue_to_the_output_and_production_counts
         (True, request.check_id, part.name) for request in (passing, failing) for part in request.parts
     )
     with Journal(tmp_path / "gateway", timedelta(days=7)) as journal:
-        assert journal.totals("line-1") == {"ok": 1, "ng": 1}
+        assert journal.totals("line-1") == {"ok": 2, "ng": 1}

@@ -13,19 +13,12 @@ from pathlib import Path
 import pytest
 
 from services.gateway.journal import Journal
-from services.gateway.outputs.port import LineStatus, Signal, Trouble, signal_of_test
-from shared.messages import OutputTestRequested
-from tests.integration.gateway.conftest import NAME, Product, Sending
+from services.gateway.outputs.port import LineStatus, Signal, Trouble
+from tests.integration.gateway.conftest import NAME, Product, Sending, a_test
 from tests.mosquitto import Mosquitto
 from tests.receiver import Receiver
 
 Open = Callable[..., Sending]
-
-
-def a_test() -> Signal:
-    return signal_of_test(
-        OutputTestRequested(test_id="test-1", line="line-1", output="out", by="eva", at=datetime.now(UTC))
-    )
 
 
 # ── filter, delay, deadline ──────────────────────────────────────────────────────────────────────────────────────────
@@ -163,6 +156,12 @@ def test_a_batch_is_a_file_that_is_there_whole(sending: Open, product: Product, 
     with files[0].open() as file:
         rows = list(csv.DictReader(file)) if form == "csv" else [json.loads(line) for line in file]
     assert [row["part"] for row in rows] == [part.part for part in first]
+    out.outbox.add_test(a_test(), "out")
+    out.until(lambda: not out.outbox.waiting(NAME, 1))
+    (test,) = (tmp_path / "mes").glob("line-1.no-batch.*")
+    with test.open() as file:
+        (row,) = list(csv.DictReader(file)) if form == "csv" else [json.loads(line) for line in file]
+    assert (row["part"], str(row["test"])) == ("test-1", "True")
 
 
 def test_a_folder_that_cant_be_written_to_is_reported_and_loses_nothing(
@@ -190,12 +189,20 @@ def test_decisions_are_published_beside_a_retained_state(sending: Open, mosquitt
         plant.until(lambda received: len(received) == 6)
     decisions = [document for topic, document in plant.messages if topic == "plant/one/line-1/decision"]
     assert [document["part"] for document in decisions] == [part.part for part in parts]
+    with mosquitto.subscriber("plant/one/line-1/decision") as plant:
+        out.outbox.add_test(a_test(), "out")
+        out.until(lambda: not out.outbox.waiting(NAME, 1))
+        plant.until(lambda received: [(each["part"], each["test"]) for _, each in received] == [("test-1", True)])
     with mosquitto.subscriber("plant/one/line-1/state") as later:
         later.until(lambda received: len(received) == 1 and received[0][1]["online"] is False)
         out.output.show(LineStatus(Trouble.NONE))
-        later.until(lambda received: received[-1][1] == {"online": True, "error": 0, "reason": ""})
+        well = {"online": True, "ready": True, "error": 0, "reason": ""}
+        later.until(lambda received: received[-1][1] == well)
+        out.output.show(LineStatus(Trouble.NONE, check_due="a check is due"))
+        later.until(lambda received: received[-1][1] == {**well, "ready": False, "reason": "a check is due"})
         out.output.show(LineStatus(Trouble.CAMERA, "unplugged"))
-        later.until(lambda received: received[-1][1] == {"online": False, "error": 2, "reason": "unplugged"})
+        unwell = {"online": False, "ready": False, "error": 2, "reason": "unplugged"}
+        later.until(lambda received: received[-1][1] == unwell)
         out.output.close()
         later.until(lambda received: received[-1][1]["reason"] == "the gateway is gone")
 

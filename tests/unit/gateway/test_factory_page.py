@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
+from pydantic import BaseModel
 
 from services.gateway.lines import LinesFile
 from services.gateway.outputs import modbus_registers as registers
 from services.gateway.outputs.port import Signal
-from shared.recipe import Parts
+from shared.recipe import Parts, RequiredCheck
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "factory.md").read_text(encoding="utf-8")
@@ -52,6 +54,12 @@ def test_the_examples_of_the_page_are_read() -> None:
     outputs = {name: documents[2]["lines"]["line-1"]["outputs"][name] for name in names}
     assert set(LinesFile.model_validate({"lines": {"line-1": {"outputs": outputs}}}).outputs["line-1"]) == set(names)
 
+    required = next(document for document in documents if "check" in document)
+    assert RequiredCheck.model_validate(required["check"]).while_due == "reject"
+    (lines,) = (each for each in documents if "check" in each.get("lines", {}).get("line-1", {}))
+    assert LinesFile.model_validate(lines).checks["line-1"].valid_hours == 12
 
-def test_the_page_names_every_field_of_parts() -> None:
-    assert not [name for name in Parts.model_fields if f"| `{name}` |" not in PAGE]
+
+@pytest.mark.parametrize("section", [Parts, RequiredCheck])
+def test_the_page_names_every_field_of_a_section_of_the_recipe(section: type[BaseModel]) -> None:
+    assert not [name for name in section.model_fields if f"| `{name}` |" not in PAGE]

@@ -72,6 +72,19 @@ def test_a_result_stays_until_it_is_acknowledged_and_the_next_one_follows() -> N
     assert done == [2]
 
 
+def test_ready_falls_while_a_check_is_due_and_the_parts_of_this_time_are_marked() -> None:
+    registers = Registers(settings(hold_ms=1))
+    registers.show(LineStatus(Trouble.NONE))
+    assert has(registers, Status.ONLINE | Status.READY)
+    assert registers.deliver([signal().model_copy(update={"unchecked": True})], [60]) == 1
+    assert has(registers, Status.UNCHECKED)
+    assert registers.deliver([signal()], [60]) == 1
+    assert not has(registers, Status.UNCHECKED)
+    registers.show(LineStatus(Trouble.NONE, check_due="a check is due"))
+    assert has(registers, Status.ONLINE)
+    assert not has(registers, Status.READY)
+
+
 def test_a_plc_may_acknowledge_by_the_number_of_the_result() -> None:
     registers = Registers(settings(ack_seconds=60))
     thread, done = delivery(registers, signal(), signal("break"))

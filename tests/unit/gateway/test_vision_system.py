@@ -20,6 +20,7 @@ from services.gateway.outputs.opcua.state_machine import (
 from services.gateway.outputs.settings import NODESET
 
 JOB: Final = Job("job-1", datetime(2026, 1, 31, tzinfo=UTC))
+DUE: Final = "a check is due"
 METHODS: Final[dict[str, Callable[[VisionSystem], Sequence[Transition]]]] = {
     "Halt": VisionSystem.halt,
     "Reset": VisionSystem.reset,
@@ -86,7 +87,8 @@ def test_every_transition_is_one_of_the_nodeset() -> None:
     for state in State:
         for automatic in (False, True):
             for trouble, recipes in (("the camera is silent", ("seam",)), ("", ("seam",)), ("", ())):
-                made += names(system_in(state, automatic=automatic).follow(trouble, recipes, JOB))
+                for check_due in ("", DUE):
+                    made += names(system_in(state, automatic=automatic).follow(trouble, recipes, JOB, check_due))
     made += names(system_in(State.SINGLE_EXECUTION).finish())
     assert not [name for name in made if name not in known]
 
@@ -115,6 +117,26 @@ def test_an_automatic_system_executes_as_soon_as_its_line_does() -> None:
     assert system.state is State.INITIALIZED
     system.follow("", ["seam"], JOB)
     assert (system.state, system.job) == (State.CONTINUOUS_EXECUTION, JOB)
+
+
+def test_no_job_starts_while_a_check_is_due_and_one_that_runs_continues() -> None:
+    system = system_in(State.READY)
+    assert names(system.follow("", ["seam"], JOB, DUE)) == ["ReadyToInitializedAuto"]
+    with pytest.raises(NotAllowed, match=DUE):
+        system.prepare_recipe("seam")
+    assert not system.follow("", ["seam"], JOB)
+    assert names(system.prepare_recipe("seam")) == ["InitializedToReadyRecipe"]
+    running = system_in(State.CONTINUOUS_EXECUTION)
+    assert not running.follow("", ["seam"], JOB, DUE)
+    running.end("Stop")
+    with pytest.raises(NotAllowed, match=DUE):
+        running.start(JOB, single=True)
+
+
+def test_an_automatic_system_waits_for_the_check_that_is_due() -> None:
+    system = system_in(State.PREOPERATIONAL, automatic=True)
+    assert names(system.follow("", ["seam"], JOB, DUE)) == ["PreoperationalToOperationalAuto"]
+    assert names(system.follow("", ["seam"], JOB))[-1] == "ReadyToContinuousExecutionAuto"
 
 
 def test_a_recipe_that_inspects_the_line_no_more_ends_its_job() -> None:

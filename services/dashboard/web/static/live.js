@@ -34,6 +34,13 @@ const CHECKS = {
   passed: ({ by, at }) => gettext("✓ check passed on %(time)s (%(by)s)", { time: fullTime.format(new Date(at)), by }),
   failed: ({ reason }) => gettext("✕ check failed: %(reason)s", { reason }),
 };
+const DUE = {
+  never: () => gettext("Not ready: a check is due, and none has passed so far"),
+  failed: (time) => gettext("Not ready: a check is due, because the last one failed: %(time)s", { time }),
+  shift: (time) => gettext("Not ready: a check is due since %(time)s: a shift began", { time }),
+  change: (time) => gettext("Not ready: a check is due since %(time)s: the model or the recipe changed", { time }),
+  expired: (time) => gettext("Not ready: a check is due since %(time)s: the last one is too old", { time }),
+};
 const PARTIES = {
   camera: {
     none: gettext("no camera"),
@@ -173,6 +180,7 @@ function showLine(line) {
   }
   for (const row of panel.section.querySelectorAll("[data-triggers]")) row.hidden = !line.accounting.triggers;
   showGateway(panel.section.querySelector("[data-gateway]"), line);
+  showDue(panel.section.querySelector("[data-due]"), line.gateway?.due_check);
   showParts(panel.section.querySelector("[data-parts]"), line);
   showLimits(panel, line);
   showCameras(panel, line.cameras);
@@ -209,6 +217,12 @@ function showGateway(place, line) {
     output.last_error,
     testButton(place, line.line, output.name),
   ]);
+}
+
+// the check that is due, with the way to it
+function showDue(place, due) {
+  place.hidden = !due;
+  if (due) write(place.querySelector("a"), `▲ ${DUE[due.cause](due.since && fullTime.format(new Date(due.since)))}`);
 }
 
 function testButton(place, line, output) {

@@ -159,8 +159,9 @@ class AddressSpace:
         """Write how the line is, and the service level."""
         values = {
             "Online": status.online,
+            "Ready": status.ready,
             "ErrorCode": status.trouble.value,
-            "Reason": status.reason,
+            "Reason": status.reason or status.check_due,
             "Ok": status.ok,
             "Ng": status.ng,
             "NotInspected": status.not_inspected,
@@ -236,6 +237,7 @@ class AddressSpace:
         types = {
             "Name": ua.Variant(line),
             "Online": ua.Variant(False),
+            "Ready": ua.Variant(False),
             "ErrorCode": ua.Variant(0, ua.VariantType.UInt16),
             "Reason": ua.Variant(""),
             "Ok": ua.Variant(0, ua.VariantType.UInt32),

@@ -88,6 +88,8 @@ class VisionSystem:
     state: State = State.PREOPERATIONAL
     trouble: str = ""
     """Why the line does not inspect parts; empty if it does."""
+    check_due: str = ""
+    """Why a check of the line is due, so that no job starts; empty if none is due."""
     recipes: tuple[str, ...] = ()
     """The recipes that inspect the line."""
     prepared: list[str] = field(default_factory=list)
@@ -115,6 +117,8 @@ class VisionSystem:
     def prepare_recipe(self, recipe: str, cause: str = "Recipe") -> Sequence[Transition]:
         """Prepare a recipe, which must be one that inspects the line."""
         self._require("PrepareRecipe", State.INITIALIZED, State.READY)
+        if self.check_due:
+            raise NotAllowed(self.check_due)
         if recipe not in self.recipes:
             known = ", ".join(self.recipes) or "none so far"
             raise UnknownRecipe(f"the line is not inspected by the recipe {recipe!r}, but by: {known}")
@@ -133,6 +137,8 @@ class VisionSystem:
     def start(self, job: Job, *, single: bool) -> Sequence[Transition]:
         """Start a job: of one result, or of all results until it is stopped."""
         self._require("StartSingleJob" if single else "StartContinuous", State.READY)
+        if self.check_due:
+            raise NotAllowed(self.check_due)
         if job.recipe_id and job.recipe_id not in self.prepared:
             raise UnknownRecipe(f"the recipe {job.recipe_id!r} is not prepared")
         self.job = job
@@ -147,15 +153,18 @@ class VisionSystem:
         """End a job of one result, which has it."""
         return self._go(State.READY, AUTO) if self.state is State.SINGLE_EXECUTION else ()
 
-    def follow(self, trouble: str, recipes: Sequence[str], new_job: Job) -> Sequence[Transition]:
-        """Follow the line: to *Error* and back, and by the recipes that inspect it.
+    def follow(self, trouble: str, recipes: Sequence[str], new_job: Job, check_due: str = "") -> Sequence[Transition]:
+        """Follow the line: to *Error* and back, by the recipes that inspect it, and by the check that is due.
+
+        A job that runs when a check becomes due continues until it ends.
 
         Args:
             trouble: why the line does not inspect parts; empty if it does.
             recipes: the recipes that inspect the line.
             new_job: the job to start by itself, where the system is automatic.
+            check_due: why a check of the line is due; empty if none is.
         """
-        self.trouble, self.recipes = trouble, tuple(recipes)
+        self.trouble, self.check_due, self.recipes = trouble, check_due, tuple(recipes)
         self.prepared = [recipe for recipe in self.prepared if recipe in self.recipes]
         if self.state is State.HALTED:
             return ()
@@ -166,7 +175,8 @@ class VisionSystem:
             made += self._go(State.PREOPERATIONAL, AUTO)
         if self.state.is_executing and not self.prepared:
             made += self._go(State.READY, AUTO)
-        if self.state is State.READY and not self.prepared:
+        if self.state is State.READY and (check_due or not self.prepared):
+            self.prepared.clear()
             made += self._go(State.INITIALIZED, AUTO)
         if self.automatic:
             made += self._advance(new_job)
@@ -177,7 +187,7 @@ class VisionSystem:
         made: list[Transition] = []
         if self.state is State.PREOPERATIONAL:
             made += self._go(State.INITIALIZED, AUTO)
-        if self.state is State.INITIALIZED and self.recipes:
+        if self.state is State.INITIALIZED and self.recipes and not self.check_due:
             made += self.prepare_recipe(self.recipes[0], AUTO)
         if self.state is State.READY:
             self.job = job

@@ -152,7 +152,7 @@ class VisionServer:
         async with self._lock:
             ended = self._system.job
             await self._nodes.show_line(*now)
-            await self._show(self._system.follow(trouble, recipes, job), ended)
+            await self._show(self._system.follow(trouble, recipes, job, status.check_due), ended)
         return now
 
     async def _show(self, transitions: Sequence[Transition], ended: Job | None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import httpx
 
-from shared.messages import GatewayReported, OutputReport, OutputTestRequested, decode
+from shared.messages import CheckCause, DueCheck, GatewayReported, OutputReport, OutputTestRequested, decode
 from shared.messaging.port import Broker
 from shared.topology import GATEWAY_COMMANDS
 from tests.dashboards import inspected, problem, publish, soon
 from tests.messages import MOMENT
-from tests.verdicts import Line
+from tests.verdicts import Line, decision_of
 
 ERROR = "the PLC did not acknowledge a result in time"
 GATE = OutputReport(
@@ -32,6 +32,24 @@ def test_the_line_shows_its_outputs_and_a_test_reaches_the_gateway(client: httpx
     assert isinstance(request, OutputTestRequested)
     assert (request.line, request.output, request.test_id) == ("line-1", "gate", answer.json()["test_id"])
     problem(client.post("/api/lines/line-1/outputs/other/tests"), 404, "its outputs are gate")
+
+
+def test_the_line_says_which_check_is_due_and_counts_the_parts_of_this_time(
+    client: httpx.Client, broker: Broker
+) -> None:
+    line = Line()
+    decisions = [decision_of(line.verdict(), unchecked=True), decision_of(line.verdict())]
+    due = DueCheck(cause=CheckCause.SHIFT, since=MOMENT)
+    publish(broker, line.verdict(), *decisions, REPORT.model_copy(update={"due_check": due}))
+    soon(lambda: inspected(client) == 1)
+    soon(lambda: (client.get("/api/lines/line-1").json()["accounting"]["parts"] or {}).get("decided") == 2)
+    soon(lambda: client.get("/api/lines/line-1").json()["gateway"])
+    found = client.get("/api/lines/line-1").json()
+    assert found["accounting"]["parts"]["unchecked"] == 1
+    gateway = found["gateway"]
+    assert (gateway["online"], gateway["ready"], gateway["due_check"]) == (True, False, due.model_dump(mode="json"))
+    assert client.get("/api/lines/line-1/checks").json()["due"] == gateway["due_check"]
+    assert "Not ready: a check is due since" in client.get("/checks/line-1").text
 
 
 def test_a_line_without_a_gateway_has_no_outputs(client: httpx.Client, broker: Broker) -> None:

@@ -14,12 +14,13 @@ from playwright.sync_api import Browser, Page, Route, expect
 from services.dashboard.settings import DashboardSettings
 from shared.contracts.live import LiveFrame, LiveImage, live_key
 from shared.imaging.codec import encode
-from shared.messages import FrameInspected
+from shared.messages import CheckCause, DueCheck, FrameInspected
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.browsers import SOON, is_loaded, put_images
 from tests.dashboards import embedded_settings, open_dashboard, publish, put_model
 from tests.integration.dashboard.api.test_outputs import REPORT
+from tests.messages import MOMENT
 from tests.verdicts import RECIPE, Line, decision_of, explanation_of, findings
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -100,6 +101,11 @@ def test_the_gate_opens_for_an_ng_part_and_an_output_is_tested(page: Page, broke
     expect(outputs.locator("tr", has_text="gate (modbus)")).to_contain_text("the PLC did not acknowledge")
     outputs.get_by_role("button", name="Test").click()
     expect(outputs.locator("[data-tested]")).to_contain_text("is on its way")
+    due = page.locator("[data-due]")
+    expect(due).to_be_hidden()
+    publish(broker, REPORT.model_copy(update={"due_check": DueCheck(cause=CheckCause.SHIFT, since=MOMENT)}))
+    expect(due).to_contain_text("Not ready: a check is due since")
+    expect(due.get_by_role("link")).to_have_attribute("href", "/checks/line-1")
 
 
 def test_a_line_that_inspects_old_frames_is_behind_and_not_ok(page: Page, broker: Broker) -> None:

@@ -14,9 +14,9 @@ from ulid import ULID
 
 from services.dashboard.models import yesterday
 from services.dashboard.models.yesterday import DayScores, YesterdayFrames, effect_on, read_scores
-from services.dashboard.statistics.shifts import Shifts
 from shared.messages import FrameInspected, Message
 from shared.recipe import parse_recipe
+from shared.shifts import Shifts
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from tests.dashboards import put_yesterday

@@ -23,6 +23,7 @@ augmentation: {brightness: false, flip_horizontal: true, shift: 0.03, rotation: 
 costs: {escape: 20, overkill: 0.5}
 defect_rate: 0.007
 parts: {of: identity, cameras: [left, right], rule: count, at_least: 2, deadline_ms: 500, not_inspected: stop}
+check: {required: shift, early_minutes: 15, valid_hours: 7.5, while_due: reject}
 labels:
   good: {key: g, colour: white, role: quality, threshold: 0.4444}
   break: {key: b, colour: red, role: defect}

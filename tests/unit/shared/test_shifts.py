@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dashboard.settings import DashboardSettings
-from services.dashboard.statistics.shifts import Shifts
+from services.gateway.settings import GatewaySettings
 from shared.environment import read_settings
+from shared.settings import ServiceSettings
+from shared.shifts import Shifts
 
 BERLIN = Shifts.parse("14:00, 06:00,22:00", "Europe/Berlin")
 
@@ -57,22 +59,24 @@ def test_shifts_follow_each_other_without_gap(seconds: int) -> None:
     assert BERLIN.start(BERLIN.after(start) - timedelta(microseconds=1)) == start
 
 
+@pytest.mark.parametrize("settings", [DashboardSettings, GatewaySettings])
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"shifts": "six"}, "DASHBOARD_SHIFTS takes the times when shifts begin"),
-        ({"shifts": ""}, "DASHBOARD_SHIFTS takes the times when shifts begin"),
-        ({"shifts": "06:00+01:00"}, "set DASHBOARD_TIME_ZONE"),
+        ({"shifts": "six"}, "_SHIFTS takes the times when shifts begin"),
+        ({"shifts": ""}, "_SHIFTS takes the times when shifts begin"),
+        ({"shifts": "06:00+01:00"}, "_TIME_ZONE"),
         ({"time_zone": "Berlin"}, "such as Europe/Berlin"),
         ({"time_zone": "../etc"}, "such as Europe/Berlin"),
     ],
 )
 def test_invalid_shifts_are_refused_in_one_line(
-    wrong: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]
+    settings: type[ServiceSettings], wrong: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        read_settings(DashboardSettings, **wrong)
+        read_settings(settings, **wrong)
     assert stopped.value.code == 2
     message = capsys.readouterr().err
     assert says in message
+    assert str(settings.model_config.get("env_prefix")) in message
     assert message.count("\n") == 1

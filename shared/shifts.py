@@ -15,8 +15,8 @@ class Shifts:
     zone: ZoneInfo
 
     @classmethod
-    def parse(cls, begin: str, zone: str) -> Shifts:
-        """Read ``06:00,14:00,22:00`` and the name of a time zone.
+    def parse(cls, begin: str, zone: str, service: str = "DASHBOARD") -> Shifts:
+        """Read ``06:00,14:00,22:00`` and the name of a time zone; ``service`` is the prefix of the settings.
 
         Raises:
             ValueError: a time or the time zone is invalid; the message says what to write.
@@ -25,14 +25,14 @@ class Shifts:
             times = tuple(sorted({time.fromisoformat(part.strip()) for part in begin.split(",")}))
         except ValueError:
             raise ValueError(
-                "DASHBOARD_SHIFTS takes the times when shifts begin, separated by commas: 06:00,14:00,22:00"
+                f"{service}_SHIFTS takes the times when shifts begin, separated by commas: 06:00,14:00,22:00"
             ) from None
         if any(at.tzinfo for at in times):
-            raise ValueError("DASHBOARD_SHIFTS takes times without a zone: set DASHBOARD_TIME_ZONE")
+            raise ValueError(f"{service}_SHIFTS takes times without a zone: set {service}_TIME_ZONE")
         try:
             return cls(times, ZoneInfo(zone))
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("DASHBOARD_TIME_ZONE takes a name such as Europe/Berlin, or UTC") from None
+            raise ValueError(f"{service}_TIME_ZONE takes a name such as Europe/Berlin, or UTC") from None
 
     def start(self, moment: datetime) -> datetime:
         """Return the start (UTC) of the shift that contains a time."""
