@@ -78,11 +78,12 @@ docker:
 	@docker compose version >/dev/null 2>&1 || { echo "Docker with its compose plugin is not installed here; without it: make demo" >&2; exit 2; }
 	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start it, or say where it is with DOCKER_HOST" >&2; exit 2; }
 
+monitored = $(filter monitoring,$(value PROFILE))
 .PHONY: up
-up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the six services (PROFILE=monitoring: Prometheus and Grafana too)
+up: docker .env $(VIDEO)  ## Start the line on docker compose: RabbitMQ, Redis, an object store and the six services (PROFILE=monitoring: Prometheus, Grafana and Jaeger too)
 	@$(if $(call in_env,TLS_GROUP),$(MAKE) --no-print-directory certs >/dev/null)
-	@docker compose $${TYPED_PROFILE:+--profile "$$TYPED_PROFILE"} up --build --detach --wait
-	@$(if $(filter monitoring,$(value PROFILE)),echo "Grafana: http://$$(docker compose --profile monitoring port grafana 3000)   Prometheus: http://$$(docker compose --profile monitoring port prometheus 9090)")
+	@$(if $(monitored),endpoint=$$(sed -n 's/^OTEL_EXPORTER_OTLP_ENDPOINT=//p' .env | tail -n 1); export OTEL_EXPORTER_OTLP_ENDPOINT="$${endpoint:-http://jaeger:4318}"; )docker compose $${TYPED_PROFILE:+--profile "$$TYPED_PROFILE"} up --build --detach --wait
+	@$(if $(monitored),echo "Grafana: http://$$(docker compose --profile monitoring port grafana 3000)   Prometheus: http://$$(docker compose --profile monitoring port prometheus 9090)   Jaeger: http://$$(docker compose --profile monitoring port jaeger 16686)")
 	@echo "The dashboard: http$(if $(call in_env,TLS_GROUP),s)://$$(docker compose port dashboard 8000)  (at first as admin, with DASHBOARD_FIRST_ADMIN_PASSWORD of .env)"
 
 .PHONY: down

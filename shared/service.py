@@ -27,6 +27,7 @@ from shared.retry import retrying
 from shared.settings import ServiceSettings
 from shared.shutdown import Stop, stop_on_signal
 from shared.storage.port import StorageError, StorageRefusedLogin, StorageUnavailable
+from shared.tracing.setup import close_tracing
 
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two tries to reach an unavailable broker."""
@@ -52,6 +53,8 @@ def run_service(main: Callable[[Stop], None]) -> None:
         raise SystemExit(stop.exit_code) from None
     else:
         stop.exit_code = 0
+    finally:
+        close_tracing()
 
 
 @contextmanager

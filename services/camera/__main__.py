@@ -30,6 +30,7 @@ from shared.messages import CameraState
 from shared.messaging import open_broker
 from shared.service import run_service
 from shared.storage.opening import open_store
+from shared.tracing.setup import configure_tracing
 
 CLOSING_SECONDS = 10.0
 """Seconds for the last report and for closing, after ``drain_seconds``."""
@@ -40,6 +41,7 @@ def main(stop: Stop) -> None:
     settings = read_settings(CameraSettings)
     stop.allow(settings.drain_seconds + CLOSING_SECONDS)
     configure_logging("camera", settings)
+    configure_tracing("camera")
     health = Health()
     serve_health(health, settings)
 

@@ -17,6 +17,7 @@ from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.triggers.trigger import Trigger
 from shared.imaging.codec import UnreadableImage, encode, size_of
 from shared.messages import FrameCaptured, FrameIdentity
+from shared.messaging import traces
 
 CAPTURED = Counter("seamline_camera_captured", "Frames captured, including dropped frames", ["line", "camera"])
 DROPPED = Counter(
@@ -59,14 +60,17 @@ class FrameMaker:
         """Add an image to the outbox as the session's next frame, and return its identity; None if it is dropped."""
         identity = self._session.next_identity(image.captured_at, trigger)
         self._captured.inc()
-        try:
-            frame = self._undecoded_frame(identity, image) if image.pixels is None else self._frame(identity, image)
-            added = self._outbox.add(frame)
-        except (UnusableImage, ValidationError) as error:
-            self._outbox.drop(" ".join(str(error).split()))
-            added = False
-        if not added:
-            self._dropped.inc()
+        with traces.capturing(identity) as trace:
+            try:
+                frame = self._undecoded_frame(identity, image) if image.pixels is None else self._frame(identity, image)
+                with trace.step("store"):
+                    added = self._outbox.add(frame, trace.headers)
+            except (UnusableImage, ValidationError) as error:
+                self._outbox.drop(" ".join(str(error).split()))
+                added = False
+            if not added:
+                self._dropped.inc()
+                trace.end("dropped")
         return identity if added else None
 
     def _frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
@@ -85,7 +89,8 @@ class FrameMaker:
             content = image.file.content
         else:
             try:
-                content = encode(pixels, encoding, self._settings.jpeg_quality)
+                with traces.current().step("encode"):
+                    content = encode(pixels, encoding, self._settings.jpeg_quality)
             except ValueError as error:
                 raise UnusableImage(str(error)) from error
         height, width = pixels.shape[:2]

@@ -5,11 +5,12 @@ See docs/adr/0003-outbox.md for why every frame passes through the outbox.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,13 @@ from shared.messages import FrameCaptured
 from shared.messaging.port import EncodedMessage
 from shared.sqlite import Reserve, free_bytes, transaction
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS frames (
     position INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL, exchange TEXT NOT NULL,
-    routing_key TEXT NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL, broken TEXT);
+    routing_key TEXT NOT NULL, checksum INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL,
+    broken TEXT);
 CREATE TABLE IF NOT EXISTS sessions (
     session TEXT PRIMARY KEY, captured INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
     unreadable INTEGER NOT NULL DEFAULT 0, triggers INTEGER NOT NULL DEFAULT 0,
@@ -39,13 +41,16 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
-INSERT: Final = "INSERT INTO frames (session, exchange, routing_key, checksum, body) VALUES (?, ?, ?, ?, ?)"
+INSERT: Final = """
+INSERT INTO frames (session, exchange, routing_key, checksum, headers, body) VALUES (?, ?, ?, ?, ?, ?)
+"""
 COUNT: Final = """
 INSERT INTO sessions (session, captured, dropped, unreadable, triggers, missed_triggers) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (session) DO UPDATE SET
     captured = excluded.captured, dropped = excluded.dropped, unreadable = excluded.unreadable,
     triggers = excluded.triggers, missed_triggers = excluded.missed_triggers
 """
+NO_HEADERS: Final[Mapping[str, str]] = {}
 SHRINK_BYTES: Final = 64 * 1024**2
 """Bytes from which on the file of an empty outbox is shrunk."""
 SLACK: Final = 64 * 1024
@@ -142,8 +147,8 @@ class Outbox:
 
     # ── for the capture loop ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, frame: FrameCaptured) -> bool:
-        """Write a frame to the disk, and return whether it is stored.
+    def add(self, frame: FrameCaptured, headers: Mapping[str, str] = NO_HEADERS) -> bool:
+        """Write a frame with the headers of its message to the disk, and return whether it is stored.
 
         If the outbox has reached its limits, or the disk does not take the frame, the frame is dropped and counted.
         """
@@ -152,7 +157,14 @@ class Outbox:
         with self._changed:
             reason = self._full(size)
             if not reason:
-                row = self._session, message.exchange, message.routing_key, zlib.crc32(message.body), message.body
+                row = (
+                    self._session,
+                    message.exchange,
+                    message.routing_key,
+                    zlib.crc32(message.body),
+                    json.dumps(dict(headers)) if headers else "",
+                    message.body,
+                )
                 try:
                     with transaction(self._database):
                         self._database.execute(INSERT, row)
@@ -210,13 +222,15 @@ class Outbox:
         """Return the oldest frame with a position above ``position``; None if there is none."""
         with self._changed:
             row = self._database.execute(
-                "SELECT position, session, checksum, exchange, routing_key, body FROM frames WHERE position = ?",
+                "SELECT position, session, checksum, headers, exchange, routing_key, body "
+                "FROM frames WHERE position = ?",
                 (self._following(position),),
             ).fetchone()
         if row is None:
             return None
-        position, session, checksum, *message = row
-        return OutboxFrame(position, session, EncodedMessage(*message), checksum)
+        position, session, checksum, headers, exchange, routing_key, body = row
+        encoded = EncodedMessage(exchange, routing_key, body, json.loads(headers) if headers else {})
+        return OutboxFrame(position, session, encoded, checksum)
 
     def wait_for_frames(self, position: int, seconds: float) -> bool:
         """Wait for a frame with a position above ``position``; return whether there is one within ``seconds``."""

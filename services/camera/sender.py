@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import structlog
@@ -28,6 +28,7 @@ from shared.messaging.port import (
     Publisher,
     PublishRefused,
 )
+from shared.messaging.traces import publish_stored
 from shared.retry import retrying
 from shared.storage.port import ObjectStore, StorageError, StorageRefusedLogin
 
@@ -206,7 +207,7 @@ class Sender:
                 if frame is None:
                     break
                 if message := self._message(frame):
-                    self._in_flight.append(InFlight(frame, publisher.publish(message), time.monotonic()))
+                    self._in_flight.append(InFlight(frame, publish_stored(publisher, message), time.monotonic()))
                 self._position = frame.position
             if self._is_behind and not self._outbox.waiting:
                 log.info("the outbox has caught up")
@@ -269,7 +270,7 @@ class Sender:
         frame = self._outbox.after(0)
         if not frame or not (message := self._message(frame)):
             return
-        sent = InFlight(frame, publisher.publish(message), time.monotonic())
+        sent = InFlight(frame, publish_stored(publisher, message), time.monotonic())
         try:
             while not sent.wait_briefly():
                 self._check_not_abandoned()
@@ -295,7 +296,7 @@ class Sender:
             self._publisher.close()
         self._publisher = None
 
-    def _message(self, frame: OutboxFrame) -> EncodedMessage | FrameCaptured | None:
+    def _message(self, frame: OutboxFrame) -> EncodedMessage | None:
         """Return the message to send, with a large image moved to object storage; None if the frame is damaged."""
         if not frame.is_intact:
             self._outbox.set_aside(frame, "its checksum does not match")
@@ -311,7 +312,8 @@ class Sender:
             return frame.message
         key = f"{message.frame.storage_key}/captured.{SUFFIXES[message.encoding]}"
         self._store.put(key, message.image, CONTENT_TYPES[message.encoding])
-        return message.model_copy(update={"image": b"", "image_key": key})
+        smaller = EncodedMessage.of(message.model_copy(update={"image": b"", "image_key": key}))
+        return replace(smaller, headers=frame.message.headers)
 
     def _retry(self, attempt: Callable[[], Result]) -> Result:
         """Call ``attempt`` until it succeeds or the time for sending is over."""

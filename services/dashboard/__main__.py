@@ -33,6 +33,7 @@ from shared.health import serve_health
 from shared.logging import configure_logging
 from shared.service import await_broker, run_service
 from shared.storage.opening import open_store
+from shared.tracing.setup import configure_tracing
 
 _log = structlog.stdlib.get_logger("dashboard")
 cli = typer.Typer(add_completion=False, invoke_without_command=True)
@@ -44,6 +45,7 @@ def serve(stop: threading.Event) -> None:
     """Run the dashboard until ``stop``."""
     settings = read_settings(DashboardSettings)
     configure_logging("dashboard", settings)
+    configure_tracing("dashboard")
     redis, store = open_redis(settings), open_store(settings)
     check_login(redis)
     broker = await_broker(settings, stop)

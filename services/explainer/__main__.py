@@ -26,12 +26,14 @@ from shared.removal_worker import RemovalWorker
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import EXPLAINER_FLAGGED, EXPLAINER_REQUESTS
+from shared.tracing.setup import configure_tracing
 
 
 def main(stop: threading.Event) -> None:
     """Build the settings, the adapters and the handler, then run the loops."""
     settings = read_settings(ExplainerSettings)
     configure_logging("explainer", settings)
+    configure_tracing("explainer")
     health = Health()
     serve_health(health, settings)
 

@@ -24,6 +24,7 @@ from shared.imaging.codec import CONTENT_TYPES, Image, encode
 from shared.imaging.preprocessing import prepare
 from shared.imaging.references import NotAligned
 from shared.messages import ExplanationRequested, FrameExplained, FrameInspected, Heatmap, Message
+from shared.messaging import traces
 from shared.messaging.loop import Reject, RetryLater
 from shared.recipe import RecipeError
 from shared.storage.port import InvalidKey, ObjectNotFound, StorageError
@@ -88,7 +89,8 @@ class Explainer:
         """
         cases = [Case.of(message) for message in messages]
         metrics.BATCH.observe(len(cases))
-        with metrics.STEP_SECONDS.labels("fetch").time():
+        trace = traces.current()
+        with metrics.STEP_SECONDS.labels("fetch").time(), trace.step("fetch"):
             images = self._images.fetch([case.frame for case in cases])
         cases_by_model: dict[tuple[str, str], list[Case]] = defaultdict(list)
         for case, found in zip(cases, images, strict=True):
@@ -97,10 +99,10 @@ class Explainer:
             else:
                 case.image = found
             cases_by_model[case.frame.recipe, case.frame.model_version].append(case)
-        with self._models_lock, metrics.STEP_SECONDS.labels("explain").time():
+        with self._models_lock, metrics.STEP_SECONDS.labels("explain").time(), trace.step("heatmap"):
             for (recipe, version), model_cases in cases_by_model.items():
                 self._explain_with(model_cases, recipe, version)
-        with metrics.STEP_SECONDS.labels("store").time():
+        with metrics.STEP_SECONDS.labels("store").time(), trace.step("store"):
             return list(self._images.in_parallel(self._store, cases))
 
     def _explain_with(self, cases: Sequence[Case], recipe: str, version: str) -> None:

@@ -35,12 +35,14 @@ from shared.messaging.loop import consume
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import GATEWAY_CHECKS, GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
+from shared.tracing.setup import configure_tracing
 
 
 def main(stop: threading.Event) -> None:
     """Build the settings, the adapters and the handler, wait for the claim of the active gateway, run the loops."""
     settings = read_settings(GatewaySettings)
     configure_logging("gateway", settings)
+    configure_tracing("gateway")
     health = Health()
     serve_health(health, settings)
 

@@ -18,6 +18,7 @@ from services.gateway.part_assembly import Now
 from services.gateway.signal_outbox import SignalOutbox, WaitingSignal
 from shared.health import Health
 from shared.messages import OutputReport
+from shared.messaging.traces import signalling
 
 LONGEST_WAIT: Final = 0.5
 """Most seconds between two calls of `Dispatcher.turn`, if no signal is waiting."""
@@ -95,8 +96,15 @@ class Dispatcher:
         if (left := self._seconds_to_collect(due, now)) > 0:
             return left
         self._tried = frozenset(each.number for each in due)
+        to_send = [each.signal for each in due]
+        frames = [frame for signal in to_send if not signal.test for frame in signal.frames]
+
+        def send() -> int:
+            with signalling(self.name, frames):
+                return self._output.send(to_send)
+
         try:
-            if sent := self._try(lambda: self._output.send([each.signal for each in due])):
+            if sent := self._try(send):
                 self._outbox.sent(self.name, due[:sent])
         except OutputRefused as refused:
             self._miss(due, str(refused))

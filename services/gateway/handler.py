@@ -19,6 +19,7 @@ from services.gateway.recipes import Recipes
 from services.gateway.rule import Plan
 from shared.messages import CameraReported, FrameIdentity, FrameInspected, Message, PartDecided, frame_id
 from shared.messaging.loop import Reject, RetryLater
+from shared.messaging.traces import deciding
 from shared.recipe import Recipe
 
 STALLED_SECONDS: Final = 1.5
@@ -170,7 +171,8 @@ class Gateway:
     def _record(self, changes: Changes, moment: Now) -> None:
         self._journal.record(changes, moment.wall)
         for _, decision in changes.decided:
-            self._on_decided(decision, moment)
+            with deciding(decision):
+                self._on_decided(decision, moment)
             metrics.PARTS.labels(decision.frame.line, decision.verdict.value).inc()
             metrics.DECISION_SECONDS.labels(decision.frame.line).observe(decision.latency_ms / 1000)
         for _, frame in changes.late:

@@ -21,6 +21,7 @@ from shared.health import Health
 from shared.messages import CameraReported, CheckRequested, OutputTestRequested
 from shared.messaging.loop import Loop, Outcome, Received
 from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused, Subscription
+from shared.messaging.traces import publish_decision
 
 LONGEST_WAIT: Final = 0.5
 """Most seconds that an idle loop waits."""
@@ -95,7 +96,7 @@ def publish_decisions(journal: Journal, publisher: Publisher, stop: threading.Ev
         if not decisions:
             journal.wait(version, LONGEST_WAIT)
             continue
-        sent = [(decision, publisher.publish(decision.message)) for decision in decisions]
+        sent = [(decision, publish_decision(publisher, decision.message)) for decision in decisions]
         until = time.monotonic() + CONFIRM_SECONDS
         while not stop.is_set() and time.monotonic() < until:
             health.beat()

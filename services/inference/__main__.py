@@ -27,12 +27,14 @@ from shared.removal_worker import RemovalWorker
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
 from shared.topology import INFERENCE_FRAMES, INFERENCE_IMAGES, PROMOTIONS
+from shared.tracing.setup import configure_tracing
 
 
 def main(stop: threading.Event) -> None:
     """Build the settings, the adapters and the handlers, then run the loops."""
     settings = read_settings(InferenceSettings)
     configure_logging("inference", settings)
+    configure_tracing("inference")
     health = Health()
     serve_health(health, settings)
 

@@ -27,7 +27,9 @@ from shared.messages import (
     Message,
     Verdict,
 )
+from shared.messaging import traces
 from shared.messaging.loop import Reject
+from shared.messaging.traces import BatchTrace
 from shared.recipe import Recipe
 from shared.verdict import Judgement
 
@@ -95,25 +97,26 @@ class Inspector:
         if self._last and self._last is not model:
             self._running.submit(self._last.unload)  # after the batches that it inspects
         self._last = model
-        prepared = self._preparing.submit(self._prepare, frames, model)
+        trace = traces.current()
+        prepared = self._preparing.submit(self._prepare, frames, model, trace)
 
         def run() -> Logits:
             images = prepared.result().images
-            with metrics.STEP_SECONDS.labels("judge").time():
+            with metrics.STEP_SECONDS.labels("judge").time(), trace.step("infer"):
                 return model.run(images)
 
         logits = self._running.submit(run)
-        return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result()))
+        return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result(), trace))
 
-    def _prepare(self, frames: Sequence[FrameCaptured], model: Model) -> Prepared:
+    def _prepare(self, frames: Sequence[FrameCaptured], model: Model, trace: BatchTrace) -> Prepared:
         """Fetch, decode and prepare the images of a batch."""
-        with metrics.STEP_SECONDS.labels("fetch").time():
+        with metrics.STEP_SECONDS.labels("fetch").time(), trace.step("fetch"):
             contents = self._images.fetch(frames)
         delayed = [
             isinstance(content, Missing) and content.temporary and not frame.of_check
             for frame, content in zip(frames, contents, strict=True)
         ]
-        with metrics.STEP_SECONDS.labels("prepare").time():
+        with metrics.STEP_SECONDS.labels("prepare").time(), trace.step("decode"):
             available = [content for content, waits in zip(contents, delayed, strict=True) if not waits]
             present = [frame for frame, waits in zip(frames, delayed, strict=True) if not waits]
             read = list(self._decoding.map(lambda frame, content: _read(frame, content, model), present, available))
@@ -126,7 +129,7 @@ class Inspector:
                 deferred=[frame for frame, waits in zip(frames, delayed, strict=True) if waits],
             )
 
-    def _answer(self, model: Model, prepared: Prepared, logits: Logits) -> list[Message]:
+    def _answer(self, model: Model, prepared: Prepared, logits: Logits, trace: BatchTrace) -> list[Message]:
         """Store the images that have to be stored, and return the messages that follow from a batch."""
         judgements = iter(model.judge(logits))
         judged = [
@@ -136,7 +139,7 @@ class Inspector:
         for frame, judgement in reversed(judged):
             if not frame.of_check:
                 self._live.show(frame, judgement)
-        with metrics.STEP_SECONDS.labels("store").time():
+        with metrics.STEP_SECONDS.labels("store").time(), trace.step("store"):
             not_stored = self._images.store(
                 {
                     image_key(frame, judgement): content

@@ -24,7 +24,9 @@ from tenacity import RetryCallState
 
 from shared.health import Health
 from shared.messages import MalformedMessage, Message
+from shared.messaging import traces
 from shared.messaging.port import BrokerUnavailable, Delivery, Publisher, PublishRefused, Subscription
+from shared.messaging.traces import BatchTrace, MessageTrace
 from shared.retry import retrying
 from shared.storage.port import StorageUnavailable
 
@@ -63,6 +65,7 @@ class Received:
 
     delivery: Delivery
     message: Message
+    trace: MessageTrace | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Begun:
     batch: Sequence[Received]
     outcome: Outcome
     answer: Future[Sequence[Message]]
+    trace: BatchTrace
     sent: list[tuple[Future[None], Message]] | None = None
     """The messages of the answer, each with its confirm; None before they are published."""
 
@@ -173,7 +177,7 @@ class Loop:
         self._health = health
         self._flush = flush
         self._queue = ""
-        self._held: deque[tuple[Future[None] | None, Sequence[Delivery]]] = deque()
+        self._held: deque[tuple[Future[None] | None, Sequence[Delivery], BatchTrace]] = deque()
         """The batches that are handled and not acknowledged yet, oldest first."""
         self._begun: deque[Begun] = deque()
         """The batches whose answers or confirms are due, oldest first."""
@@ -185,7 +189,7 @@ class Loop:
             self.turn(most, wait_seconds)
         self._finish_begun()
         self._flush()
-        for stored, _ in self._held:
+        for stored, *_ in self._held:
             if stored:
                 self._wait(stored)
         self._acknowledge_stored()
@@ -204,7 +208,8 @@ class Loop:
             for delivery in deliveries:
                 self._queue = delivery.queue
                 try:
-                    batch.append(Received(delivery, delivery.read()))
+                    message = delivery.read()
+                    batch.append(Received(delivery, message, traces.receive(delivery, message)))
                 except MalformedMessage as error:
                     self._park(delivery, str(error))
             if batch and batch[0].delivery.is_suspect:
@@ -238,8 +243,11 @@ class Loop:
                     break
                 self._health.beat()
                 begun.sent = []
-                if begun.answer.exception() is None and self._publisher:
-                    begun.sent += [(self._publisher.publish(message), message) for message in begun.answer.result()]
+                begun.trace.answered()
+                if begun.answer.exception() is None and (publisher := self._publisher):
+                    begun.sent += [
+                        (begun.trace.publish(publisher, message), message) for message in begun.answer.result()
+                    ]
         while self._begun and self._begun[0].due is None:
             begun = self._begun.popleft()
             with self._leaving_in_the_queue():
@@ -253,8 +261,8 @@ class Loop:
             self._handle_batch(begun.batch)
             return
         refused = [message for confirm, message in begun.sent or () if confirm.exception()]
-        self._publish(refused)
-        self._hold(begun.batch, begun.outcome)
+        self._publish(refused, begun.trace)
+        self._hold(begun.batch, begun.outcome, begun.trace)
 
     def _finish_begun(self, down_to: int = 0) -> None:
         """Wait until at most this number of batches has an answer or a confirm due."""
@@ -268,12 +276,14 @@ class Loop:
 
     def _handle_batch(self, batch: Sequence[Received], *, wait_for_answer: bool = True) -> None:
         """Handle a batch, or begin to; if one of its messages is rejected, handle it message by message."""
+        trace = traces.begin_batch(batch[0].delivery.queue, [received.trace for received in batch])
 
         def attempt() -> Outcome:
-            outcome = self._handle(batch)
-            if wait_for_answer and isinstance(outcome.messages, Future):
-                return replace(outcome, messages=outcome.messages.result())
-            return outcome
+            with trace.handling():
+                outcome = self._handle(batch)
+                if wait_for_answer and isinstance(outcome.messages, Future):
+                    return replace(outcome, messages=outcome.messages.result())
+                return outcome
 
         frame = getattr(batch[0].message, "frame", None)
         fields = {"frame_id": frame.frame_id} if frame and len(batch) == 1 else {}
@@ -281,36 +291,42 @@ class Loop:
             try:
                 outcome = self._retry(attempt)
             except Reject as rejected:
+                trace.answered()
                 if len(batch) == 1:
                     self._park(batch[0].delivery, str(rejected))
+                    trace.end("Reject")
                     return
             else:
                 if isinstance(outcome.messages, Future):
-                    self._begun.append(Begun(batch, outcome, outcome.messages))
+                    self._begun.append(Begun(batch, outcome, outcome.messages, trace))
                 else:
-                    self._publish(outcome.messages)
-                    self._hold(batch, outcome)
+                    trace.answered()
+                    self._publish(outcome.messages, trace)
+                    self._hold(batch, outcome, trace)
                 return
         for received in batch:
             self._handle_batch([received])
 
-    def _hold(self, batch: Sequence[Received], outcome: Outcome) -> None:
+    def _hold(self, batch: Sequence[Received], outcome: Outcome, trace: BatchTrace) -> None:
         """Park what is rejected of a batch, and acknowledge the rest as soon as it is stored."""
         handled = [each.delivery for place, each in enumerate(batch) if place not in outcome.rejected]
-        self._held.append((outcome.stored, handled))
+        for place in outcome.rejected:
+            if rejected := batch[place].trace:
+                rejected.span.end("Reject")
+        self._held.append((outcome.stored, handled, trace))
         HELD.labels(batch[0].delivery.queue).inc(len(handled))
         self._acknowledge_stored()
         for place, reason in outcome.rejected.items():
             self._park(batch[place].delivery, reason)
 
-    def _publish(self, messages: Iterable[Message]) -> None:
+    def _publish(self, messages: Iterable[Message], trace: BatchTrace) -> None:
         """Publish messages until the broker has confirmed each; those that it refuses are published again."""
         publisher, unconfirmed = self._publisher, list(messages)
         if publisher is None or not unconfirmed:
             return
 
         def attempt() -> None:
-            futures = [(publisher.publish(message), message) for message in unconfirmed]
+            futures = [(trace.publish(publisher, message), message) for message in unconfirmed]
             failures = [(failure, message) for future, message in futures if (failure := self._wait(future))]
             unconfirmed[:] = [message for _, message in failures]
             # an error that no retry mends comes first
@@ -330,7 +346,7 @@ class Loop:
         """Acknowledge the batches whose futures are done, in the order in which they were received."""
         done: list[Delivery] = []
         while self._held and ((stored := self._held[0][0]) is None or stored.done()):
-            _, deliveries = self._held.popleft()
+            _, deliveries, trace = self._held.popleft()
             if deliveries:
                 HELD.labels(deliveries[0].queue).dec(len(deliveries))
             try:
@@ -338,7 +354,9 @@ class Loop:
                     stored.result()
             except StorageUnavailable as error:
                 _log.warning("a batch was not stored; it stays in the queue", queue=self._queue, reason=str(error))
+                trace.end("StorageUnavailable")
             else:
+                trace.end()
                 done.extend(deliveries)
         if done:
             self._subscription.acknowledge(done)

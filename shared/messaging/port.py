@@ -6,15 +6,22 @@ until it is acknowledged; if its reader is lost before, the broker delivers it t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from shared.messages import MalformedMessage, Message, decode
 from shared.topology import EXCHANGE_OF, SUSPECTS, Broadcast, Queue, takes
+
+SENT_AT: Final = "x-seamline-sent-at"
+"""Header: when a traced message was sent, in nanoseconds of Unix time."""
+HEADERS: Final = ("traceparent", "tracestate", SENT_AT)
+"""The headers that a reader gets: the trace of the message, by W3C Trace Context. Most messages have none."""
+HEADER_LENGTH: Final = 512
+"""Most characters of a header; longer ones are ignored."""
 
 
 class MessagingError(Exception):
@@ -44,6 +51,8 @@ class EncodedMessage:
     exchange: str
     routing_key: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of `HEADERS` that are set."""
 
     @classmethod
     def of(cls, message: Message) -> Self:
@@ -64,6 +73,8 @@ class Delivery:
     """The key with which the message was published; brokers permit each user only some keys."""
     sender: str = ""
     """The user that published the message, checked by RabbitMQ; with the embedded broker, the name of the service."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of `HEADERS` that the message has. Its sender may set any value."""
 
     @property
     def is_suspect(self) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from shared import topology
 from shared.messages import FrameCaptured, FrameInspected, Message, TrainingRequested, decode
 from shared.messaging.port import (
+    SENT_AT,
     Broker,
     Delivery,
     EncodedMessage,
@@ -31,6 +32,7 @@ from tests.processes import wait_until
 
 OpenBroker = Callable[..., Broker]
 FRAMES_ONLY = [INFERENCE_FRAMES]
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", SENT_AT: "1769862615250000000"}
 
 
 def collect(subscription: Subscription, count: int, seconds: float = 60) -> list[Delivery]:
@@ -76,9 +78,12 @@ def wait_for_depth(broker: Broker, queue: str, ready: int) -> None:
 
 def test_a_message_that_was_encoded_before_arrives_like_any_other(broker: Broker) -> None:
     publisher = broker.publisher()
-    publisher.publish(EncodedMessage.of(captured(7))).result(timeout=60)
-    (delivery,) = collect(broker.subscribe(INFERENCE_FRAMES, prefetch=1), 1)
-    assert delivery.read() == captured(7)
+    encoded = EncodedMessage.of(captured(7))
+    for headers in (TRACE, {}):
+        publisher.publish(replace(encoded, headers=headers)).result(timeout=60)
+    with_trace, without = collect(broker.subscribe(INFERENCE_FRAMES, prefetch=2), 2)
+    assert with_trace.read() == without.read() == captured(7)
+    assert (with_trace.headers, without.headers) == (TRACE, {})
 
 
 def test_a_message_is_received_as_it_was_published(open_broker: OpenBroker) -> None:
@@ -308,11 +313,11 @@ def test_messages_of_a_dead_reader_are_delivered_again(broker_address: BrokerAdd
     assert all(delivery.redelivered for delivery in deliveries)
 
 
-def test_a_suspect_and_a_replayed_message_keep_their_routing_key_and_sender(
+def test_a_suspect_and_a_replayed_message_keep_their_routing_key_sender_and_trace(
     broker_address: BrokerAddress, open_broker: OpenBroker
 ) -> None:
     broker = open_broker()
-    publish(broker, [captured(1)])
+    broker.publisher().publish(replace(EncodedMessage.of(captured(1)), headers=TRACE)).result(60)
     for _ in range(topology.DELIVERY_LIMIT + 1):
         reader = Child(broker_address, children.hold, count=1)
         assert reader.says() == "holds 1"
@@ -326,6 +331,7 @@ def test_a_suspect_and_a_replayed_message_keep_their_routing_key_and_sender(
     assert replayed.queue == INFERENCE_FRAMES.name
     for delivery in (suspect, replayed):
         assert (delivery.routing_key, delivery.sender) == (captured(1).routing_key, broker_address.user)
+        assert delivery.headers == TRACE
         assert delivery.read() == captured(1)
 
 

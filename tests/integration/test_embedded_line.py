@@ -6,9 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,9 +21,29 @@ from deploy.embedded.state import state_for_one
 from samples.still import draw_seam
 from shared.imaging.codec import encode
 from tests.processes import free_port, wait_until
+from tests.receiver import receiving
+from tests.spans import SeenSpan, spans_at
 
 pytestmark = pytest.mark.timeout(1500)
 FRAMES = 60
+WAY = {
+    ("camera", "capture"),
+    ("camera", "store"),
+    ("camera", "publish seamline.frames"),
+    ("inference", "wait inference.frames"),
+    ("inference", "process inference.frames"),
+    ("inference", "fetch"),
+    ("inference", "decode"),
+    ("inference", "infer"),
+    ("inference", "publish seamline.verdicts"),
+    ("gateway", "process gateway.verdicts"),
+    ("gateway", "decide"),
+    ("dashboard", "wait dashboard.verdicts"),
+    ("dashboard", "process dashboard.verdicts"),
+    ("dashboard", "count"),
+    ("dashboard", "process dashboard.parts"),
+}
+"""The spans of every frame on its way, each with its service."""
 PASSWORD = "umbrella copper thirty lanterns"
 
 
@@ -55,17 +78,47 @@ def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(tmp_path: Path, seams: Path) -> None:
-    line = _demo(tmp_path, "--frames", str(FRAMES), "--source", str(seams), "--parts")
-    out, err = _ended(line)
-    assert line.returncode == 0, err[-3000:]
-    summary = json.loads(out.splitlines()[-1])
+@dataclass(frozen=True)
+class Played:
+    """What a line said that played all frames, and the spans that its services sent to a collector."""
+
+    summary: dict[str, Any]
+    spans: list[SeenSpan]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory, seams: Path) -> Played:
+    with receiving() as collector:
+        endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}"}
+        folder = tmp_path_factory.mktemp("played")
+        line = _demo(folder, "--frames", str(FRAMES), "--source", str(seams), "--parts", **endpoint)
+        out, err = _ended(line)
+        assert line.returncode == 0, err[-3000:]
+        return Played(json.loads(out.splitlines()[-1]), spans_at(collector))
+
+
+def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(played: Played) -> None:
+    summary = played.summary
     assert summary["captured"] == FRAMES == summary["inspected"] + summary["dropped"] + summary["parked"]
     assert summary["in_flight"] == 0
     assert summary["parts"] == FRAMES
     assert summary["explained"] == summary["flagged"] > 0
     assert set(summary["defect_rates"]) == {"good", "error", "break", "length"}
     assert summary["model_version"]
+
+
+def test_every_frame_has_one_trace_from_its_capture_to_its_count_decision_and_heatmap(played: Played) -> None:
+    traces: dict[str, list[SeenSpan]] = defaultdict(list)
+    for span in played.spans:
+        traces[span.trace].append(span)
+    assert len(traces) == FRAMES
+    for spans in traces.values():
+        (root,) = [span for span in spans if not span.parent]
+        assert (root.name, root.service) == ("capture", "seamline-camera")
+        assert {span.parent for span in spans if span.parent} <= {span.id for span in spans}
+        assert {(span.service.removeprefix("seamline-"), span.name) for span in spans} >= WAY
+    heatmaps = [span for span in played.spans if (span.service, span.name) == ("seamline-explainer", "heatmap")]
+    assert len({span.trace for span in heatmaps}) == played.summary["explained"]
 
 
 def test_a_second_run_on_the_same_folder_goes_on_and_counts_its_own_frames(tmp_path: Path, seams: Path) -> None:

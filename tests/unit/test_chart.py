@@ -21,6 +21,7 @@ TOOLS: Final = ROOT / ".venv" / "charts" / "bin"
 CUSTOM: Final = ("keda.sh", "rabbitmq.com")
 VALUES: Final[dict[str, Any]] = {
     "tlsAuthoritySecret": "authority",
+    "tracing": {"endpoint": "http://collector.monitoring:4318", "share": 0.1},
     "rabbitmq": {"tls": True, "port": 5671, "tlsSecret": "rabbitmq-tls"},
     "cameras": [
         {"line": "line-1", "name": "camera-1", "source": "rtsp://10.0.0.5/stream", "secret": "seamline-camera-1"},
@@ -33,6 +34,11 @@ VALUES: Final[dict[str, Any]] = {
         "serverNetworks": ["10.1.0.0/24"],
     },
     "dashboard": {"ingress": {"enabled": True, "tlsSecret": "quality-tls"}, "retention": "ok=7d, ng=90d"},
+}
+TRACING: Final = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4318",
+    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.1",
 }
 CUSTOM_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "ScaledObject": {
@@ -144,7 +150,10 @@ def test_every_service_runs_with_its_settings_and_no_secret_among_them(documents
         prefix = f"{container['name'].upper()}_"
         module = importlib.import_module(f"services.{container['name']}.settings")
         fields = getattr(module, f"{container['name'].capitalize()}Settings").model_fields
-        names = {name.removeprefix(prefix).removesuffix("_FILE").lower() for name in environment(container)}
+        traced = {name: value for name, value in environment(container).items() if name.startswith("OTEL_")}
+        assert traced == ({} if container["name"] == "trainer" else TRACING), container["name"]
+        own = set(environment(container)) - set(traced)
+        names = {name.removeprefix(prefix).removesuffix("_FILE").lower() for name in own}
         assert names <= set(fields), container["name"]
         plain = {name for name in environment(container) if name.endswith(("PASSWORD", "SECRET_KEY"))}
         assert plain == set(), "secrets are files"
@@ -205,7 +214,7 @@ def test_policies_cover_every_pod_and_open_what_it_needs(documents: list[dict[st
     assert everyone["policyTypes"] == ["Ingress", "Egress"]
     assert [rule["ports"][0]["port"] for rule in everyone["ingress"]] == [9100]
     reached = {port["port"] for rule in everyone["egress"] for port in rule["ports"]}
-    assert reached == {53, 9000, 5671}
+    assert reached == {53, 9000, 5671, 4318}
     assert {port["port"] for rule in policies["plant-seamline-dashboard"]["egress"] for port in rule["ports"]} == {6379}
 
 

@@ -21,7 +21,8 @@ TLS_TEXT: Final = (ROOT / "deploy" / "compose.tls.yml").read_text()
 TLS: Final[dict[str, Any]] = yaml.safe_load(TLS_TEXT)
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(TEXT)
 EVERYTHING: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
-MONITORING: Final = ["prometheus", "grafana"]
+MONITORING: Final = ["prometheus", "grafana", "jaeger"]
+TRACED: Final = [name for name in FLOW if name != "trainer"]
 SERVICES: Final = {name: service for name, service in EVERYTHING.items() if name not in MONITORING}
 """What runs without a profile."""
 DOCKERFILE: Final = (ROOT / "deploy" / "Dockerfile").read_text()
@@ -54,6 +55,14 @@ def test_monitoring_starts_by_its_profile_alone_and_reaches_every_service() -> N
     )
 
 
+def test_every_service_that_handles_frames_is_traced_alike_and_reaches_the_collector() -> None:
+    tracing = COMPOSE["x-tracing"]
+    assert [name for name in FLOW if tracing.items() <= SERVICES[name]["environment"].items()] == TRACED
+    assert set(EVERYTHING["jaeger"]["networks"]) >= {*TRACED, "monitoring"}
+    jaeger = yaml.safe_load((ROOT / "deploy" / "monitoring" / "jaeger.yml").read_text())
+    assert jaeger["receivers"]["otlp"]["protocols"]["http"]["endpoint"].endswith(":4318")
+
+
 @pytest.mark.parametrize("service", FLOW)
 def test_an_image_is_named_and_built_for_its_service(service: str) -> None:
     assert SERVICES[service]["image"].startswith(f"seamline-{service}:")
@@ -63,7 +72,7 @@ def test_an_image_is_named_and_built_for_its_service(service: str) -> None:
 @pytest.mark.parametrize("service", FLOW)
 def test_every_variable_of_a_service_is_one_of_its_settings(service: str) -> None:
     prefix = f"{service.upper()}_"
-    variables = SERVICES[service]["environment"]
+    variables = set(SERVICES[service]["environment"]) - set(COMPOSE["x-tracing"])
     assert all(name.startswith(prefix) for name in variables)
     assert {name.removeprefix(prefix).lower() for name in variables} <= set(_settings_of(service).model_fields)
 
@@ -200,7 +209,8 @@ def test_with_tls_every_container_has_its_own_certificates_and_no_others(name: s
 def test_with_tls_a_service_has_the_settings_it_needs_and_no_address_in_the_clear(service: str) -> None:
     prefix = f"{service.upper()}_"
     variables = {**SERVICES[service]["environment"], **TLS["services"][service]["environment"]}
-    given = {name.removeprefix(prefix).lower(): value for name, value in variables.items() if name != "HEALTH_SCHEME"}
+    others = {"HEALTH_SCHEME", *COMPOSE["x-tracing"]}
+    given = {name.removeprefix(prefix).lower(): value for name, value in variables.items() if name not in others}
     assert set(given) <= set(_settings_of(service).model_fields)
     assert {name: file for name, file in given.items() if name.startswith("tls_")} == {
         "tls_ca": "/opt/tls/ca.crt",

@@ -53,6 +53,14 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 - name: {{ $prefix }}_TLS_CA
   value: /run/tls/ca.crt
 {{- end }}
+{{- if and .root.Values.tracing.endpoint (ne .service "trainer") }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .root.Values.tracing.endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .root.Values.tracing.share | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "seamline.podSecurity" -}}

@@ -18,6 +18,7 @@ from services.dashboard.ingest.projector import NOT_ARCHIVED, Projector, Unsuppo
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from shared.health import Health
 from shared.messages import REASON_LENGTH
+from shared.messaging import traces
 from shared.messaging.loop import Loop, Outcome, Received, RetryLater
 from shared.messaging.port import Broker, Subscription
 from shared.topology import Queue
@@ -92,7 +93,8 @@ class QueueIngest:
 
         def apply() -> None:
             inapplicable.clear()
-            inapplicable.update(self._projector.apply_valid(messages).rejected)
+            with traces.current().step("count"):
+                inapplicable.update(self._projector.apply_valid(messages).rejected)
 
         try:
             if all(type(message) in NOT_ARCHIVED for message in messages):

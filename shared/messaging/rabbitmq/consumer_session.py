@@ -154,7 +154,7 @@ class ConsumerSession:
     def move(self, delivery: Delivery, source: Queue, queue: str, reason: str = "", losses: int = 0) -> None:
         """Copy a message into another queue of the source, and acknowledge it when the copy is confirmed."""
         if delivery.tag in self.held:
-            origin, headers = MessageOrigin(delivery.routing_key, delivery.sender), {LOSSES_HEADER: losses}
+            origin = MessageOrigin(delivery.routing_key, delivery.sender, delivery.headers)
             put(
                 self._aside,
                 source.dead_letters,
@@ -163,7 +163,7 @@ class ConsumerSession:
                 origin,
                 user=self._address.user,
                 reason=reason,
-                more=headers if losses else {},
+                more={LOSSES_HEADER: losses} if losses else {},
             )
             self.acknowledge([delivery.tag])
 
@@ -234,7 +234,7 @@ class ConsumerSession:
         self.held[tag] = queue
         again = method.redelivered or queue != self._queue
         origin = origin_of(method, properties)
-        return Delivery(body, tag, again, queue, origin.routing_key, origin.sender)
+        return Delivery(body, tag, again, queue, origin.routing_key, origin.sender, origin.headers)
 
     def _on_cancelled(self, _method: Any) -> None:
         """Reconnect when the queue was deleted: that creates the topology again."""

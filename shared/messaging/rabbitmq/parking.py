@@ -12,7 +12,7 @@ import pika
 from pika import exceptions
 
 from shared import topology
-from shared.messaging.port import ParkedAction, ParkedMessage, PublishRefused
+from shared.messaging.port import HEADER_LENGTH, HEADERS, ParkedAction, ParkedMessage, PublishRefused
 from shared.topology import Queue
 
 REASON_HEADER: Final = "x-seamline-reason"
@@ -28,6 +28,8 @@ class MessageOrigin:
 
     routing_key: str
     sender: str
+    headers: Mapping[str, str]
+    """See `shared.messaging.port.Delivery.headers`."""
 
 
 def origin_of(method: Any, properties: Any) -> MessageOrigin:
@@ -39,16 +41,18 @@ def origin_of(method: Any, properties: Any) -> MessageOrigin:
     """
     headers = properties.headers or {}
     sender = properties.user_id or ""
+    read = {name: value for name in HEADERS if isinstance(value := headers.get(name), str)}
+    read = {name: value for name, value in read.items() if len(value) <= HEADER_LENGTH}
     if not _moves(method.exchange):
         # a history without a dead-letter exchange is forged
-        return MessageOrigin(method.routing_key if sender and "x-death" not in headers else "", sender)
+        return MessageOrigin(method.routing_key if sender and "x-death" not in headers else "", sender, read)
     try:
         for death in headers.get("x-death", []):
             if not _moves(death["exchange"]):
-                return MessageOrigin(str(death["routing-keys"][0]) if sender else "", sender)
+                return MessageOrigin(str(death["routing-keys"][0]) if sender else "", sender, read)
     except (LookupError, TypeError, AttributeError):
-        return MessageOrigin("", sender)
-    return MessageOrigin(str(headers.get(ROUTING_KEY_HEADER, "")), str(headers.get(SENDER_HEADER, "")))
+        return MessageOrigin("", sender, read)
+    return MessageOrigin(str(headers.get(ROUTING_KEY_HEADER, "")), str(headers.get(SENDER_HEADER, "")), read)
 
 
 def _moves(exchange: str) -> bool:
@@ -72,7 +76,7 @@ def put(
     Raises:
         PublishRefused: the queue is full, or does not exist.
     """
-    headers = {ROUTING_KEY_HEADER: origin.routing_key, SENDER_HEADER: origin.sender, **more}
+    headers = {**origin.headers, ROUTING_KEY_HEADER: origin.routing_key, SENDER_HEADER: origin.sender, **more}
     if reason:
         headers[REASON_HEADER] = reason[:REASON_LENGTH]
     properties = pika.BasicProperties(

@@ -28,9 +28,7 @@ RECONNECT_SECONDS: Final = 0.2
 
 @dataclass(eq=False)
 class _Parcel:
-    exchange: str
-    routing_key: str
-    body: bytes
+    message: EncodedMessage
     confirmed: Future[None]
     returned: bool = False
 
@@ -55,8 +53,8 @@ class RabbitPublisher:
         confirmed: Future[None] = Future()
         confirmed.set_running_or_notify_cancel()
         encoded = message if isinstance(message, EncodedMessage) else EncodedMessage.of(message)
-        parcel = _Parcel(encoded.exchange, encoded.routing_key, encoded.body, confirmed)
-        self._window.enter(len(parcel.body))
+        parcel = _Parcel(encoded, confirmed)
+        self._window.enter(len(encoded.body))
         if not self._session.send(parcel):
             self._settle(parcel, self._unavailable)
         return confirmed
@@ -85,7 +83,7 @@ class RabbitPublisher:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def _settle(self, parcel: _Parcel, failure: MessagingError | None) -> None:
-        self._window.leave(len(parcel.body))
+        self._window.leave(len(parcel.message.body))
         if failure:
             parcel.confirmed.set_exception(failure)
         else:
@@ -193,9 +191,15 @@ class _Session:
             self._unconfirmed[tag] = parcel
             if self._channel.is_open:
                 # a message that no queue receives is returned with its properties before it is confirmed
-                properties = pika.BasicProperties(delivery_mode=2, message_id=str(tag), user_id=self._address.user)
+                message = parcel.message
+                properties = pika.BasicProperties(
+                    delivery_mode=2,
+                    message_id=str(tag),
+                    user_id=self._address.user,
+                    headers=dict(message.headers) or None,
+                )
                 self._channel.basic_publish(
-                    parcel.exchange, parcel.routing_key, parcel.body, properties, mandatory=True
+                    message.exchange, message.routing_key, message.body, properties, mandatory=True
                 )
 
     def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
@@ -207,11 +211,12 @@ class _Session:
         tags = [tag for tag in self._unconfirmed if tag <= last] if frame.method.multiple else [last]
         for tag in tags:
             parcel = self._unconfirmed.pop(tag)
+            message = parcel.message
             failure: MessagingError | None = None
             if parcel.returned:
-                failure = UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
+                failure = UnroutableMessage(f"no queue wants {message.routing_key!r} on {message.exchange}")
             elif refused:
-                failure = PublishRefused(f"a queue for {parcel.routing_key!r} on {parcel.exchange} is full")
+                failure = PublishRefused(f"a queue for {message.routing_key!r} on {message.exchange} is full")
             self._settle(parcel, failure)
 
     def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:

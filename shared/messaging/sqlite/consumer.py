@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ DEAD_READERS_SECONDS: Final = 1.0
 """Seconds between two checks for dead readers."""
 
 CLAIM: Final = """
-SELECT message.id, failures, routing_key, sender, content FROM message JOIN body ON body.message = message.id
+SELECT message.id, failures, routing_key, sender, headers, content FROM message JOIN body ON body.message = message.id
 WHERE queue = ? AND reader IS NULL ORDER BY message.id LIMIT ?
 """
 
@@ -170,6 +171,8 @@ class SqliteSubscription:
         self._held.update((message, queue) for message, *_ in rows)
         again = queue == self._suspects
         return [
-            Delivery(body, message, again or failures > 0, queue, routing_key, sender)
-            for message, failures, routing_key, sender, body in rows
+            Delivery(
+                body, message, again or failures > 0, queue, routing_key, sender, json.loads(headers) if headers else {}
+            )
+            for message, failures, routing_key, sender, headers, body in rows
         ]

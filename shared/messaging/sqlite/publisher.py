@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import sqlite3
 import threading
@@ -24,10 +25,12 @@ GROUP: Final = 256
 
 @dataclass
 class _Parcel:
-    exchange: str
-    routing_key: str
-    body: bytes
+    message: EncodedMessage
     confirmed: Future[None]
+
+    @property
+    def size(self) -> int:
+        return len(self.message.body)
 
 
 @dataclass
@@ -43,8 +46,8 @@ class _Target:
     ready: int
     ready_bytes: int
 
-    def wants(self, parcel: _Parcel) -> bool:
-        return self.exchange == parcel.exchange and matches(self.binding, parcel.routing_key)
+    def wants(self, message: EncodedMessage) -> bool:
+        return self.exchange == message.exchange and matches(self.binding, message.routing_key)
 
     def overflows(self, messages: int = 0, size: int = 0) -> bool:
         """Return whether the queue exceeds a limit with these additional messages."""
@@ -74,8 +77,8 @@ class SqlitePublisher:
             confirmed.set_exception(MessagingError("this publisher is closed"))
             return confirmed
         encoded = message if isinstance(message, EncodedMessage) else EncodedMessage.of(message)
-        parcel = _Parcel(encoded.exchange, encoded.routing_key, encoded.body, confirmed)
-        self._window.enter(len(parcel.body))
+        parcel = _Parcel(encoded, confirmed)
+        self._window.enter(parcel.size)
         self._parcels.put(parcel)
         return confirmed
 
@@ -112,10 +115,10 @@ class SqlitePublisher:
 
     def _confirm(self, parcels: Sequence[_Parcel]) -> None:
         """Commit a group; on a full disk only its small messages, after which their inputs are deleted."""
-        large = [parcel for parcel in parcels if len(parcel.body) > SMALL]
+        large = [parcel for parcel in parcels if parcel.size > SMALL]
         try:
             with translated_errors(self._path, takes_room=bool(large)):
-                check_room(self._path, self._connection, max(len(parcel.body) for parcel in parcels))
+                check_room(self._path, self._connection, max(parcel.size for parcel in parcels))
                 with writing(self._connection):
                     targets = [
                         _Target(*row)
@@ -129,13 +132,13 @@ class SqlitePublisher:
             refused = large or parcels
             self._settle(refused, [BrokerUnavailable(str(error))] * len(refused))
             if len(refused) < len(parcels):
-                self._confirm([parcel for parcel in parcels if len(parcel.body) <= SMALL])
+                self._confirm([parcel for parcel in parcels if parcel.size <= SMALL])
         else:
             self._settle(parcels, outcomes)
 
     def _settle(self, parcels: Sequence[_Parcel], outcomes: Sequence[MessagingError | None]) -> None:
         for parcel, failure in zip(parcels, outcomes, strict=True):
-            self._window.leave(len(parcel.body))
+            self._window.leave(parcel.size)
             if failure:
                 parcel.confirmed.set_exception(failure)
             else:
@@ -143,20 +146,21 @@ class SqlitePublisher:
 
     def _enqueue(self, parcel: _Parcel, targets: Sequence[_Target]) -> MessagingError | None:
         """Insert a message into every queue that receives it, or into none."""
-        size = len(parcel.body)
-        wanting = [target for target in targets if target.wants(parcel)]
+        message, size = parcel.message, parcel.size
+        wanting = [target for target in targets if target.wants(message)]
         if not wanting:
-            return UnroutableMessage(f"no queue wants {parcel.routing_key!r} on {parcel.exchange}")
+            return UnroutableMessage(f"no queue wants {message.routing_key!r} on {message.exchange}")
         full = [target.name for target in wanting if not target.sheds and target.overflows(1, size)]
         if full:
             return PublishRefused(f"queue {', '.join(full)} is full")
+        headers = json.dumps(dict(message.headers)) if message.headers else ""
         for target in wanting:
             cursor = self._connection.execute(
-                "INSERT INTO message (queue, size, routing_key, sender) VALUES (?, ?, ?, ?)",
-                (target.name, len(parcel.body), parcel.routing_key, self._sender),
+                "INSERT INTO message (queue, size, routing_key, sender, headers) VALUES (?, ?, ?, ?, ?)",
+                (target.name, size, message.routing_key, self._sender, headers),
             )
             self._connection.execute(
-                "INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, parcel.body)
+                "INSERT INTO body (message, content) VALUES (?, ?)", (cursor.lastrowid, message.body)
             )
             target.ready += 1
             target.ready_bytes += size

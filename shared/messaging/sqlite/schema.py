@@ -21,7 +21,7 @@ from shared.messaging.port import BrokerUnavailable, MessagingError
 from shared.sqlite import Reserve, free_bytes, transaction
 from shared.topology import Queue, WhenFull
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Version of the tables; a file with another version is refused."""
 
 BUSY_SECONDS: Final = 30.0
@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS message (
     size INTEGER NOT NULL,
     routing_key TEXT NOT NULL,
     sender TEXT NOT NULL,
+    headers TEXT NOT NULL,         -- as JSON; '' is none
     reader TEXT,                   -- who holds it; NULL is ready
     failures INTEGER NOT NULL DEFAULT 0,
     reason TEXT,

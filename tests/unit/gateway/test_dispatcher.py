@@ -16,6 +16,7 @@ from services.gateway.outputs.settings import ModbusSettings
 from services.gateway.part_assembly import Now
 from services.gateway.signal_outbox import SignalOutbox
 from tests.parts import at
+from tests.spans import traced
 from tests.verdicts import Line, decision_of
 
 NAME = "line-1/plc"
@@ -129,3 +130,14 @@ def test_a_note_leaves_the_next_transaction_on_the_disk(sending: Sending) -> Non
     with pytest.raises(sqlite3.OperationalError), sending.journal.mark() as database:
         database.execute("SELECT * FROM nowhere")
     assert synchronous() == before
+
+
+def test_each_try_to_send_a_signal_is_a_span_in_the_trace_of_its_frame(sending: Sending) -> None:
+    with traced() as spans:
+        sending.decide(1)
+        sending.receiver.takes = None
+        sending.dispatcher.turn()
+        sending.receiver.takes, sending.seconds = 1, 0.4
+        sending.dispatcher.turn()
+    assert [(span.name, span.failure) for span in spans] == [("signal", "OutputUnavailable"), ("signal", "")]
+    assert len({span.trace for span in spans}) == 1

@@ -1,0 +1,1 @@
+"""Traces of frames for a collector of OpenTelemetry."""
