@@ -30,12 +30,11 @@ from services.trainer.evaluation.evaluate import evaluate
 from services.trainer.evaluation.threshold_choice import choose_thresholds
 from services.trainer.heatmaps.evaluation import images_with_masks
 from services.trainer.training.good_only import fit_good_only
-from shared.contracts.bundle import DISTANCE, HeatmapSpec
+from shared.contracts.bundle import DISTANCE, DISTANCES, HeatmapSpec
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
 from shared.datasets.good_only import ANOMALY
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
-from shared.explain.distance import DISTANCES
 from shared.explain.metrics import score_heatmaps
 from shared.explain.probes import subject_of
 from shared.recipe import ImageSpec, read_recipe

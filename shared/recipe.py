@@ -73,6 +73,8 @@ class LabelRole(StrEnum):
     """True is NG."""
     ATTRIBUTE = "attribute"
     """Without effect on the verdict; if ``expected`` is given, a different value is NG."""
+    ANOMALY = "anomaly"
+    """The image is unlike anything good. The network measures it beside the other labels, and people do not give it."""
 
 
 class _Section(BaseModel):
@@ -127,7 +129,7 @@ class Label(_Section):
     @property
     def decides(self) -> bool:
         """Return whether the label can make a frame NG."""
-        return self.role is not LabelRole.ATTRIBUTE or self.expected is not None
+        return self.role in (LabelRole.QUALITY, LabelRole.DEFECT) or self.expected is not None
 
     @property
     def is_fault_if_absent(self) -> bool:
@@ -361,6 +363,11 @@ class Recipe(_Section):
         lt=1,
         description="share of NG parts on the line; give it if the share among the labelled images differs",
     )
+    unlike_good: Literal["unsure", "ng", "off"] = Field(
+        "unsure",
+        description="what a frame is in which no label finds a fault, and which is unlike all good images of the "
+        "training: unsure, so that it is flagged; or NG; off: the training does not learn what good images look like",
+    )
     good_by: GoodBy | None = Field(
         None,
         description="of a model that learns from good images alone: the labels that people give to its images, which "
@@ -370,6 +377,10 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:
         refuse_conflicts(self.task, self.labels)
+        if any(label.role is LabelRole.ANOMALY for label in self.labels[:-1]):
+            raise ValueError("a label of the role anomaly comes last, and there is one at most: the training writes it")
+        if self.anomaly and len(self.labels) < (3 if self.task is Task.EXCLUSIVE else 2):
+            raise ValueError("a label of the role anomaly is beside the labels that people give: name them")
         if self.good_by is not None and (
             self.task is Task.EXCLUSIVE or [label.role for label in self.labels] != [LabelRole.DEFECT]
         ):
@@ -382,10 +393,20 @@ class Recipe(_Section):
         return tuple(label.name for label in self.labels)
 
     @property
+    def anomaly(self) -> Label | None:
+        """Return the label of the role anomaly, which is the last output of the network; None if there is none."""
+        return self.labels[-1] if self.labels[-1].role is LabelRole.ANOMALY else None
+
+    @property
+    def without_anomaly(self) -> Recipe:
+        """Return the recipe without the label of the role anomaly."""
+        return self.model_copy(update={"labels": self.labels[:-1]}) if self.anomaly else self
+
+    @property
     def annotated(self) -> Recipe:
         """Return the recipe of the labels that people give to images."""
         if self.good_by is None:
-            return self
+            return self.without_anomaly
         return self.model_copy(update={"task": self.good_by.task, "labels": self.good_by.labels, "good_by": None})
 
     def label(self, name: str) -> Label:

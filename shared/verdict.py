@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.messages import Finding, Verdict
 from shared.recipe import Label, LabelRole, Recipe, Task
+
+UNLIKE: Final = "unlike anything good"
+"""The reason of a verdict on an image in which no label finds a fault, and which is unlike all good images."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,14 @@ def scores_of(logits: NDArray[np.float32], task: Task) -> NDArray[np.float32]:
     return np.asarray(np.where(logits64 >= 0, positive, negative), np.float32)
 
 
+def scores_by(recipe: Recipe, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the scores of the outputs of a recipe's network, (frames, labels); an anomaly excludes no other label."""
+    if recipe.anomaly is None:
+        return scores_of(logits, recipe.task)
+    parts = scores_of(logits[:, :-1], recipe.task), scores_of(logits[:, -1:], Task.MULTI_LABEL)
+    return np.concatenate(parts, axis=1)
+
+
 def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judgement:
     """Apply a recipe to the scores of one image.
 
@@ -58,7 +70,8 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
     if not all(0 <= value <= 1 for value in values):
         raise ValueError(f"scores are numbers from 0 to 1, and these are {values}")
     find = _find_exclusive if recipe.task is Task.EXCLUSIVE else _find_multi_label
-    findings = find(recipe, values)
+    given = recipe.without_anomaly
+    findings = find(given, values[: len(given.labels)])
     faults = []
     for name, found in findings.items():
         if found.fault and recipe.label(name).role is LabelRole.ATTRIBUTE:
@@ -66,10 +79,23 @@ def judge(recipe: Recipe, scores: Sequence[float] | NDArray[np.float32]) -> Judg
         elif found.fault:
             faults.append(name if found.present else f"not {name}")
     unsure = [name for name, found in findings.items() if found.unsure]
-    verdict = Verdict.NG if faults else Verdict.OK
     doubt = f"unsure of {', '.join(unsure)}" if unsure else ""
-    reason = "; ".join(filter(None, [", ".join(faults), doubt])) or "no fault"
-    flagged = bool(faults or unsure) or recipe.explain == "all"
+    unlike = ""
+    if recipe.anomaly:
+        present = values[-1] >= recipe.anomaly.threshold
+        speaks = present and not faults and recipe.unlike_good != "off"  # a fault that a label names says more
+        unlike = UNLIKE if speaks else ""
+        is_fault = bool(unlike) and recipe.unlike_good == "ng"
+        findings[recipe.anomaly.name] = Finding(
+            score=values[-1],
+            threshold=recipe.anomaly.threshold,
+            present=present,
+            unsure=bool(unlike) and not is_fault,
+            fault=is_fault,
+        )
+    verdict = Verdict.NG if any(found.fault for found in findings.values()) else Verdict.OK
+    reason = "; ".join(filter(None, [", ".join(faults), unlike, doubt])) or "no fault"
+    flagged = bool(faults or unsure or unlike) or recipe.explain == "all"
     return Judgement(verdict, reason, findings, flagged)
 
 
@@ -88,18 +114,41 @@ def faults_of(label: Label, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def present_labels(recipe: Recipe, scores: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which labels are present in each image, as `judge` finds them: bool, (images, labels) as the scores."""
     thresholds = np.array([label.threshold for label in recipe.labels])
+    present = np.asarray(scores >= thresholds, np.bool_)
     if recipe.task is Task.EXCLUSIVE:
-        one_hot = np.eye(scores.shape[1], dtype=np.bool_)
-        return np.asarray(one_hot[(scores / thresholds).argmax(axis=1)])
-    return np.asarray(scores >= thresholds, np.bool_)
+        count = len(recipe.without_anomaly.labels)
+        one_hot = np.eye(count, dtype=np.bool_)
+        present[:, :count] = one_hot[(scores / thresholds)[:, :count].argmax(axis=1)]
+    return present
 
 
 def ng_images(recipe: Recipe, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which images are NG, bool (images,), by the labels that are present in them, (images, labels)."""
+    unlike = ng_by_anomaly(recipe, present)
     if recipe.task is Task.EXCLUSIVE:
-        return np.asarray(present[:, faults_if_chosen(recipe)].any(axis=1), np.bool_)
+        return np.asarray(present[:, faults_if_chosen(recipe)].any(axis=1) | unlike, np.bool_)
     faults = [faults_of(label, present[:, column]) for column, label in enumerate(recipe.labels)]
-    return np.asarray(np.any(faults, axis=0), np.bool_)
+    return np.asarray(np.any([*faults, unlike], axis=0), np.bool_)
+
+
+def ng_by_anomaly(recipe: Recipe, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which images are NG because they are unlike anything good, bool (images,); see `ng_images`."""
+    if recipe.anomaly and recipe.unlike_good == "ng":
+        return present[:, -1]
+    return np.zeros(len(present), np.bool_)
+
+
+def with_anomaly(recipe: Recipe, truth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the labels of images with a column for the recipe's anomaly, if it has one: true of NG parts.
+
+    Args:
+        recipe: of the model.
+        truth: (images, labels) of the labels that people give, 0 or 1.
+    """
+    if recipe.anomaly is None:
+        return truth
+    given = recipe.without_anomaly
+    return np.column_stack([truth, ng_images(given, present_labels(given, truth))]).astype(np.float32)
 
 
 def has_verdicts(recipe: Recipe) -> bool:

@@ -17,6 +17,7 @@ from shared.contracts.bundle import (
     write_bundle_folder,
 )
 from shared.contracts.promotion import production_history
+from shared.datasets.good_only import recipe_with_anomaly
 from shared.recipe import Recipe, read_recipe
 from shared.storage.filesystem import FilesystemStore
 
@@ -64,6 +65,8 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
     if recipe_file is None:
         return model, bundle.recipe
     recipe = read_recipe(recipe_file)
+    if (anomaly := bundle.recipe.anomaly) and not recipe.anomaly:  # the training added it, and not the user
+        recipe = recipe_with_anomaly(recipe).with_thresholds({anomaly.name: anomaly.threshold})
     if recipe == bundle.recipe:
         return model, recipe
     _check_same_model(bundle, recipe, recipe_file)
@@ -117,7 +120,8 @@ def _changed_rules(before: Recipe, after: Recipe) -> list[str]:
         for setting in ("threshold", "role", "expected")
         if getattr(label_before, setting) != getattr(label, setting)
     ]
-    changed = [name for name in ("costs", "defect_rate") if getattr(before, name) != getattr(after, name)]
+    settings = ("costs", "defect_rate", "unlike_good")
+    changed = [name for name in settings if getattr(before, name) != getattr(after, name)]
     return [*labels, *changed]
 
 

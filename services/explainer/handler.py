@@ -16,7 +16,7 @@ from services.explainer import metrics
 from services.explainer.image_store import ImageStore, Unexplained
 from services.explainer.models import Model, Models
 from services.explainer.overlay import overlay
-from shared.contracts.bundle import BundleError
+from shared.contracts.bundle import DISTANCE, DISTANCES, BundleError
 from shared.explain.rendering import Heat, heat_of
 from shared.explain.scale import rarity_of, shade_for
 from shared.explain.targets import Question, questions_about
@@ -177,5 +177,8 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
         shade = shade_for(model.heatmaps, question, case.frame.findings[question.label.name].score)
         # without a scale, the peak of the heatmap has full heat
         heat = heat_of(map_, images[row].shape[0], images[row].shape[1], 1.0 if shade is None else shade)
-        case.method = model.heatmaps.in_words
+        is_anomaly = question.label is model.recipe.anomaly
+        method = f"{DISTANCE} at {DISTANCES}" if is_anomaly else model.heatmaps.in_words
+        if method not in case.method:
+            case.method = f"{case.method}; {method}" if case.method else method
         case.heatmaps.append((question, heat, None if shade is None else rarity_of(shade)))

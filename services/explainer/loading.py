@@ -43,7 +43,7 @@ def load_model(bundle: Bundle, threads: int = 0) -> Model:
             f"and its recipe asks for {(labels,)} of {expected}"
         )
     spec = bundle.manifest.heatmaps
-    probe = probe_of(network, spec, partial(by_openvino, threads=threads))
+    probe = probe_of(network, bundle.recipe, spec, partial(by_openvino, threads=threads))
     probe.maps(np.zeros((1, *expected), np.float32), [(0, 0, True)])
     _log.info("explaining with model", version=bundle.version, heatmaps=spec.in_words)
     return Model(bundle.version, bundle.recipe, spec, probe, references_of(bundle))

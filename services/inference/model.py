@@ -18,7 +18,7 @@ from shared.imaging.preprocessing import prepare
 from shared.imaging.references import References
 from shared.messages import Verdict
 from shared.recipe import Recipe
-from shared.verdict import Judgement, judge, scores_of
+from shared.verdict import Judgement, judge, scores_by
 
 PROOF_IMAGES: Final = 8
 """Images that must get the same scores one by one and as a batch before a network is used."""
@@ -69,7 +69,7 @@ class Model:
         not_finite = f"model {self.version} answers with numbers that are not finite: promote another model"
         return [
             judge(self.recipe, scores) if np.isfinite(scores).all() else error_judgement(not_finite)
-            for scores in scores_of(logits, self.recipe.task)
+            for scores in scores_by(self.recipe, logits)
         ]
 
     def unload(self) -> None:

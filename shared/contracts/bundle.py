@@ -109,6 +109,9 @@ class HeatScale(BaseModel):
 DISTANCE: Final[Literal["distance"]] = "distance"
 """The method whose map is the output of a layer of the network: how far each place is from anything good."""
 
+DISTANCES: Final = "distances"
+"""Name of the layer whose output is this map."""
+
 
 class HeatmapSpec(BaseModel):
     """How the heatmaps of a model are computed and scaled."""

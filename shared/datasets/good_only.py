@@ -27,6 +27,17 @@ def good_only_recipe(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"task": Task.MULTI_LABEL, "labels": (label,), "good_by": good_by})
 
 
+def recipe_with_anomaly(recipe: Recipe) -> Recipe:
+    """Return a recipe with the label of the role anomaly after its others; its threshold is where its logit is 0."""
+    name = ANOMALY if same_label(ANOMALY, recipe.label_names) is None else f"{ANOMALY} beside the labels"
+    taken = {label.colour for label in recipe.labels}
+    greys = ((grey, grey, grey) for grey in range(1, 256))
+    colours = (NAMED_COLOURS["magenta"], NAMED_COLOURS["purple"], *NAMED_COLOURS.values(), *greys)
+    colour = next(each for each in colours if each not in taken)
+    label = Label(name=name, colour=colour, role=LabelRole.ANOMALY)
+    return recipe.model_copy(update={"labels": (*recipe.labels, label)})
+
+
 def good_values(recipe: Recipe) -> dict[str, bool]:
     """Return the values that a good part has in the labels that decide, by a recipe with ``good_by``."""
     annotated = recipe.annotated

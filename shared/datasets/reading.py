@@ -92,7 +92,7 @@ def read_for_recipe(source: Path, recipe: Recipe, on_problem: OnProblem = "stop"
         DatasetError: as `read_dataset` and `good_only` raise it.
     """
     if recipe.good_by is None:
-        return read_dataset(source, recipe.label_names, task=recipe.task, on_problem=on_problem)
+        return read_dataset(source, recipe.annotated.label_names, task=recipe.task, on_problem=on_problem)
     return good_only(read_dataset(source, on_problem=on_problem), recipe, on_problem)
 
 

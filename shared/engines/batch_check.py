@@ -10,7 +10,7 @@ import numpy as np
 from shared.engines.port import Images, Logits
 from shared.imaging.preprocessing import normalise, resize
 from shared.recipe import Recipe
-from shared.verdict import scores_of
+from shared.verdict import scores_by
 
 SAME_SCORE: Final = 0.01
 """Largest accepted difference of a score between batch sizes: rounding, but not the influence of other images."""
@@ -27,8 +27,8 @@ def moved_by_neighbours(ask: Callable[[Images], Logits], recipe: Recipe, images:
         recipe: its task.
         images: (frames, height, width, channels), at least two.
     """
-    together = scores_of(ask(images), recipe.task)
-    alone = scores_of(np.concatenate([ask(images[row : row + 1]) for row in range(len(images))]), recipe.task)
+    together = scores_by(recipe, ask(images))
+    alone = scores_by(recipe, np.concatenate([ask(images[row : row + 1]) for row in range(len(images))]))
     return float(np.abs(together - alone).max())
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import keras
 import numpy as np
 
-from shared.contracts.bundle import BundleError
+from shared.contracts.bundle import DISTANCES, BundleError
 from shared.engines.port import Images
 from shared.explain.network import Look, by_tensorflow
 from shared.explain.targets import Maps
-
-DISTANCES: Final = "distances"
-"""Name of the layer whose output is the map, in a network that learned from good images alone."""
 
 
 def measures_distances(network: keras.Model) -> bool:

@@ -27,7 +27,7 @@ from shared.imaging.preprocessing import prepare
 from shared.imaging.references import NotAligned, References
 from shared.intervals import Weights, draws, mean, proportion, spread
 from shared.recipe import Recipe
-from shared.verdict import points_at_presence, scores_of
+from shared.verdict import points_at_presence, scores_by
 
 
 class Measured(BaseModel):
@@ -245,7 +245,7 @@ class Subject:
 
     def scores(self, images: Images) -> NDArray[np.float32]:
         """Return the scores of a batch: (images, labels), 0 to 1."""
-        return scores_of(self.logits(images), self.recipe.task)
+        return scores_by(self.recipe, self.logits(images))
 
     def has_heat(self, question: Question, scores: NDArray[np.float32]) -> bool:
         """Return whether the heatmap of an image with these scores has heat; without a scale it always has."""

@@ -38,7 +38,9 @@ def questions_about(findings: Mapping[str, Finding], recipe: Recipe, wanted: Col
         wanted: labels that a person requested; then only these.
     """
     found = [
-        (place, label, findings[label.name]) for place, label in enumerate(recipe.labels) if label.name in findings
+        (place, label, findings[label.name])
+        for place, label in enumerate(recipe.labels)
+        if label.name in findings and (label is not recipe.anomaly or findings[label.name].present or wanted)
     ]
     if wanted:
         return [
@@ -65,7 +67,7 @@ def _explained_for(label: Label, finding: Finding, recipe: Recipe) -> bool:
     """
     if finding.fault or finding.unsure:
         return points_at_presence(label, recipe)
-    return finding.present or label.role is LabelRole.DEFECT or recipe.task is Task.EXCLUSIVE
+    return finding.present or label.role in (LabelRole.DEFECT, LabelRole.ANOMALY) or recipe.task is Task.EXCLUSIVE
 
 
 def fault_questions(recipe: Recipe) -> list[Question]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.datasets.good_only import recipe_with_anomaly
 from shared.messages import Name
 from shared.recipe import RESERVED_KEYS, GoodBy, Label, LabelRole, Parts, Recipe, RecipeError, Task, parse_recipe
 from tests.property.mutation import mutations
@@ -35,7 +36,7 @@ def labels(draw: st.DrawFn) -> list[Label]:
     colours = draw(st.lists(COLOURS, min_size=4, max_size=4, unique=True))
     made = []
     for name, key, colour in zip(names, keys, colours, strict=False):
-        role = draw(st.sampled_from(LabelRole))
+        role = draw(st.sampled_from([LabelRole.QUALITY, LabelRole.DEFECT, LabelRole.ATTRIBUTE]))
         expected = draw(st.none() | st.booleans()) if role is LabelRole.ATTRIBUTE else None
         threshold = draw(st.floats(0, 1, exclude_min=True, exclude_max=True))
         made.append(Label(name=name, key=key, colour=colour, role=role, threshold=threshold, expected=expected))
@@ -68,7 +69,7 @@ GOOD_ONLY = st.builds(
 
 
 @settings(max_examples=25)
-@given(recipe=RECIPES | GOOD_ONLY)
+@given(recipe=RECIPES | GOOD_ONLY | RECIPES.map(recipe_with_anomaly))
 def test_any_recipe_is_read_as_it_was_written(recipe: Recipe) -> None:
     assert parse_recipe(recipe.to_yaml()) == recipe
 

@@ -9,6 +9,8 @@ import pytest
 
 from deploy.embedded.model import first_model
 from shared.contracts.bundle import EVALUATION, REPORT, BundleError, read_bundle_folder, write_bundle_folder
+from shared.datasets.good_only import recipe_with_anomaly
+from shared.recipe import parse_recipe
 from tests.models import PAINT, pack, paint_bundle
 
 
@@ -82,6 +84,15 @@ def test_a_recipe_of_other_colours_changes_no_measurement(measured: Path, tmp_pa
     bundle = read_bundle_folder(_with(PAINT.replace("colour: blue", "colour: yellow"), tmp_path, measured))
     assert json.loads(bundle.file(EVALUATION))["verdict_accuracy"] == 0.95
     assert REPORT in bundle.files
+
+
+def test_a_recipe_of_the_user_does_not_name_the_anomaly_that_the_training_added(tmp_path: Path) -> None:
+    learned = recipe_with_anomaly(parse_recipe(PAINT)).with_thresholds({"anomaly": 0.8})
+    write_bundle_folder(tmp_path / "model", paint_bundle("v1", recipe=learned))
+    moved = _with(PAINT + "unlike_good: ng\n", tmp_path, tmp_path / "model")
+    recipe = read_bundle_folder(moved).recipe
+    assert recipe.unlike_good == "ng"
+    assert recipe.labels == learned.labels
 
 
 @pytest.mark.parametrize("explanation", ["{method: layer-cam}", "{layer: nowhere}"])

@@ -35,7 +35,7 @@ OPTIONAL: Final = {"parts": "parts.of", "check": "check.required", "image.refere
 """Sections that a recipe may lack, each with the field that is empty then."""
 TEXTS: Final = (
     *("name", "task", "description", "image.colour", "image.normalisation", "image.reference.motion", "explain"),
-    *("explanation.method", "explanation.layer", "parts.of", "parts.rule", "parts.not_inspected"),
+    *("unlike_good", "explanation.method", "explanation.layer", "parts.of", "parts.rule", "parts.not_inspected"),
     *("check.required", "check.while_due"),
 )
 FIELDS: Final = frozenset({*TEXTS, *NUMBERS, *LISTS, *BOXES})

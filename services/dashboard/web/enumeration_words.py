@@ -11,7 +11,7 @@ WORDS: Final = (
     *(marked("minute"), marked("hour"), marked("shift"), marked("day"), marked("week")),
     *(marked("model"), marked("batch"), marked("camera")),
     *(marked("viewer"), marked("operator"), marked("engineer"), marked("admin")),
-    *(marked("quality"), marked("defect"), marked("attribute")),
+    *(marked("quality"), marked("defect"), marked("attribute"), marked("anomaly")),
     *(marked("first"), marked("second"), marked("adjudication")),
     *(marked("few escapes"), marked("balanced"), marked("few false rejects"), marked("least cost")),
     marked("allowed overkill"),

@@ -10,6 +10,7 @@ OF_VERDICTS: Final = (
     marked("no fault"),
     marked("not %(label)s"),
     marked("unsure of %(labels)s"),
+    marked("unlike anything good"),
     marked("%(label)s is present and is expected otherwise"),
     marked("%(label)s is absent and is expected otherwise"),
     marked("not inspected: of %(frames)s frames none came"),
@@ -124,6 +125,8 @@ OF_RECIPES: Final = (
     marked("at_least belongs to the rules count and row, and they need it"),
     marked("at_least is %(number)s, and a part has %(size)s frames: it would never be NG"),
     marked("an exclusive recipe chooses between labels: name at least two"),
+    marked("a label of the role anomaly comes last, and there is one at most: the training writes it"),
+    marked("a label of the role anomaly is beside the labels that people give: name them"),
     marked("good_by belongs to a multi-label recipe with one label, a defect: remove the others"),
     marked("the name of a label is empty: give it one"),
     marked("%(name)s is the column of the images in tables: give the label another name"),
@@ -416,6 +419,20 @@ OF_EVALUATIONS: Final = (
         "the verdicts are no more %(what)s than calling every part %(verdict)s (%(figures)s): NG parts are too "
         "like good ones for a model that has seen good ones alone; label NG parts, and train a model that learns "
         "from them"
+    ),
+    marked(
+        "frames in which no label finds a fault, but which are unlike anything good, are flagged (unlike_good: "
+        "%(mode)s): %(found)s of the %(missed)s NG images that the labels miss, and %(flagged)s of the %(passed)s ok "
+        "images that they pass; %(reason)s"
+    ),
+    marked(
+        "an NG part is more unlike the good ones than another good part is in %(share)s of cases (AUROC %(area)s, "
+        "%(low)s to %(high)s, by %(ng)s images of NG and %(good)s of good parts; 0.5 is chance)"
+    ),
+    marked(
+        "no image shows an NG part, so nothing measures how well this model finds them. Of pieces of other images, "
+        "pasted on %(pasted)s good ones, it finds %(share)s (AUROC %(area)s, %(low)s to %(high)s; 0.5 is chance); real "
+        "defects may be harder to find"
     ),
     marked(
         "%(dim)s of %(images)s images use 12 or fewer of their 16 bits, and are nearly black: scale their values "

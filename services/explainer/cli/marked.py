@@ -42,7 +42,8 @@ def marked_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) 
     """
     marked = []
     for example in read_for_recipe(folder, recipe).examples:
-        true = {name for name, value in zip(recipe.label_names, example.labels, strict=True) if value}
+        given = recipe.without_anomaly.label_names
+        true = {name for name, value in zip(given, example.labels, strict=True) if value}
         masks = masks_of(dict(example.masks), example.name, true, recipe)
         if masks and example.name not in excluded:
             marked.append(MarkedImage(example.image, example.group, masks))
@@ -63,7 +64,8 @@ def good_images(folder: Path, recipe: Recipe, excluded: Collection[str] = ()) ->
     return [
         MarkedImage(example.image, example.group, {})
         for example in read_for_recipe(folder, recipe).examples
-        if example.name not in excluded and judge(recipe, [*map(float, example.labels)]).verdict is Verdict.OK
+        if example.name not in excluded
+        and judge(recipe.without_anomaly, [*map(float, example.labels)]).verdict is Verdict.OK
     ]
 
 

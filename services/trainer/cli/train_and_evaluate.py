@@ -56,7 +56,7 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.recipe import ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
 from shared.recipe_draft import draft_recipe
 from shared.storage.filesystem import FilesystemStore
-from shared.verdict import scores_of
+from shared.verdict import scores_by, with_anomaly
 
 DEFAULTS: Final = TrainingOptions()
 
@@ -146,7 +146,7 @@ def read_images(
         all_good: whether images without any label are images of good parts.
     """
     on_problem: OnProblem = "skip" if skip_problems else "stop"
-    given = read_recipe(recipe) if recipe else None
+    given = read_recipe(recipe).without_anomaly if recipe else None
     as_given = given is not None and given.good_by is not None  # the training decides what it learns of the labels
     names = given.label_names if given and not as_given else ()
     asked_task = None if as_given else given.task if given else task
@@ -184,10 +184,10 @@ def evaluate_folder(
         ungrouped = replace(dataset, warnings=())  # nothing is split here
         dataset, store = decode_images(ungrouped, recipe.image, Path(scratch), on_problem, references_of(bundle))
         rows = np.arange(len(dataset.examples))
-        scores = scores_of(engine_logits(engine, store, rows), recipe.task)
+        scores = scores_by(recipe, engine_logits(engine, store, rows))
         learned = learned_by(bundle, dataset.examples, store.digest)
         names, groups = zip(*((each.name, each.group) for each in dataset.examples), strict=True)
-        run = EvaluationRun(recipe, names, groups, store.labels, scores)
+        run = EvaluationRun(recipe, names, groups, with_anomaly(recipe, store.labels), scores)
         yield FolderEvaluation(bundle, data, run, store, learned, dataset.warnings)
 
 
@@ -297,7 +297,7 @@ def summary_of(evaluation: Evaluation) -> str:
 
 def macro_of(evaluation: Evaluation) -> str:
     """Write the mean of the average precisions with the number of labels that it is of."""
-    measured, labels = len(evaluation.macro_labels), len(evaluation.labels)
+    measured, labels = len(evaluation.macro_labels), len(evaluation.labels) - bool(evaluation.anomaly)
     if evaluation.macro_average_precision is None:
         return "no average precision: each label is in all of these images, or in none"
     if not evaluation.mean_is_telling:

@@ -31,6 +31,7 @@ from shared.engines.bundled_references import references_of
 from shared.imaging.codec import Image, UnreadableImage, decode
 from shared.label_names import IMAGE_COLUMN
 from shared.storage.port import InvalidKey, ObjectStore
+from shared.verdict import with_anomaly
 
 THREADS: Final = 8
 TEST_TABLE: Final = "test.csv"
@@ -93,11 +94,12 @@ def held_out(bundle: Bundle, store: ObjectStore) -> HeldOut:
         except DatasetError as error:
             raise NotComparable(f"{version.reference}: {error}") from error
         return HeldOut(version, images, np.array(rows, np.float32)[:, np.newaxis])
-    columns = [version.label_names.index(name) for name in recipe.label_names if name in version.label_names]
-    if len(columns) != len(recipe.labels):
+    given = recipe.annotated.label_names
+    columns = [version.label_names.index(name) for name in given if name in version.label_names]
+    if len(columns) != len(given):
         raise NotComparable(f"{version.reference} lacks a label of model {bundle.version}")
     truth = np.array([[image.labels[column] for column in columns] for image in images], np.float32)
-    return HeldOut(version, images, truth)
+    return HeldOut(version, images, with_anomaly(recipe, truth))
 
 
 def learned_from(bundle: Bundle, test: HeldOut, store: ObjectStore) -> int | None:

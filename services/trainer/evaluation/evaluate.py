@@ -36,9 +36,10 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
         )
         resampled.append(average_precisions)
     # the labels that some images have and others lack; a sample that lacks one of them is left out
-    measured = [name for name, each in labels.items() if each.is_measured]
-    occurring = [each for each, label in zip(resampled, labels.values(), strict=True) if label.is_measured]
-    precisions = [each.average_precision for each in labels.values() if each.average_precision is not None]
+    given = recipe.without_anomaly.label_names
+    measured = [name for name in given if labels[name].is_measured]
+    occurring = [each for each, name in zip(resampled, labels, strict=True) if name in measured]
+    precisions = [each for name in given if (each := labels[name].average_precision) is not None]
     ng = is_ng(recipe, truth)
     judged_ng = np.array([each.verdict is Verdict.NG for each in judgements])
     escapes, overkills = int((ng & ~judged_ng).sum()), int((~ng & judged_ng).sum())
@@ -57,6 +58,7 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
         groups=len(set(groups)),
         ng=ng_images,
         labels=labels,
+        anomaly=recipe.anomaly.name if recipe.anomaly else None,
         verdict_accuracy=right / images,
         escape_rate=_ratio(escapes, ng_images),
         overkill_rate=_ratio(overkills, images - ng_images),

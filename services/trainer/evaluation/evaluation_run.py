@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -64,6 +64,13 @@ class EvaluationRun:
     @cached_property
     def threshold_curves(self) -> dict[str, ThresholdCurve]:
         return threshold_curves(self.recipe, self.truth, self.scores)
+
+    @property
+    def of_labels(self) -> EvaluationRun:
+        """Return the run without the anomaly, which is no label that people give."""
+        if self.recipe.anomaly is None:
+            return self
+        return replace(self, recipe=self.recipe.without_anomaly, truth=self.truth[:, :-1], scores=self.scores[:, :-1])
 
     def worst_mistakes(self, limit: int) -> tuple[Mistake, ...]:
         """Return the costliest mistakes first."""

@@ -62,6 +62,10 @@ class Evaluation(BaseModel):
     groups: int
     ng: int = Field(description="of the images, those that show an NG part")
     labels: dict[str, LabelEvaluation]
+    anomaly: str | None = Field(
+        None,
+        description="which of `labels` says that an image is unlike anything good; as positives it has the NG images",
+    )
     verdict_accuracy: float
     escape_rate: float | None = Field(description="share of the NG parts that were called ok")
     overkill_rate: float | None = Field(description="share of the ok parts that were called NG")

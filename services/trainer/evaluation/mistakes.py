@@ -55,10 +55,14 @@ def worst_mistakes(
     """
     costs = np.array([label_costs(label, recipe.costs) for label in recipe.labels])
     kind_costs: dict[Kind, float] = {"escape": recipe.costs.escape, "overkill": recipe.costs.overkill, "label": 0.0}
-    mistakes = []
+    mistakes, given = [], recipe.without_anomaly.label_names
     for index, (name, group, true, score) in enumerate(zip(names, groups, truth, scores, strict=True)):
         judged, right = judge(recipe, score), judge(recipe, true)
-        is_wrong = [judged.findings[each].present != right.findings[each].present for each in recipe.label_names]
+        is_wrong = [
+            judged.findings[label.name].present != right.findings[label.name].present
+            and (label is not recipe.anomaly or judged.findings[label.name].fault)
+            for label in recipe.labels
+        ]
         if not any(is_wrong):
             continue
         kind: Kind = "escape" if right.verdict is Verdict.NG else "overkill"
@@ -68,7 +72,7 @@ def worst_mistakes(
             kind=kind if right.verdict is not judged.verdict else "label",
             cost=kind_costs[kind if right.verdict is not judged.verdict else "label"],
             wrong=tuple(each for each, wrong in zip(recipe.label_names, is_wrong, strict=True) if wrong),
-            truth=tuple(each for each, value in zip(recipe.label_names, true, strict=True) if value),
+            truth=tuple(each for each, value in zip(given, true, strict=False) if value),
             scores={each: round(float(value), 4) for each, value in zip(recipe.label_names, score, strict=True)},
             index=index,
         )

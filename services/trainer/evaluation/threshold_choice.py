@@ -212,6 +212,7 @@ def choose_thresholds(
     requested: OperatingPointName | None = None,
     *,
     overkill: float = ALLOWED_OVERKILL,
+    unlike: NDArray[np.bool_] | None = None,
 ) -> tuple[Recipe, OperatingPoints | None]:
     """Return the recipe with the thresholds of an operating point, and all operating points.
 
@@ -226,6 +227,7 @@ def choose_thresholds(
         requested: the operating point; by default ``least-cost`` if the recipe has a defect rate, else ``balanced``; of
             a model of good images alone, ``allowed-overkill``.
         overkill: the share of good parts that such a model may call NG.
+        unlike: (images,), which images are NG whatever the labels are, because they are unlike anything good.
 
     Returns:
         The recipe, and None instead of operating points if no label can make a part NG.
@@ -246,6 +248,8 @@ def choose_thresholds(
         cuts, faults = Cuts(part.faults(scores[learned]), ng[learned]), part.faults(scores[held_out])
         for name in names:
             judged[name][held_out] = faults >= cuts.choose(name, recipe, overkill)
+    if unlike is not None:
+        judged = {name: each | unlike for name, each in judged.items()}
     cuts = Cuts(whole.faults(scores), ng)
     points = {name: _point(recipe, whole, cuts.choose(name, recipe, overkill), ng, judged[name]) for name in names}
     share = float(ng.mean())
@@ -275,7 +279,7 @@ def points_for(recipe: Recipe, ng: NDArray[np.bool_]) -> list[OperatingPointName
 def point_of(recipe: Recipe, points: OperatingPoints) -> OperatingPointName | None:
     """Return the operating point with the thresholds of a recipe, preferring the chosen point; None without one."""
     thresholds = {label.name: label.threshold for label in recipe.labels}
-    equal = [name for name, point in points.points.items() if point.thresholds == thresholds]
+    equal = [name for name, point in points.points.items() if point.thresholds.items() <= thresholds.items()]
     return points.chosen if points.chosen in equal else next(iter(equal), None)
 
 

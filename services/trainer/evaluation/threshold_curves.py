@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation.costs import Scores, Truth, is_ng, line_weights, verdict_costs
 from shared.recipe import Recipe, Task
-from shared.verdict import faults_of, judge
+from shared.verdict import faults_of, judge, ng_by_anomaly, present_labels
 
 STEPS: Final = 99
 """Number of thresholds of a curve, from 0.01 to 0.99; the chosen threshold is added."""
@@ -32,7 +32,8 @@ class ThresholdCurve(BaseModel):
 def threshold_curves(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, ThresholdCurve]:
     """Return for each label the effect of moving its threshold while the other thresholds stay.
 
-    An exclusive recipe has no such curves: its labels are compared with each other.
+    An exclusive recipe has no such curves: its labels are compared with each other. Nor has an anomaly, whose threshold
+    decides nothing about the labels.
 
     Args:
         recipe: the recipe with the chosen thresholds.
@@ -46,11 +47,12 @@ def threshold_curves(recipe: Recipe, truth: Truth, scores: Scores) -> dict[str, 
     ng = is_ng(recipe, truth)
     weights = line_weights(recipe, ng)
     curves = {}
-    for column, label in enumerate(recipe.labels):
+    unlike = ng_by_anomaly(recipe, present_labels(recipe, scores))
+    for column, label in enumerate(recipe.without_anomaly.labels):
         thresholds = np.union1d(np.linspace(0.01, 0.99, STEPS), [label.threshold])
         present = scores[:, column] >= thresholds[:, np.newaxis]
         other_faults = np.delete(faults, column, axis=1).any(axis=1)
-        judged_ng = np.asarray(other_faults | faults_of(label, present), np.bool_)
+        judged_ng = np.asarray(other_faults | unlike | faults_of(label, present), np.bool_)
         curves[label.name] = ThresholdCurve(
             chosen=label.threshold,
             thresholds=_round(thresholds),

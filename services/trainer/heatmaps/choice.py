@@ -14,8 +14,8 @@ from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.heatmaps.options import HeatmapOption, MapComputer, heatmap_options
 from services.trainer.heatmaps.pasted import paste_defect
-from shared.contracts.bundle import DISTANCE, ChosenBy, HeatmapSpec
-from shared.explain.distance import DISTANCES, measures_distances
+from shared.contracts.bundle import DISTANCE, DISTANCES, ChosenBy, HeatmapSpec
+from shared.explain.distance import measures_distances
 from shared.explain.masks import MarkedImage, Mask, read_mask
 from shared.explain.metrics import FEWEST_MARKED_IMAGES, point
 from shared.explain.network import target_layer_of

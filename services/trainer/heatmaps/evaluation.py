@@ -60,8 +60,10 @@ def make_heatmaps(
 ) -> HeatmapEvaluation:
     """Choose, scale and measure the heatmaps of a network.
 
+    The heatmap of an anomaly beside the labels is the map of distances: it is scaled, and there is nothing to choose.
+
     Args:
-        network: the trained network.
+        network: the trained network, from images to the logits of the labels.
         store: the images.
         examples: the labelled images, by row of the store.
         selection_images: images that choose the method and the layers.
@@ -72,14 +74,14 @@ def make_heatmaps(
         BundleError: the network has no layer for heatmaps.
         UnreadableImage: an image or a mask can't be read.
     """
-    recipe = runs[0].recipe
+    recipe = runs[0].recipe.without_anomaly
     with selection_images.last_layer_in(network):
         with_masks = images_with_masks((examples[row] for row in selection_images.rows), recipe)
         choice = choose_heatmaps(network, recipe, store, selection_images.rows, with_masks)
     truth = np.concatenate([run.truth for run in runs])
     scores = np.concatenate([run.scores for run in runs])
     groups = [group for run in runs for group in run.groups]
-    spec, false_heat = add_scales(choice.spec, recipe, truth, scores, groups)
+    spec, false_heat = add_scales(choice.spec, runs[0].recipe, truth, scores, groups)
     with evaluation_images.last_layer_in(network):
         with_masks = images_with_masks((examples[row] for row in evaluation_images.rows), recipe)
         subject = subject_of(network, recipe, spec, store.references)

@@ -53,7 +53,7 @@ def add_scales(
     for output, (label, can_be_fault) in enumerate(zip(recipe.labels, possible_faults(recipe), strict=True)):
         for for_label in (True, False):
             question = Question(label, output, for_label)
-            if question not in faults and (for_label or label.role is not LabelRole.DEFECT):
+            if question not in faults and (for_label or label.role not in (LabelRole.DEFECT, LabelRole.ANOMALY)):
                 # for images without the label, evidence for the label is wrong, and the other way round
                 fit_images = good if can_be_fault else (truth[:, output] > 0) != for_label
                 fits.append(([question], fit_images))

@@ -46,7 +46,7 @@ from shared.imaging.references import NotAligned, References
 from shared.intervals import draws, mean, spread
 from shared.recipe import Recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
-from shared.verdict import scores_of
+from shared.verdict import scores_by
 
 BATCH: Final = 32
 """Images that are in memory at once."""
@@ -184,19 +184,21 @@ def _score_images(baseline: Bundle, candidate: Bundle, store: ObjectStore) -> Sc
 def baseline_recipe(baseline: Recipe, candidate: Recipe) -> Recipe:
     """Return the recipe by which the baseline is judged: both are judged by one rule of NG and costs.
 
-    It is the candidate's recipe with the baseline's thresholds. A baseline that learned from good images alone, before
-    the labels of the candidate could be learned, has its own label.
+    It is the candidate's recipe with the baseline's thresholds, whether or not each measures an anomaly beside the
+    labels. A baseline that learned from good images alone, before the labels of the candidate could be learned, has its
+    own label.
 
     Raises:
         NotComparable: they have other labels, or another task.
     """
-    same_labels = set(baseline.annotated.label_names) == set(candidate.label_names)
+    same_labels = set(baseline.annotated.label_names) == set(candidate.annotated.label_names)
     if baseline.good_by is not None and candidate.good_by is None and same_labels:
         return baseline.model_copy(update={"costs": candidate.costs, "defect_rate": candidate.defect_rate})
-    if baseline.task is not candidate.task or set(baseline.label_names) != set(candidate.label_names):
+    before, after = baseline.without_anomaly, candidate.without_anomaly
+    if baseline.task is not candidate.task or set(before.label_names) != set(after.label_names):
         raise NotComparable(
-            f"one judges {', '.join(baseline.label_names)} ({baseline.task.value}), "
-            f"the other {', '.join(candidate.label_names)} ({candidate.task.value})"
+            f"one judges {', '.join(before.label_names)} ({baseline.task.value}), "
+            f"the other {', '.join(after.label_names)} ({candidate.task.value})"
         )
     return candidate.with_thresholds({label.name: label.threshold for label in baseline.labels})
 
@@ -244,7 +246,7 @@ def _prepared(bundle: Bundle, references: References | None, images: Sequence[Im
 def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> list[Scores]:
     """Score the images with each model: (images, labels), in the order of the labels of the last model's recipe.
 
-    A model of other labels has them in its own order.
+    A label that a model lacks has the score 0. A model of good images alone has its own label.
     """
     logits: list[list[Logits]] = [[] for _ in bundles]
     try:
@@ -263,7 +265,9 @@ def _scores(bundles: Sequence[Bundle], test: HeldOut, store: ObjectStore) -> lis
     order = bundles[-1].recipe.label_names
     found = []
     for bundle, batches in zip(bundles, logits, strict=True):
-        own = bundle.recipe.label_names
-        columns = [own.index(name) for name in (order if set(order) == set(own) else own)]
-        found.append(scores_of(np.concatenate(batches), bundle.recipe.task)[:, columns])
+        own, scores = bundle.recipe.label_names, scores_by(bundle.recipe, np.concatenate(batches))
+        if bundle.recipe.good_by is None:
+            none = np.zeros(len(scores), np.float32)
+            scores = np.stack([scores[:, own.index(name)] if name in own else none for name in order], axis=1)
+        found.append(scores)
     return found

@@ -72,8 +72,8 @@ def _learned_images(comparison: Comparison) -> Iterator[str]:
 def _recall_regressions(comparison: Comparison) -> Iterator[str]:
     for name, label in comparison.candidate.evaluation.labels.items():
         before = comparison.baseline.evaluation.labels.get(name)
-        if before is None:  # it learned from good images alone, and is compared by its verdicts
-            continue
+        if before is None or name == comparison.candidate.evaluation.anomaly:
+            continue  # a model of good images alone is compared by its verdicts, and an anomaly is no label
         interval = before.intervals.get("recall")
         if label.recall is None or before.recall is None or not interval:
             continue

@@ -14,12 +14,13 @@ import structlog
 from pydantic import JsonValue
 
 from services.trainer.architectures import lite0_patches
+from services.trainer.architectures.lite0_patches import beside_labels, has_patches, patches_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.references import refuse_faulty_references
 from services.trainer.datasets.split import Split, folds, split, tables
 from services.trainer.datasets.versions import with_labels
-from services.trainer.evaluation.costs import Scores
+from services.trainer.evaluation.costs import Scores, is_ng
 from services.trainer.evaluation.doubtful_labels import DoubtfulLabel, doubtful_labels
 from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.figures import Evaluation
@@ -31,8 +32,15 @@ from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmap
 from services.trainer.heatmaps.held_out_layers import HeldOutRows
 from services.trainer.training.checkpoint import CheckpointStore, TrainingListener
 from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
-from services.trainer.training.good_only import fit_good_only, power_of, why_good_only
+from services.trainer.training.good_only import (
+    FEWEST_GOOD,
+    fit_good_only,
+    power_beside_labels,
+    power_of,
+    why_good_only,
+)
 from services.trainer.training.learning_curve import LearningCurve
+from services.trainer.training.memory import PATCHES_BESIDE_LABELS, fit_memory
 from services.trainer.training.options import WrongOption
 from services.trainer.training.packing import Provenance, pack
 from services.trainer.training.workers import Workers
@@ -42,12 +50,13 @@ from shared.contracts.operating_points import OperatingPoint, OperatingPointName
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings, unlearnable_warnings
-from shared.datasets.good_only import ANOMALY, good_only, good_only_recipe
+from shared.datasets.good_only import ANOMALY, good_only, good_only_recipe, recipe_with_anomaly
 from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
+from shared.label_names import MOST_LABELS
 from shared.recipe import Recipe
-from shared.verdict import scores_of
+from shared.verdict import has_verdicts, scores_by, with_anomaly
 
 DOUBTS: Final = 20
 """The number of labels that are listed as most likely wrong."""
@@ -147,7 +156,7 @@ class SplitImages:
         """Return the evaluation of some rows of the store."""
         examples = [self.examples[row] for row in rows]
         names, groups = [example.name for example in examples], [example.group for example in examples]
-        return EvaluationRun(recipe, names, groups, self.store.labels[rows], scores, point)
+        return EvaluationRun(recipe, names, groups, with_anomaly(recipe, self.store.labels[rows]), scores, point)
 
     def warnings(self, trained: Trained) -> list[str]:
         """Return what may make the figures wrong: out of fold all images count, and not the size of the splits."""
@@ -243,7 +252,41 @@ def _train(
         weights=spec.weights,
         workers=workers,
     )
-    return images, trained
+    return images, with_memory_of_good(spec, images, divided, trained, listener)
+
+
+def with_memory_of_good(
+    spec: ModelSpec, images: SplitImages, divided: Folds, trained: Trained, listener: TrainingListener
+) -> Trained:
+    """Return what was trained with a memory of the good images, if the recipe wants and the network allows one.
+
+    The network must have the pretrained features that a memory is made of; so its last layer alone is trained, and no
+    reference is beside its images.
+    """
+    recipe, out_of_fold = spec.recipe, trained.out_of_fold
+    good = ~is_ng(recipe, images.store.labels[divided.rows]) if has_verdicts(recipe) else np.zeros(0, np.bool_)
+    is_possible = (
+        recipe.unlike_good != "off"
+        and out_of_fold is not None
+        and has_patches(trained.network)
+        and recipe.image.reference is None
+        and len(recipe.labels) < MOST_LABELS
+        and good.sum() >= FEWEST_GOOD
+        and len(np.unique(divided.fold_of[good])) > 1
+    )
+    if not is_possible:
+        return trained
+    memory = fit_memory(
+        patches_of(trained.network),
+        images.store,
+        divided.rows,
+        good,
+        divided.fold_of,
+        options=spec.options,
+        listener=listener,
+        most=PATCHES_BESIDE_LABELS,
+    )
+    return replace(trained, memory=memory)
 
 
 def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
@@ -271,25 +314,33 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     """Choose thresholds, prove the variants on the validation split, evaluate, and pack."""
     store, rows, out_of_fold = images.store, images.rows, trained.out_of_fold
     listener.on_stage("measuring the images, and choosing thresholds")
-    logits = {name: logits_of(trained.network, store, rows[name]) for name in ("valid", "test")}
+    network, memory = trained.network, None if spec.is_good_only else trained.memory
+    if memory:
+        network = beside_labels(network, memory.memory, memory.usual)
+    logits = {name: logits_of(network, store, rows[name]) for name in ("valid", "test")}
     chosen_on = out_of_fold or OutOfFold(rows["valid"], logits["valid"], learning_curve=None)
-    scores = scores_of(chosen_on.logits, spec.recipe.task)
     recipe, points = choose_thresholds(
         spec.recipe,
         store.labels[chosen_on.rows],
-        scores,
+        scores_by(spec.recipe, chosen_on.logits),
         [images.examples[row].group for row in chosen_on.rows],
         spec.options.operating_point,
         overkill=spec.options.overkill,
+        unlike=memory.out_of_fold >= 0 if memory and spec.recipe.unlike_good == "ng" else None,
     )
+    chosen_logits = chosen_on.logits
+    if memory:
+        recipe = recipe_with_anomaly(recipe)
+        chosen_logits = np.column_stack([chosen_logits, memory.out_of_fold])
+    scores = scores_by(recipe, chosen_logits)
     valid = images.run(recipe, chosen_on.rows, scores, points.of_model if points else None)
-    test = images.run(recipe, rows["test"], scores_of(logits["test"], recipe.task))
-    proved = images.run(recipe, rows["valid"], scores_of(logits["valid"], recipe.task))
+    test = images.run(recipe, rows["test"], scores_by(recipe, logits["test"]))
+    proved = images.run(recipe, rows["valid"], scores_by(recipe, logits["valid"]))
     on_test = out_of_fold is None or test.is_telling
     listener.on_stage(f"making and proving the variants for inference: {', '.join(spec.options.variants)}")
     reference = Reference(recipe, store, rows["valid"], logits["valid"], proved.evaluation)
     calibration = calibration_rows(rows, spec.options.seed)
-    variants = make_variants(compile_for_openvino(trained.network), reference, spec.options.variants, calibration)
+    variants = make_variants(compile_for_openvino(network), reference, spec.options.variants, calibration)
     listener.on_stage("choosing and measuring heatmaps")
     choosing, measuring = HeldOutRows(rows["train"]), HeldOutRows(np.concatenate([rows["valid"], rows["test"]]))
     if out_of_fold and out_of_fold.halves:
@@ -316,6 +367,8 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     else:
         note = architecture_of(spec.architecture).note_on(trained.origin)
         noted = [*images.warnings(trained), *([note] if note else [])]
+        if memory and recipe.anomaly:
+            noted.append(power_beside_labels(valid, memory))
     noticed = [*spec.notes, *map(str, images.problems), *noted]
     warnings = tuple(dict.fromkeys(noticed))  # an import has noticed some of them before
     findings = Findings(
@@ -332,7 +385,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
         warnings=warnings,
     )
     bundle = pack(
-        trained.network,
+        network,
         compiled=variants.offered[Variant.FP32],
         recipe=recipe,
         evaluation=json.dumps(findings.document(), separators=(",", ":")).encode(),
@@ -342,7 +395,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
             **variants.files,
             SCORES: findings.scored_images().model_dump_json().encode(),
             HISTORY: json.dumps(trained.history, indent=1).encode(),
-            **tables(images.split, recipe.label_names),
+            **tables(images.split, spec.recipe.label_names),
             **mistake_images,
             **({REFERENCES: store.references.as_file()} if store.references else {}),
             **({REPORT: findings.report(mistake_images).encode()} if spec.options.report else {}),
@@ -375,7 +428,7 @@ class Findings:
     @property
     def doubts(self) -> tuple[DoubtfulLabel, ...]:
         """Return the labels of `valid` that are most likely wrong."""
-        run = self.valid
+        run = self.valid.of_labels
         return doubtful_labels(run.recipe, run.names, run.truth, run.scores, DOUBTS)
 
     @property

@@ -122,13 +122,13 @@ def make_model(
 
 
 def recipe_of(request: TrainingRequested, store: ObjectStore) -> Recipe:
-    """Return the recipe of the request, or if it has none, the recipe of the model in production."""
+    """Return the recipe of the request, or else that of the model in production; the training adds an anomaly."""
     if request.recipe_yaml is None:
         version = production_version(store, request.recipe)
         if version is None:
             raise RecipeError(f"recipe {request.recipe!r} has no model in production: send the recipe with the request")
-        return bundles.read_bundle(store, request.recipe, version).recipe
+        return bundles.read_bundle(store, request.recipe, version).recipe.without_anomaly
     recipe = parse_recipe(request.recipe_yaml)
     if recipe.name != request.recipe:
         raise RecipeError(f"the request is for recipe {request.recipe!r}, and its recipe file is of {recipe.name!r}")
-    return recipe
+    return recipe.without_anomaly

@@ -16,7 +16,9 @@ from services.trainer.architectures.efficientnet_lite import has_weights
 from services.trainer.architectures.lite0_patches import build_patches, with_memory
 from services.trainer.architectures.pretraining import WeightsOrigin
 from services.trainer.datasets.pixels import PixelStore, Rows
+from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.evaluate import ranking
+from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.figures import LabelEvaluation
 from services.trainer.evaluation.threshold_choice import FEWEST_NG
 from services.trainer.training.checkpoint import TrainingListener
@@ -117,6 +119,20 @@ def power_of(label: LabelEvaluation, memory: FittedMemory, groups: Sequence[str]
         f"pasted on {len(pasted)} good ones, it finds {(pasted > 0).mean():.0%} (AUROC "
         f"{roc_auc_score(true, scores):.2f}, {low:.2f} to {high:.2f}; 0.5 is chance); real defects may be harder to "
         "find"
+    )
+
+
+def power_beside_labels(run: EvaluationRun, memory: FittedMemory) -> str:
+    """Return in words what a memory of good images finds beside the labels of a model, out of fold."""
+    anomaly = run.recipe.label_names[-1]
+    ng, judged_ng = is_ng(run.of_labels.recipe, run.of_labels.truth), is_ng(run.of_labels.recipe, run.of_labels.scores)
+    unlike = run.scores[:, -1] >= run.recipe.labels[-1].threshold
+    missed, passed = ng & ~judged_ng, ~ng & ~judged_ng
+    return (
+        "frames in which no label finds a fault, but which are unlike anything good, are flagged (unlike_good: "
+        f"{run.recipe.unlike_good}): {int((unlike & missed).sum())} of the {int(missed.sum())} NG images that the "
+        f"labels miss, and {int((unlike & passed).sum())} of the {int(passed.sum())} ok images that they pass; "
+        f"{power_of(run.evaluation.labels[anomaly], memory, run.groups)}"
     )
 
 

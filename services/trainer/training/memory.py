@@ -20,11 +20,11 @@ from services.trainer.architectures.lite0_patches import Memory, Usual, with_mem
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.threshold_choice import good_bound
 from services.trainer.heatmaps.pasted import paste_defect
+from shared.contracts.bundle import DISTANCES
 from shared.contracts.training import TrainingOptions
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Images
-from shared.explain.distance import DISTANCES
 from shared.explain.network import by_tensorflow
 from shared.imaging.preprocessing import normalise
 
@@ -35,6 +35,8 @@ POOL: Final = 60_000
 """Patches, at most, of which the memory is chosen; each good image gives the same number."""
 PATCHES: Final = 2_000
 """Patches in memory, at most."""
+PATCHES_BESIDE_LABELS: Final = 500
+"""Patches in the memory of a network with labels: its time grows with them."""
 DIRECTIONS: Final = 128
 """Numbers that describe a patch, at most."""
 BLURRED: Final = 2.0

@@ -58,7 +58,8 @@ class LeftOut(BaseModel):
 def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
     """Compare the scores of the same images, and the verdicts that follow from them.
 
-    With exclusive labels, another label counts as another verdict, whether or not both are ok.
+    With exclusive labels, another label counts as another verdict, whether or not both are ok. So does an image that is
+    unlike anything good by one of the two alone.
 
     Args:
         recipe: the recipe with the thresholds of the line.
@@ -66,13 +67,11 @@ def compare(recipe: Recipe, expected: Scores, found: Scores) -> Equality:
         found: the scores of the variant, (images, labels).
     """
     changed = 0
+    told = [label.name for label in recipe.labels if recipe.task is Task.EXCLUSIVE or label is recipe.anomaly]
     for before, after in zip(expected, found, strict=True):
         one, other = judge(recipe, before), judge(recipe, after)
-        if recipe.task is Task.EXCLUSIVE:
-            labels = [[name for name, each in found.findings.items() if each.present] for found in (one, other)]
-            changed += one.verdict != other.verdict or labels[0] != labels[1]
-        else:
-            changed += one.verdict != other.verdict
+        same = all(one.findings[name].present == other.findings[name].present for name in told)
+        changed += one.verdict != other.verdict or not same
     return Equality(
         images=len(expected),
         largest_score_difference=float(np.abs(expected - found).max()),

@@ -22,7 +22,7 @@ from shared.engines.compile import CompiledVariant
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Logits
 from shared.recipe import Recipe
-from shared.verdict import scores_of
+from shared.verdict import scores_by
 
 CALIBRATION_IMAGES: Final = 300
 """Number of images for the calibration of an int8 variant: NNCF's default."""
@@ -69,16 +69,17 @@ class Reference:
 
     @cached_property
     def scores(self) -> Scores:
-        return scores_of(self.logits, self.recipe.task)
+        return scores_by(self.recipe, self.logits)
 
     def prove(self, compiled: CompiledVariant, in_full_precision: str = "everything") -> tuple[Proof, Scores]:
         """Run a variant on the same images, and return its proof and its scores."""
         engine = OpenVinoEngine(compiled.xml, compiled.weights)
-        scores = scores_of(engine_logits(engine, self.store, self.rows), self.recipe.task)
+        scores = scores_by(self.recipe, engine_logits(engine, self.store, self.rows))
         few = self.store.prepared(self.rows[:FEW]), noise(self.recipe, FEW)
+        truth = self.store.labels[self.rows]
         proof = Proof(
             **compare(self.recipe, self.scores, scores).model_dump(),
-            macro_average_precision=macro_average_precision(self.store.labels[self.rows], scores),
+            macro_average_precision=macro_average_precision(truth, scores[:, : truth.shape[1]]),
             moved_by_neighbours=max(moved_by_neighbours(engine.logits, self.recipe, images) for images in few),
             in_full_precision=in_full_precision,
         )
@@ -122,12 +123,14 @@ def make_variants(
     if Variant.INT8 not in requested:
         return variants
     from services.trainer.variants.quantise import (  # noqa: PLC0415  # NNCF loads for seconds
+        anomaly_operations,
         quantisation_options,
         quantise,
     )
 
+    always_spared = anomaly_operations(fp32) if reference.recipe.anomaly else frozenset()
     for spared in quantisation_options(fp32):
-        compiled = quantise(fp32, reference.store, calibration, spared.operations)
+        compiled = quantise(fp32, reference.store, calibration, spared.operations | always_spared)
         proof, scores = reference.prove(compiled, f"the head, {spared.description}")
         objection = reference.objection(proof)
         if objection is None:

@@ -90,5 +90,30 @@ def quantisation_options(fp32: CompiledVariant) -> Iterator[Spared]:
     yield Spared("the depthwise and the first half of all convolutions", first_half | depthwise)
 
 
+def anomaly_operations(fp32: CompiledVariant) -> frozenset[str]:
+    """Return the names of the operations that only the anomaly needs, the last output beside those of the labels.
+
+    They stay in full precision: distances are small differences of large numbers.
+    """
+    network = openvino.Core().read_model(fp32.xml, fp32.weights)
+    joined = network.get_results()[0]
+    while joined.get_type_name() != "Concat":
+        joined = joined.input_value(0).get_node()
+    of_labels, of_anomaly = (_names(_needed_by(each.get_node())) for each in joined.input_values()[:2])
+    return of_anomaly - of_labels
+
+
+def _needed_by(last: openvino.Node) -> list[openvino.Node]:
+    """Return an operation, and all that its result is computed from."""
+    found, waiting = {last.get_friendly_name(): last}, [last]
+    while waiting:
+        for value in waiting.pop().input_values():
+            node = value.get_node()
+            if node.get_friendly_name() not in found:
+                found[node.get_friendly_name()] = node
+                waiting.append(node)
+    return [*found.values()]
+
+
 def _names(operations: Iterable[openvino.Node]) -> frozenset[str]:
     return frozenset(operation.get_friendly_name() for operation in operations)

@@ -41,7 +41,11 @@ def test_a_recipe_with_a_reference_image_is_written_as_it_was_read() -> None:
         ("key: b", "key: e", "seam.yaml, line 6: label break, key: the same key as label error"),
         ("colour: green", "colour: blue", "line 6: label break, colour: the same colour as label error"),
         ("  error:", "  good:", "line 5: 'good' is already on line 4"),
-        ("role: defect}", "role: defekt}", "line 5: label error, role: give 'quality', 'defect' or 'attribute'"),
+        (
+            "role: defect}",
+            "role: defekt}",
+            "line 5: label error, role: give 'quality', 'defect', 'attribute' or 'anomaly'",
+        ),
         ("key: g", "key: n", "line 4: label good, key: 'n' is the labelling tool's own key for 'next'"),
         ("colour: green", "colour: gren", "line 6: label break, colour: write one of blue, green"),
         ("threshold: 0.4", "threshold: 1.4", "line 6: label break, threshold: give less than 1"),
@@ -108,7 +112,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     keys = draw(st.permutations(KEYS))
     labels = []
     for index in range(count):
-        role = draw(st.sampled_from(LabelRole))
+        role = draw(st.sampled_from([LabelRole.QUALITY, LabelRole.DEFECT, LabelRole.ATTRIBUTE]))
         labels.append(
             {
                 "name": f"label-{index}",

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.datasets.good_only import recipe_with_anomaly
 from shared.messages import Verdict
-from shared.recipe import Task, parse_recipe
-from shared.verdict import judge, scores_of
+from shared.recipe import Recipe, Task, parse_recipe
+from shared.verdict import judge, ng_images, present_labels, scores_by, scores_of
 from tests.unit.shared.test_recipe import SEAM
 
 RECIPE = parse_recipe(SEAM)
@@ -53,6 +54,56 @@ def test_an_exclusive_recipe_judges_the_winner(scores: tuple[float, ...], verdic
     judgement = judge(FRUIT, scores)
     assert (judgement.verdict, judgement.reason) == (verdict, reason)
     assert sum(finding.present for finding in judgement.findings.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scores", "unsure", "ng"),
+    [
+        (RECIPE, (0.9, 0.1, 0.1, 0.9, 0.4), "no fault", "no fault"),
+        (RECIPE, (0.9, 0.1, 0.1, 0.9, 0.6), "unlike anything good", "unlike anything good"),
+        (
+            RECIPE,
+            (0.9, 0.1, 0.35, 0.9, 0.6),
+            "unlike anything good; unsure of break",
+            "unlike anything good; unsure of break",
+        ),
+        (RECIPE, (0.9, 0.9, 0.1, 0.9, 0.9), "error", "error"),
+        (FRUIT, (0.1, 0.8, 0.1, 0.4), "no fault", "no fault"),
+        (FRUIT, (0.1, 0.8, 0.1, 0.9), "unlike anything good", "unlike anything good"),
+        (FRUIT, (0.1, 0.1, 0.8, 0.9), "rotten", "rotten"),
+    ],
+)
+def test_what_is_unlike_anything_good_does_not_pass_in_silence(
+    recipe: Recipe, scores: tuple[float, ...], unsure: str, ng: str
+) -> None:
+    for mode, reason in (("unsure", unsure), ("ng", ng)):
+        judging = recipe_with_anomaly(recipe.model_copy(update={"unlike_good": mode}))
+        judgement, finding = judge(judging, scores), judge(judging, scores).findings["anomaly"]
+        alone = "unlike" in reason
+        assert judgement.reason == reason
+        assert judgement.flagged is (reason != "no fault")
+        assert finding.present is (scores[-1] >= 0.5)
+        assert (finding.unsure, finding.fault) == (alone and mode == "unsure", alone and mode == "ng")
+        assert (judgement.verdict is Verdict.NG) is (finding.fault or reason in ("error", "rotten"))
+        given = judge(recipe, scores[:-1]).findings
+        assert {name: found for name, found in judgement.findings.items() if name != "anomaly"} == given
+        table = np.array([scores], np.float32)
+        assert ng_images(judging, present_labels(judging, table)).tolist() == [judgement.verdict is Verdict.NG]
+
+
+def test_a_recipe_may_say_that_what_is_unlike_anything_good_passes() -> None:
+    off = recipe_with_anomaly(RECIPE.model_copy(update={"unlike_good": "off"}))
+    judgement = judge(off, (0.9, 0.1, 0.1, 0.9, 0.9))
+    assert (judgement.verdict, judgement.reason, judgement.flagged) == (Verdict.OK, "no fault", False)
+    assert judgement.findings["anomaly"].present
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, FRUIT])
+def test_an_anomaly_changes_the_score_of_no_label(recipe: Recipe) -> None:
+    logits = np.random.default_rng(0).normal(size=(5, len(recipe.labels) + 1)).astype(np.float32)
+    scores = scores_by(recipe_with_anomaly(recipe), logits)
+    assert np.array_equal(scores[:, :-1], scores_of(logits[:, :-1], recipe.task))
+    assert scores[:, -1] == pytest.approx(1 / (1 + np.exp(-logits[:, -1])))
 
 
 @pytest.mark.parametrize("scores", [(0.1,), (0.1, 0.2, 0.3, float("nan")), (0.1, 0.2, 0.3, 1.5)])

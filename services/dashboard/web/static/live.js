@@ -494,7 +494,7 @@ async function refreshRates(panel) {
   const hasFaults = [...labels.values()].some((label) => label.role === "defect" || label.expected !== null);
   const entries = labels.exclusive
     ? all.map(([name, label]) => ({ name, rate: label.presence_rate, count: label.present, of: label.scored }))
-    : all.filter(([name]) => canBeFault(labels.get(name))).map(([name, label]) => ({ name, rate: label.fault_rate, count: label.faults, of: label.scored }));
+    : all.filter(([name, label]) => canBeFault(labels.get(name), label.faults)).map(([name, label]) => ({ name, rate: label.fault_rate, count: label.faults, of: label.scored }));
   const most = Math.max(0.01, rates.total.defect_rate?.high ?? 0, ...entries.map(({ rate }) => rate.high));
   const rows = entries.map(({ name, rate, count, of }) => [
     chip(name, labels),
@@ -509,8 +509,8 @@ async function refreshRates(panel) {
   if (rates.buckets.length > 0) await refreshChart(panel);
 }
 
-// an attribute without an expected value is never a fault
-const canBeFault = (label) => label?.role !== "attribute" || label.expected !== null;
+// an attribute without an expected value is never a fault; what is unlike anything good is one only by some recipes
+const canBeFault = (label, faults) => (label?.role === "anomaly" ? faults > 0 : label?.role !== "attribute" || label.expected !== null);
 
 function fillRates(body, rows) {
   const made = rows.map((cells) => {

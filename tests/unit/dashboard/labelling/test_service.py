@@ -28,8 +28,8 @@ from services.dashboard.store.connection import open_redis
 from services.dashboard.store.keys import Keys
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import image_key, newest_version, versions
-from shared.datasets.good_only import good_only_recipe
-from shared.recipe import parse_recipe
+from shared.datasets.good_only import good_only_recipe, recipe_with_anomaly
+from shared.recipe import Recipe, parse_recipe
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.opening import open_store
 from shared.storage.port import StorageUnavailable
@@ -85,12 +85,13 @@ def refused(text: str) -> AbstractContextManager[object]:
     return pytest.raises(Problem, match=text)
 
 
-def test_frames_of_a_model_of_good_images_alone_get_the_labels_that_people_give(
-    services: LabellingServices, tmp_path: Path
+@pytest.mark.parametrize("changed", [good_only_recipe, recipe_with_anomaly])
+def test_frames_get_the_labels_that_people_give(
+    services: LabellingServices, tmp_path: Path, changed: Callable[[Recipe], Recipe]
 ) -> None:
     recipe = parse_recipe(RECIPE)
     video = write_video(tmp_path / "seam.mp4", 8)
-    text = good_only_recipe(recipe).to_yaml()
+    text = changed(recipe).to_yaml()
     added = services.labelling.add_video(video, name="seam.mp4", recipe_yaml=text, by="ann")
     assert tuple(label.name for label in added.labels) == recipe.label_names
 

@@ -16,6 +16,7 @@ task: multi-label
 description: A seam
 image: {height: 96, width: 128, colour: grey, reference: {images: [golden*.png, other.png], motion: shift}}
 unsure_margin: 0.2
+unlike_good: ng
 explain: all
 explanation: {method: layer-cam, layer: features}
 stored_images: {every_nth_ok: 10}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.good_only import good_only, good_only_recipe, good_values, not_good
+from shared.datasets.good_only import good_only, good_only_recipe, good_values, not_good, recipe_with_anomaly
 from shared.datasets.reading import read_dataset, read_for_recipe
 from shared.datasets.tables import DatasetError
 from shared.recipe import Recipe, RecipeError, Task, parse_recipe
@@ -78,6 +78,20 @@ def test_an_error_among_the_labels_of_good_by_names_line_and_label() -> None:
     twice = good_only_recipe(SEAM).to_yaml().replace("#00aa3c", "#e61e28")
     with pytest.raises(RecipeError, match="label break, colour: the same colour as label good"):
         parse_recipe(twice)
+
+
+def test_an_anomaly_is_beside_the_labels_that_people_give() -> None:
+    recipe = recipe_with_anomaly(SEAM)
+    assert recipe.label_names == ("good", "break", "length", "camera", "anomaly")
+    assert len({label.colour for label in recipe.labels}) == 5
+    assert recipe.annotated == recipe.without_anomaly == SEAM
+    named = SEAM.model_copy(
+        update={"labels": (*SEAM.labels[:3], SEAM.labels[3].model_copy(update={"name": "Anomaly"}))}
+    )
+    assert recipe_with_anomaly(named).label_names[-1] == "anomaly beside the labels"
+    moved = SEAM.model_copy(update={"labels": (recipe.labels[-1], *SEAM.labels)})
+    with pytest.raises(RecipeError, match="comes last"):
+        parse_recipe(moved.to_yaml())
 
 
 def test_any_difference_from_a_good_part_counts() -> None:

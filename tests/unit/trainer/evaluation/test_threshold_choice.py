@@ -9,6 +9,7 @@ from services.trainer.evaluation.doubtful_labels import doubtful_labels
 from services.trainer.evaluation.probabilities import SMALLEST_SLOPE, calibrate
 from services.trainer.evaluation.threshold_choice import BOUNDS, choose_thresholds, good_bound, point_of
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
+from shared.datasets.good_only import recipe_with_anomaly
 from shared.recipe import Recipe, parse_recipe
 from shared.verdict import judge
 from tests.unit.trainer.recipes import FRUIT, SEAM
@@ -96,6 +97,22 @@ def test_operating_points_are_ordered_by_their_escapes() -> None:
     assert three[0].escapes / three[0].ng < 0.06
     assert three[2].overkills / three[2].ok < 0.06
     assert LEAST_COST not in points.points
+
+
+@pytest.mark.parametrize("recipe", [BOARD, EXCLUSIVE], ids=["multi-label", "exclusive"])
+def test_what_is_unlike_anything_good_counts_where_it_is_ng(recipe: Recipe) -> None:
+    truth, scores, groups = images(recipe)
+    unlike = np.arange(len(truth)) % 10 == 0
+    _, without = choose_thresholds(recipe, truth, scores, groups)
+    judging, points = choose_thresholds(recipe, truth, scores, groups, unlike=unlike)
+    assert points
+    assert without
+    for name, point in points.points.items():
+        assert point.overkills > without.points[name].overkills
+        assert point.escapes <= without.points[name].escapes
+    beside = recipe_with_anomaly(judging)
+    assert point_of(beside, points) == points.chosen
+    assert point_of(beside.with_thresholds({"anomaly": 0.7}), points) == points.chosen
 
 
 def test_labels_that_share_a_fault_do_not_add_up_their_overkill() -> None:

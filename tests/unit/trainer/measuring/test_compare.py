@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.trainer.cli.side_by_side import show
@@ -9,7 +10,7 @@ from services.trainer.promotion.comparison import Comparison, Side
 from services.trainer.promotion.gate import describe_images, objections, regressions
 from shared.contracts.bundle import VARIANT_FILES, Bundle, Variant
 from shared.contracts.dataset import DatasetVersion, image_key
-from shared.datasets.good_only import good_only_recipe
+from shared.datasets.good_only import good_only_recipe, recipe_with_anomaly
 from shared.datasets.importing import import_dataset
 from shared.datasets.reading import read_dataset
 from shared.intervals import proportion
@@ -126,6 +127,24 @@ def test_labels_may_follow_a_model_of_good_images_alone_by_their_verdicts(
     show(found)
     put(store, comparable("v3", dataset, BLIND_TO_BREAKS, learned=5))
     assert any("escape rate is 0.500, was 0.000" in each for each in objections(compare(store, "paint", "v1", "v3")))
+
+
+def test_an_anomaly_beside_the_labels_is_no_label_of_a_comparison(
+    store: FilesystemStore, dataset: DatasetVersion
+) -> None:
+    recipe, alarm = recipe_with_anomaly(paint_recipe()), np.full((1,), 9.0, BIAS.dtype)
+    bias, weights = np.concatenate([BIAS, alarm]), np.column_stack([WEIGHTS, np.zeros(len(WEIGHTS), WEIGHTS.dtype)])
+    beside = paint_bundle("v2", recipe=recipe, bias=bias, weights=weights)
+    tables = {name: content for name, content in comparable("v2", dataset).files.items() if name.endswith(".csv")}
+    changed = pack({**beside.files, **tables}, recipe, "v2", "features")
+    put(store, comparable("v1", dataset), comparable("v3", dataset))
+    put(store, Bundle(changed.manifest.model_copy(update={"dataset": dataset.reference}), changed.files))
+    there, back = compare(store, "paint", "v1", "v2"), compare(store, "paint", "v2", "v3")
+    assert there.candidate.evaluation.labels["anomaly"].positives == there.ng
+    assert there.candidate.evaluation.macro_labels == there.baseline.evaluation.macro_labels
+    assert there.extra_cost == back.extra_cost == 0
+    assert not regressions(there)
+    assert not regressions(back)
 
 
 def test_a_model_that_was_trained_from_a_folder_finds_the_version_that_was_imported_since_beside_damaged_ones(

@@ -21,13 +21,20 @@ from services.trainer.datasets.held_out import version_of
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.training.build import ModelSpec
 from services.trainer.training.memory import PATCHES, coreset, directions_of, fit_memory, largest_of, usual_of
-from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, REPORT, Bundle, read_bundle_folder
+from shared.contracts.bundle import (
+    DISTANCES,
+    EVALUATION,
+    OPENVINO,
+    OPENVINO_WEIGHTS,
+    REPORT,
+    Bundle,
+    read_bundle_folder,
+)
 from shared.contracts.training import TrainingOptions
 from shared.datasets.good_only import good_only_recipe
 from shared.datasets.importing import import_dataset
 from shared.datasets.reading import read_dataset
 from shared.engines.openvino import OpenVinoEngine
-from shared.explain.distance import DISTANCES
 from shared.explain.network import read_network
 from shared.imaging.preprocessing import prepare
 from shared.storage.filesystem import FilesystemStore
