@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
+from shared.addresses import listening_family
 from shared.certificates import expiry_of
 from shared.settings import ServiceSettings
 
@@ -122,14 +123,24 @@ def serve_health(health: HealthCheck, settings: ServiceSettings) -> None:
 
 
 class LimitedHttpServer(ThreadingHTTPServer):
-    """Serve a limited number of connections; one beyond the limit closes the oldest, so that no client can hold all."""
+    """Serve a limited number of connections; one beyond the limit closes the oldest, so that no client can use up all.
+
+    A connection whose handler has called `hold` stays open, whatever comes after it.
+    """
 
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = listening_family(*address)
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}
+        """When each connection was opened, in seconds of the steady clock; those that `hold` has are not among them."""
         super().__init__(address, handler)
+
+    def hold(self, connection: socket.socket) -> bool:
+        """Let a connection stay open until its request is answered; return False if it is closed already."""
+        with self._lock:
+            return self._open.pop(connection, None) is not None
 
     def get_request(self) -> tuple[socket.socket, object]:
         """Accept a connection; without a free descriptor, wait before the error, so that the server does not spin."""
@@ -146,6 +157,8 @@ class LimitedHttpServer(ThreadingHTTPServer):
         with self._lock:
             self._open[request] = time.monotonic()
             too_many = list(self._open)[:-HEALTH_CONNECTIONS]
+            for oldest in too_many:
+                del self._open[oldest]
         for oldest in too_many:
             with suppress(OSError):
                 oldest.shutdown(socket.SHUT_RDWR)

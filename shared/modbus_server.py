@@ -11,6 +11,8 @@ from typing import Final
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import SimDevice
 
+from shared.addresses import host_and_port, listening_family
+
 EVERY_DEVICE: Final = 0
 """The id of a device that answers requests to any unit identifier."""
 START_SECONDS: Final = 20.0
@@ -40,18 +42,22 @@ class ModbusThread:
         """
         if self._thread and self._thread.is_alive():
             return
-        with socket.socket() as probe:  # pymodbus only logs that it can't listen
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        address = host_and_port(self._host, self._port)
+        try:  # pymodbus only logs that it can't listen
+            family = listening_family(self._host, self._port)
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as asyncio sets it
                 probe.bind((self._host, self._port))
-            except OSError as error:
-                raise ModbusUnavailable(f"can't listen on {self._host}:{self._port}: {error.strerror}") from error
+        except OSError as error:
+            raise ModbusUnavailable(f"can't listen on {address}: {error.strerror}") from error
         ready, self._failure = threading.Event(), ""
         self._thread = threading.Thread(target=self._serve, args=(ready,), name="modbus", daemon=True)
         self._thread.start()
         if not ready.wait(START_SECONDS) or self._failure:
             reason = self._failure or "it hangs"
-            raise ModbusUnavailable(f"the server on {self._host}:{self._port} does not start: {reason}")
+            raise ModbusUnavailable(f"the server on {address} does not start: {reason}")
 
     def close(self) -> None:
         """Stop the server, and its connections."""

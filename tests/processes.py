@@ -206,6 +206,19 @@ def free_port() -> int:
             return port
 
 
+def has_ipv6() -> bool:
+    """Return whether this machine has the loopback address of IPv6, which containers often lack."""
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+LOOPBACKS = ["127.0.0.1", *(["::1"] if has_ipv6() else [])]
+
+
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)

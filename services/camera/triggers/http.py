@@ -14,6 +14,7 @@ from services.camera.errors import CameraError
 from services.camera.settings import LOOPBACK, ListenAddress
 from services.camera.triggers.trigger import MOST_BYTES, Answer, Cause, InvalidTrigger, Trigger, TriggerOutcome
 from services.camera.triggers.triggers import Triggers
+from shared.addresses import host_and_port
 from shared.health import LimitedHttpServer
 
 PATH: Final = "/trigger"
@@ -47,7 +48,8 @@ class HttpTriggers:
                 except InvalidTrigger as error:
                     self._answer(triggers.miss(Cause.REFUSED, str(error)), HTTPStatus.UNPROCESSABLE_ENTITY)
                     return
-                self._answer(triggers.fire(trigger).result(), HTTPStatus.CONFLICT)
+                if server.hold(self.connection):
+                    self._answer(triggers.fire(trigger).result(), HTTPStatus.CONFLICT)
 
             def _is_allowed(self) -> bool:
                 given = self.headers.get("Authorization", "").removeprefix("Bearer ").encode("latin-1", "replace")
@@ -84,10 +86,10 @@ class HttpTriggers:
                 """Log nothing, because `Triggers` logs each missed trigger with its reason."""
 
         try:
-            self._server = LimitedHttpServer(address, Handler)
+            server = self._server = LimitedHttpServer(address, Handler)
         except OSError as error:
             raise CameraError(
-                f"CAMERA_TRIGGER_HTTP: can't listen on {address.host}:{address.port}: {error.strerror}"
+                f"CAMERA_TRIGGER_HTTP: can't listen on {host_and_port(*address)}: {error.strerror}"
             ) from error
         threading.Thread(target=self._server.serve_forever, name="triggers", daemon=True).start()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,7 +17,7 @@ from ulid import ULID
 
 from services.camera.settings import CameraSettings, MqttBroker
 from services.camera.triggers.trigger import Answer, Cause, InvalidTrigger, Trigger
-from services.camera.triggers.triggers import Triggers
+from services.camera.triggers.triggers import REMEMBERED_SECONDS, Triggers
 
 QOS: Final = 1
 KEEP_ALIVE: Final = 5
@@ -44,6 +46,8 @@ class MqttTriggers:
         self._awaited_mark = ""
         """The mark that has not arrived yet; empty after it has arrived."""
         self._failure = ""
+        self._received: dict[int, tuple[float, int]] = {}
+        """When each message came, in seconds of the steady clock, and the hash of its payload, by packet identifier."""
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2, f"seamline-{settings.line}-{settings.name}", clean_session=False
         )
@@ -102,20 +106,27 @@ class MqttTriggers:
         if message.retain:
             log.warning("ignored a retained trigger, because it is too old", topic=message.topic)
             return
+        if self._is_repeated(message):
+            log.info("the MQTT broker sent a trigger again, which is not counted again")
+            return
         try:
             trigger = Trigger.read(message.payload)
         except InvalidTrigger as error:
             self._publish(self._triggers.miss(Cause.REFUSED, str(error)))
             return
-        if self._awaited_mark:
-            reason = "it came while the camera was not connected to the MQTT broker"
-            self._publish(self._triggers.miss(Cause.AWAY, reason, trigger.id))
-            return
 
         def publish(answer: Future[Answer]) -> None:
             self._publish(answer.result())
 
-        self._triggers.fire(trigger).add_done_callback(publish)
+        away = "it came while the camera was not connected to the MQTT broker" if self._awaited_mark else ""
+        self._triggers.fire(trigger, away).add_done_callback(publish)
+
+    def _is_repeated(self, message: paho.MQTTMessage) -> bool:
+        """Return whether the broker sends a message again whose acknowledgement it has not received."""
+        now, payload = time.monotonic(), hash(message.payload)
+        received_at, before = self._received.get(message.mid, (-math.inf, 0))
+        self._received[message.mid] = now, payload
+        return bool(message.dup) and before == payload and now - received_at < REMEMBERED_SECONDS
 
     def _publish(self, answer: Answer) -> None:
         self._client.publish(self._answer, answer.model_dump_json(), QOS)

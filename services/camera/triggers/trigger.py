@@ -25,7 +25,9 @@ class Trigger(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str | None = Field(None, max_length=64, description="returned in the answer")
+    id: str | None = Field(
+        None, max_length=64, description="of this trigger alone; a trigger with the id of an earlier one is that one"
+    )
     part: Name | None = Field(None, description="name of the part in view")
     batch: Name | None = None
     order: Name | None = None

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Protocol
 
 import structlog
@@ -19,6 +20,9 @@ from shared.messages import CameraState, FrameIdentity
 TRIGGERS: Final = Counter(
     "seamline_camera_triggers", "Triggers by what became of them: captured, missed", ["line", "camera", "outcome"]
 )
+
+REMEMBERED_SECONDS: Final = 60.0
+"""Seconds for which the id of a trigger is remembered: a trigger with the same id is the same one, sent again."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +42,7 @@ class Pending:
     trigger: Trigger
     at: float
     """When the trigger came, in seconds of the steady clock."""
-    answer: Future[Answer] = field(default_factory=Future)
+    answer: Future[Answer]
     timer: threading.Timer | None = None
 
 
@@ -76,6 +80,8 @@ class Triggers:
         self._clock = clock
         self._changed = threading.Condition()
         self._pending: Pending | None = None
+        self._answers: dict[str, tuple[float, Future[Answer]]] = {}
+        """When each remembered trigger came, in seconds of the steady clock, and its answer, by id; oldest first."""
         self._away = "the camera starts"
         self._watchers: list[Callable[[], None]] = []
         self._listeners: list[Listener] = []
@@ -108,18 +114,28 @@ class Triggers:
         """Call ``watcher`` each time `away` changes."""
         self._watchers.append(watcher)
 
-    def fire(self, trigger: Trigger) -> Future[Answer]:
-        """Let a trigger wait for the next image; return a future with the answer."""
+    def fire(self, trigger: Trigger, away: str = "") -> Future[Answer]:
+        """Let a trigger wait for the next image; return a future with the answer.
+
+        A trigger with the id of an earlier one is the earlier one, sent again: it gets the answer of that one.
+
+        Args:
+            trigger: the trigger.
+            away: why this trigger gets no image, although the camera can capture; empty if it may get one.
+        """
+        answer = Future[Answer]()
         with self._changed:
-            if not self._away and self._pending is None:
-                pending = self._pending = Pending(trigger, self._clock())
+            if earlier := self._remember(trigger.id, answer):
+                log.info("a trigger came again, and is not counted again", trigger=trigger.id)
+                return earlier
+            away = away or self._away
+            if not away and self._pending is None:
+                pending = self._pending = Pending(trigger, self._clock(), answer)
                 pending.timer = threading.Timer(self._delay_seconds + self._seconds, self._expire, (pending,))
                 pending.timer.daemon = True
                 pending.timer.start()
                 self._changed.notify_all()
-                return pending.answer
-            away = self._away
-        answer = Future[Answer]()
+                return answer
         busy = "the image of the trigger before has not come yet"
         answer.set_result(self.miss(Cause.AWAY if away else Cause.BUSY, away or busy, trigger.id))
         return answer
@@ -175,6 +191,18 @@ class Triggers:
         reason = "its frame was dropped, because the outbox is full or its image can't be used"
         answer = Answer(id=pending.trigger.id, outcome=TriggerOutcome.MISSED, cause=Cause.DROPPED, reason=reason)
         self._answer(pending, answer)
+
+    def _remember(self, trigger_id: str | None, answer: Future[Answer]) -> Future[Answer] | None:
+        """Return the answer of the trigger that has had this id; if there is none, remember the id with ``answer``."""
+        now = self._clock()
+        for forgotten in list(takewhile(lambda each: now - self._answers[each][0] > REMEMBERED_SECONDS, self._answers)):
+            del self._answers[forgotten]
+        if trigger_id is None:
+            return None
+        if trigger_id in self._answers:
+            return self._answers[trigger_id][1]
+        self._answers[trigger_id] = now, answer
+        return None
 
     def _expire(self, pending: Pending) -> None:
         with self._changed:

@@ -26,6 +26,7 @@ from services.dashboard.web.connections import (
 )
 from services.dashboard.web.guard import AnswerHeaders
 from services.dashboard.web.problems import Answer, ProblemsOnly
+from shared.addresses import host_and_port
 from shared.errors import CannotStart
 
 GRACE_SECONDS: Final = 3
@@ -122,6 +123,7 @@ def _listen(host: str, port: int) -> LimitedSocket:
         listening.listen(BACKLOG)  # the system holds connections that come before the thread runs
     except OSError as error:
         raise CannotListen(
-            f"can't listen on {host}:{port} ({error.strerror}): give another DASHBOARD_PORT or DASHBOARD_HOST"
+            f"can't listen on {host_and_port(host.strip('[]'), port)} ({error.strerror}): give another DASHBOARD_PORT "
+            "or DASHBOARD_HOST"
         ) from error
     return listening

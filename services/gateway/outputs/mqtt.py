@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal, Trouble, read_secret
 from services.gateway.outputs.settings import MqttSettings
+from shared.addresses import host_and_port
 
 QOS: Final = 1
 KEEP_ALIVE: Final = 5
@@ -36,6 +37,7 @@ class MqttOutput:
 
     def __init__(self, settings: MqttSettings, line: str) -> None:
         self._settings = settings
+        self._address = host_and_port(settings.host, settings.port)
         self._decisions = f"{settings.topic}/{line}/decision"
         self._state = f"{settings.topic}/{line}/state"
         self._connected = threading.Event()
@@ -91,7 +93,7 @@ class MqttOutput:
         self._answered.wait(self._settings.timeout_seconds)
         if not self._connected.is_set():
             self.close()
-            raise OutputUnavailable(f"{self._settings.host}:{self._settings.port}: {self._reason}")
+            raise OutputUnavailable(f"{self._address}: {self._reason}")
         return self._client
 
     def _start(self) -> paho.Client:
@@ -109,7 +111,7 @@ class MqttOutput:
         try:
             client.connect(settings.host, settings.port, KEEP_ALIVE)
         except OSError as error:
-            raise OutputUnavailable(f"{settings.host}:{settings.port}: {error}") from error
+            raise OutputUnavailable(f"{self._address}: {error}") from error
         client.loop_start()
         return client
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pymodbus.client import ModbusTcpClient
 
+from services.camera.settings import CameraSettings, ListenAddress
 from services.camera.triggers.modbus import (
     ANSWERED,
     CAPTURED,
@@ -22,15 +23,21 @@ from services.camera.triggers.modbus import (
     READY,
     TEXT,
     TRIGGER,
+    ModbusTriggers,
 )
+from services.camera.triggers.mqtt import MqttTriggers
+from services.camera.triggers.triggers import Triggers
 from shared.imaging.codec import decode
+from shared.messages import CameraState
 from shared.messaging.port import Broker
 from shared.modbus_server import text_of, text_registers
 from tests.broker_address import BrokerAddress
 from tests.camera_process import CameraProcess, Line, StartCamera
 from tests.camera_videos import number_of, write_images
+from tests.messages import identity
 from tests.mosquitto import PASSWORD, USER, Mosquitto
-from tests.processes import free_port, wait_until
+from tests.mqtt_proxy import MqttProxy
+from tests.processes import LOOPBACKS, free_port, wait_until
 from tests.web_cameras import WebCamera, jpeg, multipart
 
 embedded = pytest.mark.parametrize("broker_address", ["sqlite"], indirect=True)
@@ -225,3 +232,74 @@ def test_a_trigger_that_the_mqtt_broker_stored_while_the_camera_was_away_is_miss
         (told["id"], told["outcome"], told["cause"]) for topic, told in plant.messages if topic == f"{base}/answer"
     ]
     assert answers == [("while it was away", "missed", "away"), ("while it is here", "captured", None)]
+
+
+@pytest.fixture
+def missed() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def triggers(missed: list[int]) -> Triggers:
+    """The triggers of a camera that runs; each missed one is an entry of ``missed``."""
+    running = Triggers("line-1", "camera-1", lambda: missed.append(1), seconds=600)
+    running.set_state(CameraState.RUNNING)
+    return running
+
+
+def capture(triggers: Triggers, number: int) -> None:
+    """Give an image to the trigger that comes next."""
+    wait_until(lambda: not triggers.is_ready, 120, "a trigger")
+    pending = triggers.take()
+    assert pending is not None
+    triggers.captured(pending, identity(number))
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_a_trigger_that_the_mqtt_broker_sends_again_is_no_second_one(
+    mosquitto: Mosquitto, triggers: Triggers, missed: list[int], host: str
+) -> None:
+    proxy = MqttProxy(host, mosquitto.port)
+    base = f"plant/again/line-1/camera-{len(host)}"
+    settings = CameraSettings(
+        source="video.mp4",
+        name=f"camera-{len(host)}",
+        trigger_mqtt=f"mqtt://{f'[{host}]' if ':' in host else host}:{proxy.port}",  # type: ignore[arg-type]
+        trigger_user=USER,
+        trigger_password=PASSWORD,  # type: ignore[arg-type]
+        trigger_topic="plant/again",
+    )
+    assert settings.trigger_mqtt
+    listener = MqttTriggers(triggers, settings.trigger_mqtt, settings)
+    with mosquitto.subscriber(f"{base}/#") as plant:
+        ready = (f"{base}/ready", {"ready": True, "reason": ""})
+        plant.until(lambda told: ready in told)
+        proxy.loses_acknowledgements = True
+        plant.publish(f"{base}/trigger", '{"part": "p-1"}')
+        capture(triggers, 1)
+        plant.until(lambda told: any(topic == f"{base}/answer" for topic, _ in told))
+        proxy.loses_acknowledgements = False
+        proxy.break_connections()
+        plant.until(lambda told: told.count(ready) == 2)
+        plant.publish(f"{base}/trigger", '{"id": "7", "part": "p-2"}')
+        capture(triggers, 2)
+        plant.publish(f"{base}/trigger", '{"id": "7", "part": "p-2"}')
+        plant.until(lambda told: sum(topic == f"{base}/answer" for topic, _ in told) == 3)
+    listener.close()
+    proxy.close()
+    answers = [(told["outcome"], told["frame_id"]) for topic, told in plant.messages if topic == f"{base}/answer"]
+    assert answers == [("captured", identity(number).frame_id) for number in (1, 2, 2)]
+    assert missed == []
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_a_plc_triggers_at_each_loopback_address(triggers: Triggers, host: str) -> None:
+    port = free_port()
+    listener = ModbusTriggers(triggers, ListenAddress(host, port))
+    plc = ModbusTcpClient(host, port=port)
+    assert plc.connect()
+    plc.write_coil(TRIGGER, True)
+    capture(triggers, 1)
+    assert plc.read_discrete_inputs(0, count=4).bits[CAPTURED]
+    plc.close()
+    listener.close()

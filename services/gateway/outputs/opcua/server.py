@@ -15,6 +15,7 @@ import structlog
 from services.gateway.outputs.opcua.vision_server import VisionServer
 from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal
 from services.gateway.outputs.settings import OpcUaSettings
+from shared.addresses import host_and_port
 
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
@@ -90,7 +91,7 @@ class OpcUaServer:
         """See the port."""
         self._start()
         if not self._ready.wait(START_SECONDS) or self._failure:
-            address = f"{self._settings.host}:{self._settings.port}"
+            address = host_and_port(self._settings.host, self._settings.port)
             raise OutputUnavailable(f"the OPC UA server on {address} does not start: {self._failure or 'it hangs'}")
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ from services.gateway.outputs.opcua.state_machine import (
 )
 from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal, Trouble
 from services.gateway.outputs.settings import OpcUaSettings
+from shared.addresses import host_and_port
 
 LOOK_SECONDS: Final = 0.2
 """Between two looks at the status of the line."""
@@ -76,7 +77,7 @@ class VisionServer:
         await server.init()
         await server.set_application_uri(f"urn:seamline:{self._line}")
         server.set_server_name(f"Seamline {self._line}")
-        server.set_endpoint(f"opc.tcp://{self._settings.host}:{self._settings.port}/")
+        server.set_endpoint(f"opc.tcp://{host_and_port(self._settings.host, self._settings.port)}/")
         await secure(server, self._settings, self._users)
         await self._nodes.build(self._line)
         for path, handler in self._methods().items():

@@ -56,6 +56,24 @@ def test_a_trigger_before_the_image_of_another_one_is_missed_and_the_other_is_no
     assert camera.missed == 1
 
 
+def test_a_trigger_that_is_sent_again_gets_the_answer_of_the_first_and_is_counted_once() -> None:
+    camera = Camera()
+    first = camera.triggers.fire(Trigger(id="7"))
+    assert camera.triggers.fire(Trigger(id="7")) is first, "while the first waits for its image"
+    busy = camera.triggers.fire(Trigger(id="8"))
+    pending = camera.triggers.take()
+    assert pending is not None
+    camera.triggers.captured(pending, identity(3))
+    assert camera.triggers.fire(Trigger(id="7")).result(10).frame_id == identity(3).frame_id
+    assert camera.triggers.fire(Trigger(id="8")) is busy
+    assert busy.result(0).cause is Cause.BUSY
+    assert camera.triggers.is_ready
+    assert camera.missed == 1
+    camera.now += 61
+    assert not camera.triggers.fire(Trigger(id="7")).done(), "after a minute it is another trigger"
+    assert not camera.triggers.is_ready
+
+
 def test_a_camera_that_goes_away_misses_the_trigger_that_waits_and_those_after_it() -> None:
     camera = Camera()
     waiting = camera.triggers.fire(Trigger())
