@@ -602,7 +602,7 @@ class OutputReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Name
-    type: str = Field(max_length=40, description="webhook, mqtt, modbus, opcua or file")
+    type: str = Field(max_length=40, description="webhook, mqtt, modbus, modbus_client, modbus_coil, opcua or file")
     failing: bool
     last_error: str = Field("", max_length=200)
     decisions: Count = Field(description="filtered + sent + missed + waiting")

@@ -12,6 +12,7 @@ from shared.messages import Name
 from shared.settings import ServiceSettings, split_address
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+MODBUS_PORT: Final = 502
 MQTT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -38,6 +39,13 @@ class ListenAddress(NamedTuple):
     port: int
 
 
+class PlcAddress(NamedTuple):
+    """The address of a PLC that is a Modbus TCP server."""
+
+    host: str
+    port: int
+
+
 class MqttBroker(NamedTuple):
     """The address of an MQTT broker, and whether connections to it are encrypted."""
 
@@ -53,6 +61,19 @@ def parse_address(value: Any) -> Any:
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError("an address to listen on is HOST:PORT, such as 127.0.0.1:8090")
     return ListenAddress(host.strip("[]"), int(port))
+
+
+def parse_plc(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = split_address("CAMERA_TRIGGER_PLC", f"modbus://{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port == 0 or parts.path:
+        raise ValueError("a PLC is HOST[:PORT], such as 192.168.10.5:502")
+    return PlcAddress(host, port or MODBUS_PORT)
 
 
 def parse_mqtt(value: Any) -> Any:
@@ -187,6 +208,16 @@ class CameraSettings(ServiceSettings):
     trigger_modbus: Annotated[ListenAddress | None, NoDecode, BeforeValidator(parse_address)] = Field(
         None, description="`HOST:PORT` on which to take triggers over Modbus TCP; unset: none"
     )
+    trigger_plc: Annotated[PlcAddress | None, NoDecode, BeforeValidator(parse_plc)] = Field(
+        None,
+        description="`HOST[:PORT]`: PLC that is a Modbus TCP server, and whose coil the camera reads; unset: none",
+    )
+    trigger_plc_unit: int = Field(1, ge=0, le=255, description="unit identifier of the PLC")
+    trigger_plc_coil: int = Field(0, ge=0, le=65_500, description="first of the five coils of the trigger in the PLC")
+    trigger_plc_register: int = Field(
+        0, ge=0, le=65_300, description="first of the 194 holding registers of the trigger in the PLC"
+    )
+    trigger_plc_poll_ms: int = Field(10, ge=1, le=1_000, description="time between two reads of the coil")
     trigger_seconds: float = Field(
         1, gt=0, le=60, description="a trigger whose image does not come in this time is missed"
     )
@@ -256,7 +287,7 @@ class CameraSettings(ServiceSettings):
     @property
     def is_triggered(self) -> bool:
         """Whether the camera is triggered: each frame needs a trigger."""
-        return bool(self.trigger_http or self.trigger_mqtt or self.trigger_modbus)
+        return bool(self.trigger_http or self.trigger_mqtt or self.trigger_modbus or self.trigger_plc)
 
     @model_validator(mode="after")
     def _triggers_of_a_network_need_a_token(self) -> Self:

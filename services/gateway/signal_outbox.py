@@ -171,7 +171,7 @@ class SignalOutbox:
         metrics.SIGNALS.labels(*output.split("/", 1), "missed").inc(counted)
 
     def type_of(self, output: str) -> str:
-        """Return the type of an output: webhook, mqtt, modbus, opcua or file."""
+        """Return the type of an output, such as webhook."""
         line, name = output.split("/", 1)
         return self._outputs[line][name].type
 

@@ -35,6 +35,10 @@ def open_triggers(settings: CameraSettings, count_missed: Callable[[], None]) ->
             from services.camera.triggers.modbus import ModbusTriggers  # noqa: PLC0415
 
             triggers.listen(ModbusTriggers(triggers, settings.trigger_modbus))
+        if settings.trigger_plc:
+            from services.camera.triggers.modbus_client import ModbusClientTriggers  # noqa: PLC0415
+
+            triggers.listen(ModbusClientTriggers(triggers, settings.trigger_plc, settings))
     except BaseException:
         triggers.close()
         raise

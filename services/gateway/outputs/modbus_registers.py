@@ -1,5 +1,7 @@
 """The registers that a PLC reads and writes, and the handshake of results. docs/factory.md lists them.
 
+They are in Seamline's own Modbus server, or are copied to and from those of a PLC.
+
 A result stays in the registers until the PLC acknowledges it, in one of two ways. The PLC sees *results valid*, reads
 the result, sets *results ack*, sees *results valid* fall, and clears *results ack*; then the next result is shown. Or
 the PLC writes the number of the result into the register `TAKEN`; then the next result is shown at once.
@@ -16,7 +18,7 @@ from enum import IntFlag
 from typing import Final
 
 from services.gateway.outputs.port import LineStatus, Signal, Trouble
-from services.gateway.outputs.settings import ModbusSettings
+from services.gateway.outputs.settings import BLOCK, HandshakeSettings
 from shared.messages import PartAction, PartVerdict
 from shared.modbus_server import text_registers, words
 
@@ -44,7 +46,7 @@ SCORE_COUNT: Final = 16
 CAPTURED: Final = 88
 """Unix time of the capture in milliseconds: 64 bits, the high word first."""
 NAME: Final = 92
-NAME_LENGTH: Final = 32
+NAME_LENGTH: Final = BLOCK - NAME
 """Registers of the part's name, with two ASCII characters in each and zeros after the name."""
 
 VERDICTS: Final = {PartVerdict.OK: 1, PartVerdict.NG: 2, PartVerdict.NOT_INSPECTED: 3}
@@ -91,19 +93,23 @@ class Status(IntFlag):
 class Registers:
     """The registers and the state of the handshake. Thread-safe."""
 
-    def __init__(self, settings: ModbusSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: HandshakeSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._bits = settings.bits
         self._ack_seconds = settings.ack_seconds
         self._hold_seconds = settings.hold_ms / 1000
         usable_ms = math.inf if settings.deadline_ms is None else settings.deadline_ms - settings.delay_ms
         self._longest_need = min(LONGEST_NEED, usable_ms / 4_000)
         self._clock = clock
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._control = Control(0)
         self._queue: deque[tuple[Signal, float]] = deque()
         """The results that wait, each with its deadline in seconds of the clock."""
         self._valid = False
         """Whether the first result of the queue is shown."""
+        self._withdrawn = False
+        """Whether the PLC has not seen so far that *results valid* fell, because a result was withdrawn."""
+        self._version = 0
+        """A number that grows with each change of the result and of *results valid*."""
         self._result = [0] * (SIZE - RESULT)
         self._test = False
         self._unchecked = False
@@ -143,8 +149,19 @@ class Registers:
             self._advance()
         return True
 
-    def read(self) -> list[int]:
-        """Return all registers."""
+    def resume(self, number: int) -> None:
+        """Number the results after the last one that the PLC has seen."""
+        with self._changed:
+            self._number = number
+
+    def wait(self, version: int, seconds: float) -> int:
+        """Wait for another version of the result, for ``seconds`` at most, and return the present version."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version != version, seconds)
+            return self._version
+
+    def read(self, *, seen: bool = True) -> list[int]:
+        """Return all registers. If the PLC does not see them at once, call `mark_seen` when it does."""
         now = self._clock()
         with self._changed:
             is_fresh = now - self._shown_at < STATUS_SECONDS
@@ -169,12 +186,23 @@ class Registers:
             registers[OVERRUNS : OVERRUNS + 2] = words(self._overruns, 2)
             for place, count in enumerate((self._status.ok, self._status.ng, self._status.not_inspected)):
                 registers[PARTS + 2 * place : PARTS + 2 * place + 2] = words(count, 2)
-            return registers + self._result
+            registers += self._result
+            if seen:
+                self.mark_seen()
+            return registers
+
+    def mark_seen(self) -> None:
+        """Note that the PLC has seen *results valid* fall, if it did."""
+        with self._changed:
+            if self._withdrawn:
+                self._withdrawn = False
+                self._advance()
 
     def deliver(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
         """Show signals one after the other, and return how many the PLC has acknowledged, from the first on.
 
-        The first signal that is not acknowledged in time is withdrawn, and the signals after it are not shown. A signal
+        The first signal that is not acknowledged in time is withdrawn, and the signals after it are not shown. The next
+        one is shown when the PLC has seen that *results valid* fell, so that it acknowledges none for another. A signal
         is not shown either if less than `seconds_needed` is left to its deadline. Otherwise a PLC that is slower than
         the parts would see each result just before its deadline, and acknowledge none in time.
 
@@ -202,9 +230,10 @@ class Registers:
                 self._queue.clear()
                 if self._valid:
                     self._learn(2 * (self._clock() - self._result_shown_at))
+                    self._withdrawn = True
                 self._overrun = self._overrun or self.wanted
                 self._overruns += self.wanted
-                self._valid = False
+                self._set_valid(valid=False)
             return done
 
     def _show_in_turn(self, signals: Sequence[Signal], seconds: Sequence[float]) -> int:
@@ -238,14 +267,20 @@ class Registers:
         self._acknowledged += 1
         self._acknowledged_at = self._clock()
         self._learn(self._acknowledged_at - self._result_shown_at)
-        self._valid = False
+        self._set_valid(valid=False)
+
+    def _set_valid(self, *, valid: bool) -> None:
+        self._valid = valid
+        self._version += 1
+        self._changed.notify_all()
 
     def _learn(self, seconds: float) -> None:
         self._mean_seconds += (LEARNING if self._mean_seconds else 1) * (seconds - self._mean_seconds)
 
     def _advance(self) -> None:
         """Show the next result if the PLC asks for results and has cleared *results ack*, and enough time is left."""
-        if self._queue and not self._valid and self.wanted and Control.RESULTS_ACK not in self._control:
+        is_free = not self._valid and not self._withdrawn and Control.RESULTS_ACK not in self._control
+        if self._queue and is_free and self.wanted:
             (signal, deadline), now = self._queue[0], self._clock()
             if deadline - now > self.seconds_needed:
                 self._take(signal)
@@ -254,8 +289,9 @@ class Registers:
 
     def _take(self, signal: Signal) -> None:
         """Put a signal into the registers of the result."""
-        self._result, self._valid = self._registers_of(signal), True
+        self._result = self._registers_of(signal)
         self._test, self._unchecked = signal.test, signal.unchecked
+        self._set_valid(valid=True)
 
     def _registers_of(self, signal: Signal) -> list[int]:
         if signal.id not in self._numbers:

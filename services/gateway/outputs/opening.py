@@ -6,6 +6,8 @@ from services.gateway.outputs.port import Output
 from services.gateway.outputs.settings import (
     AnyOutput,
     FileSettings,
+    ModbusClientSettings,
+    ModbusCoilSettings,
     ModbusSettings,
     MqttSettings,
     OpcUaSettings,
@@ -15,24 +17,34 @@ from services.gateway.outputs.settings import (
 
 def open_output(settings: AnyOutput, line: str) -> Output:
     """Return an output of a line. It connects when it is first used."""
+    output: Output
     match settings:
         case WebhookSettings():
             from services.gateway.outputs.webhook import WebhookOutput  # noqa: PLC0415
 
-            return WebhookOutput(settings)
+            output = WebhookOutput(settings)
         case MqttSettings():
             from services.gateway.outputs.mqtt import MqttOutput  # noqa: PLC0415
 
-            return MqttOutput(settings, line)
+            output = MqttOutput(settings, line)
         case ModbusSettings():
             from services.gateway.outputs.modbus import ModbusServer  # noqa: PLC0415
 
-            return ModbusServer(settings)
+            output = ModbusServer(settings)
+        case ModbusClientSettings():
+            from services.gateway.outputs.modbus_client import ModbusClientOutput  # noqa: PLC0415
+
+            output = ModbusClientOutput(settings)
+        case ModbusCoilSettings():
+            from services.gateway.outputs.modbus_coil import ModbusCoil  # noqa: PLC0415
+
+            output = ModbusCoil(settings)
         case FileSettings():
             from services.gateway.outputs.file import FileOutput  # noqa: PLC0415
 
-            return FileOutput(settings)
+            output = FileOutput(settings)
         case OpcUaSettings():
             from services.gateway.outputs.opcua.server import OpcUaServer  # noqa: PLC0415
 
-            return OpcUaServer(settings, line)
+            output = OpcUaServer(settings, line)
+    return output

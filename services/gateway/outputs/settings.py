@@ -15,6 +15,10 @@ from shared.settings import check_readable, split_address
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Unit = Annotated[int, Field(ge=0, le=255, description="unit identifier of the PLC")]
+Coil = Annotated[int, Field(ge=0, le=65_535)]
+BLOCK: Final = 124
+"""Number of registers of the block in which a PLC gets results."""
 
 NODESET: Final = Path(sys.prefix) / "share" / "seamline" / "Opc.Ua.MachineVision.NodeSet2.xml"
 """The types of OPC 40100-1, where `make nodeset` and the container image `gateway-opcua` put them."""
@@ -106,12 +110,9 @@ class FileSettings(OutputSettings):
     every_seconds: Seconds = Field(60.0, description="a file is written after this time, or when the batch changes")
 
 
-class ModbusSettings(OutputSettings):
-    """A Modbus TCP server that a PLC reads and acknowledges: docs/factory.md has its registers."""
+class HandshakeSettings(OutputSettings):
+    """Registers in which a PLC gets results and acknowledges them: docs/factory.md lists them."""
 
-    type: Literal["modbus"]
-    host: str = Field("127.0.0.1", description="address to listen on; Modbus knows no login: use a network of its own")
-    port: Port = 5020
     buffer: int = Field(16, ge=1, le=256, description="results that wait for their acknowledgement, at most")
     ack_seconds: Seconds = Field(2.0, description="a result that is not acknowledged in this time is withdrawn")
     hold_ms: Milliseconds = Field(
@@ -119,6 +120,43 @@ class ModbusSettings(OutputSettings):
     )
     bits: tuple[LabelName, ...] = Field((), max_length=16, description="labels of the bits and scores, in their order")
     deadline_ms: Milliseconds | None = 2_000
+
+
+class ModbusSettings(HandshakeSettings):
+    """A Modbus TCP server whose registers a PLC reads and writes."""
+
+    type: Literal["modbus"]
+    host: str = Field("127.0.0.1", description="address to listen on; Modbus knows no login: use a network of its own")
+    port: Port = 5020
+
+
+class ModbusClientSettings(HandshakeSettings):
+    """A PLC that is a Modbus TCP server: the gateway reads and writes its holding registers."""
+
+    type: Literal["modbus_client"]
+    host: str = Field(min_length=1)
+    port: Port = 502
+    unit: Unit = 1
+    address: int = Field(0, ge=0, le=65_536 - BLOCK, description="first holding register of the block in the PLC")
+    poll_ms: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        10, description="time between two reads of what the PLC acknowledges"
+    )
+    timeout_seconds: Seconds = 1.0
+
+
+class ModbusCoilSettings(OutputSettings):
+    """A coil of a PLC or of an I/O module that is a Modbus TCP server: set for a time with each signal."""
+
+    type: Literal["modbus_coil"]
+    host: str = Field(min_length=1)
+    port: Port = 502
+    unit: Unit = 1
+    coil: Coil
+    pulse_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(100, description="time for which the coil is set")
+    timeout_seconds: Seconds = 1.0
+    verdicts: tuple[PartVerdict, ...] = Field((PartVerdict.NG, PartVerdict.NOT_INSPECTED), min_length=1)
+    deadline_ms: Milliseconds | None = 2_000
+    checks: bool = Field(False, description="a coil can't tell a signal of a check from one of production")
 
 
 class OpcUaSettings(OutputSettings):
@@ -173,5 +211,12 @@ class OpcUaSettings(OutputSettings):
 
 
 AnyOutput = Annotated[
-    WebhookSettings | MqttSettings | FileSettings | ModbusSettings | OpcUaSettings, Field(discriminator="type")
+    WebhookSettings
+    | MqttSettings
+    | FileSettings
+    | ModbusSettings
+    | ModbusClientSettings
+    | ModbusCoilSettings
+    | OpcUaSettings,
+    Field(discriminator="type"),
 ]

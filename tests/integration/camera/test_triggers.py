@@ -13,9 +13,13 @@ import pytest
 from pymodbus.client import ModbusTcpClient
 
 from services.camera.settings import CameraSettings, ListenAddress
-from services.camera.triggers.modbus import (
+from services.camera.triggers.modbus import ModbusTriggers
+from services.camera.triggers.modbus_client import ANSWER, ModbusClientTriggers
+from services.camera.triggers.modbus_registers import (
     ANSWERED,
     CAPTURED,
+    CAUSE,
+    CAUSES,
     FRAME,
     FRAME_LENGTH,
     MISSED,
@@ -23,9 +27,9 @@ from services.camera.triggers.modbus import (
     READY,
     TEXT,
     TRIGGER,
-    ModbusTriggers,
 )
 from services.camera.triggers.mqtt import MqttTriggers
+from services.camera.triggers.trigger import Cause, Trigger
 from services.camera.triggers.triggers import Triggers
 from shared.imaging.codec import decode
 from shared.messages import CameraState
@@ -37,6 +41,7 @@ from tests.camera_videos import number_of, write_images
 from tests.messages import identity
 from tests.mosquitto import PASSWORD, USER, Mosquitto
 from tests.mqtt_proxy import MqttProxy
+from tests.plc_server import UNIT, PlcServer
 from tests.processes import LOOPBACKS, free_port, wait_until
 from tests.web_cameras import WebCamera, jpeg, multipart
 
@@ -247,12 +252,13 @@ def triggers(missed: list[int]) -> Triggers:
     return running
 
 
-def capture(triggers: Triggers, number: int) -> None:
-    """Give an image to the trigger that comes next."""
+def capture(triggers: Triggers, number: int) -> Trigger:
+    """Give an image to the trigger that comes next, and return the trigger."""
     wait_until(lambda: not triggers.is_ready, 120, "a trigger")
     pending = triggers.take()
     assert pending is not None
     triggers.captured(pending, identity(number))
+    return pending.trigger
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
@@ -264,9 +270,9 @@ def test_a_trigger_that_the_mqtt_broker_sends_again_is_no_second_one(
     settings = CameraSettings(
         source="video.mp4",
         name=f"camera-{len(host)}",
-        trigger_mqtt=f"mqtt://{f'[{host}]' if ':' in host else host}:{proxy.port}",  # type: ignore[arg-type]
+        trigger_mqtt=f"mqtt://{f'[{host}]' if ':' in host else host}:{proxy.port}",
         trigger_user=USER,
-        trigger_password=PASSWORD,  # type: ignore[arg-type]
+        trigger_password=PASSWORD,
         trigger_topic="plant/again",
     )
     assert settings.trigger_mqtt
@@ -303,3 +309,40 @@ def test_a_plc_triggers_at_each_loopback_address(triggers: Triggers, host: str) 
     assert plc.read_discrete_inputs(0, count=4).bits[CAPTURED]
     plc.close()
     listener.close()
+
+
+def test_a_plc_that_is_a_server_triggers_by_its_coil(triggers: Triggers, missed: list[int]) -> None:
+    coil, register = 10, 100
+    plc = PlcServer(port := free_port())
+    settings = CameraSettings(
+        source="video.mp4",
+        trigger_plc=f"127.0.0.1:{port}",
+        trigger_plc_unit=UNIT,
+        trigger_plc_coil=coil,
+        trigger_plc_register=register,
+    )
+    assert settings.trigger_plc
+    listener = ModbusClientTriggers(triggers, settings.trigger_plc, settings)
+
+    def has(bit: int) -> bool:
+        return plc.coils[coil + 1 + bit]
+
+    plc.coils[coil] = True
+    plc.server.start()
+    wait_until(lambda: has(MISSED), 60, "the trigger before the connection to be missed")
+    assert plc.registers[register + ANSWER + CAUSE] == CAUSES[Cause.AWAY]
+    plc.coils[coil] = False
+    wait_until(lambda: not has(ANSWERED) and has(READY), 60, "the camera to be ready")
+    plc.registers[register : register + TEXT] = text_registers("p-1", TEXT)
+    plc.coils[coil] = True
+    assert capture(triggers, 3).part == "p-1"
+    wait_until(lambda: has(CAPTURED), 60, "the answer")
+    start = register + ANSWER + FRAME
+    assert text_of(plc.registers[start : start + FRAME_LENGTH]) == identity(3).frame_id
+    plc.server.close()
+    plc.server.start()
+    wait_until(lambda: has(MISSED), 60, "the coil that was set before the connection was lost to be answered")
+    assert len(missed) == 2
+    listener.close()
+    assert not any(has(bit) for bit in range(4))
+    plc.server.close()

@@ -1,4 +1,4 @@
-"""A PLC in a process of its own runs the handshake with a gateway in another one."""
+"""A PLC in a process of its own runs the handshake: as a client of the gateway, and as a server."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from typing import Any
 import pytest
 
 from services.gateway.outputs.modbus import ModbusServer
-from services.gateway.outputs.port import OutputUnavailable
-from services.gateway.outputs.settings import ModbusSettings
+from services.gateway.outputs.modbus_client import ModbusClientOutput
+from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
+from services.gateway.outputs.settings import ModbusClientSettings, ModbusSettings
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
 from tests.integration.gateway.conftest import NAME, Product, Sending, a_test
 from tests.parts import RECIPE, verdict
+from tests.plc_server import BASE, REGISTERS, UNIT, PlcServer
 from tests.processes import ChildServer, free_port, listens, wait_until
 from tests.unit.gateway.test_line_watch import camera, worker
 from tests.workers import ROOT, Line
 
 
 class Plc:
-    """The process of `tests.plc`."""
+    """The process of `tests.plc` (a client), or of `tests.plc_server`."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, program: str = "tests.plc") -> None:
         self.hold = folder / "hold"
         self._file = folder / "plc.jsonl"
-        command = [sys.executable, "-m", "tests.plc", str(port), str(self._file), str(self.hold)]
+        command = [sys.executable, "-m", program, str(port), str(self._file), str(self.hold)]
         self.process = ChildServer(command, folder / "plc.log", self._file.exists, {"PYTHONPATH": str(ROOT)})
 
     def _entries(self) -> list[dict[str, Any]]:
@@ -50,8 +52,8 @@ class Plc:
 
 
 @contextmanager
-def plc_at(folder: Path, port: int) -> Iterator[Plc]:
-    plc = Plc(folder, port)
+def plc_at(folder: Path, port: int, program: str = "tests.plc") -> Iterator[Plc]:
+    plc = Plc(folder, port, program)
     plc.process.start()
     try:
         yield plc
@@ -59,13 +61,19 @@ def plc_at(folder: Path, port: int) -> Iterator[Plc]:
         plc.process.remove()
 
 
+SERVER = {"type": "modbus"}
+CLIENT = {"type": "modbus_client", "host": "127.0.0.1", "unit": UNIT, "address": BASE}
+
+
+@pytest.mark.parametrize(("kind", "program"), [(SERVER, "tests.plc"), (CLIENT, "tests.plc_server")])
 def test_the_plc_gets_each_part_once_and_what_it_does_not_acknowledge_is_missed(
-    sending: Callable[..., Sending], product: Product, tmp_path: Path
+    sending: Callable[..., Sending], product: Product, tmp_path: Path, kind: dict[str, Any], program: str
 ) -> None:
     port = free_port()
-    out = sending(type="modbus", port=port, bits=["break"], ack_seconds=2, deadline_ms=600_000)
-    out.output.check()
-    with plc_at(tmp_path, port) as plc:
+    out = sending(**kind, port=port, bits=["break"], ack_seconds=2, deadline_ms=600_000)
+    if program == "tests.plc":
+        out.output.check()
+    with plc_at(tmp_path, port, program) as plc:
         parts = [product.part("break" if number % 5 == 0 else None) for number in range(20)]
         out.decide(*parts)
         out.until(lambda: out.waiting == 0)
@@ -100,6 +108,74 @@ def test_a_port_that_is_taken_is_reported() -> None:
     first.close()
     second.check()
     second.close()
+
+
+def test_a_plc_that_is_started_again_gets_what_it_missed_and_sees_the_line(
+    sending: Callable[..., Sending], product: Product, tmp_path: Path
+) -> None:
+    port = free_port()
+    out = sending(**CLIENT, port=port, ack_seconds=1, deadline_ms=600_000)
+    out.output.show(LineStatus(Trouble.NONE, ok=70_000))
+    out.decide(first := product.part("break"))
+    out.until(lambda: out.dispatcher.state.failing)
+    assert f"the PLC 127.0.0.1:{port} can't be reached: Connection refused" in out.dispatcher.state.last_error
+    with plc_at(tmp_path, port, "tests.plc_server") as plc:
+        out.until(lambda: out.waiting == 0)
+        assert not out.dispatcher.state.failing
+        plc.process.kill()
+        out.decide(second := product.part())
+        out.until(lambda: out.dispatcher.state.failing)
+        plc.process.start()
+        out.until(lambda: out.waiting == 0)
+        wait_until(lambda: len(plc.results) == 2, 120, "the second result")
+        assert [each["part"] for each in plc.results] == [first.part, second.part]
+        assert [each["number"] for each in plc.results] == [1, 2]
+        wait_until(lambda: sees_the_line(out, plc), 120, "the line to be online")
+        out.output.close()
+        wait_until(lambda: not plc.status["online"], 120, "online to fall when the gateway ends")
+
+
+def sees_the_line(out: Sending, plc: Plc) -> bool:
+    """Show the status of the line again, as a gateway does, and return whether the PLC sees that it is online."""
+    out.output.show(LineStatus(Trouble.NONE))
+    return bool(plc.status["online"])
+
+
+def test_a_register_that_the_plc_does_not_have_is_reported() -> None:
+    plc = PlcServer(port := free_port())
+    plc.server.start()
+    settings = {"type": "modbus_client", "host": "127.0.0.1", "port": port}
+    for wrong, reason in (
+        ({"unit": UNIT, "address": REGISTERS - 20}, "refuses to read registers 380 to 499 of unit 7: it has no such"),
+        ({"unit": UNIT + 1}, "unit 8"),
+    ):
+        output = ModbusClientOutput(ModbusClientSettings.model_validate({**settings, **wrong}))
+        with pytest.raises(OutputUnavailable, match=reason):
+            output.check()
+    assert not any(plc.registers), "a check writes nothing"
+    plc.server.close()
+
+
+def test_a_coil_is_set_for_its_pulse_and_cleared_after_a_gateway_that_was_killed(
+    sending: Callable[..., Sending], product: Product
+) -> None:
+    plc = PlcServer(port := free_port())
+    plc.coils[5] = True
+    plc.server.start()
+    out = sending(type="modbus_coil", host="127.0.0.1", port=port, unit=UNIT, coil=5, pulse_ms=300)
+    out.output.check()
+    assert plc.coils[5], "a check writes nothing"
+    out.output.show(LineStatus(Trouble.NONE))
+    wait_until(lambda: not plc.coils[5], 60, "the coil to be cleared")
+    plc.written.clear()
+    out.decide(product.part(), product.part("break"))
+    out.until(lambda: out.waiting == 0)
+    wait_until(lambda: len(plc.written) == 2, 60, "the end of the pulse")
+    (set_at, _, on), (cleared_at, _, off) = plc.written
+    assert (on, off) == ([True], [False])
+    assert cleared_at - set_at >= 0.29, "shorter than the pulse"
+    assert (out.outbox.counts(NAME).sent, out.outbox.counts(NAME).filtered) == (1, 1)
+    plc.server.close()
 
 
 class Reports:

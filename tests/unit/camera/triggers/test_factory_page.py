@@ -6,7 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from services.camera.triggers import modbus
+from services.camera.triggers import modbus_client
+from services.camera.triggers import modbus_registers as modbus
 from services.camera.triggers.trigger import Answer, Cause, Trigger
 
 PAGE = (Path(__file__).parents[4] / "docs" / "factory.md").read_text(encoding="utf-8")
@@ -26,5 +27,7 @@ def test_the_page_lists_the_addresses_that_a_plc_uses() -> None:
     assert f"| input registers {modbus.FRAME} to {modbus.FRAME + modbus.FRAME_LENGTH - 1} |" in PAGE
     causes = ", ".join(f"{number} {cause}" for cause, number in modbus.CAUSES.items())
     assert f"| input register {modbus.CAUSE} | cause: 0 captured, {causes} |" in PAGE
+    first, last = modbus_client.ANSWER, modbus_client.ANSWER + modbus_client.ANSWER_LENGTH - 1
+    assert f"registers {first} to {last} of the block are its input registers 0 to" in PAGE
     inputs = (modbus.READY, modbus.ANSWERED, modbus.CAPTURED, modbus.MISSED)
     assert inputs == (0, 1, 2, 3)

@@ -23,7 +23,7 @@ ERRORS: Final = {
     },
     "shared": {
         *("DatasetVersionError", "ModbusUnavailable", "NotAligned", "RecipeError", "EngineError", "UnreadableImage"),
-        *("ObjectNotFound", "ObjectTooLarge"),
+        *("ObjectNotFound", "ObjectTooLarge", "PlcUnavailable"),
     },
 }
 """The errors whose messages become the reason of a training, a promotion, a camera, an output, a verdict or a parked
