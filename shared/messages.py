@@ -148,6 +148,8 @@ class FrameIdentity(BaseModel):
     operator: Name | None = None
     recipe: Name | None = None
     """The recipe that the trigger asks for: a worker of another recipe does not inspect the frame."""
+    encoder_count: int | None = None
+    """The count of the line's encoder at the trigger, if the trigger says it."""
     check: Name | None = None
     """The check of the line that the frame belongs to: such a frame is no production, and nothing counts it."""
 

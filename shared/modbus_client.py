@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pymodbus.client import ModbusTcpClient
@@ -41,16 +42,15 @@ class ModbusClient:
         self._timeout_seconds = timeout_seconds
         self._client = ModbusTcpClient(host, port=port, timeout=timeout_seconds, retries=0)
 
-    def read_registers(self, address: int, count: int) -> list[int]:
-        """Return holding registers; raises `PlcUnavailable`, as all requests do."""
+    def read_registers(self, address: int, count: int, *, are_inputs: bool = False) -> list[int]:
+        """Return holding registers, or input registers; raises `PlcUnavailable`, as all requests do."""
+        read = self._client.read_input_registers if are_inputs else self._client.read_holding_registers
         found: list[int] = []
         for start in range(address, address + count, MOST_REGISTERS):
             some = min(MOST_REGISTERS, address + count - start)
             answer = self._ask(
                 f"to read registers {start} to {start + some - 1}",
-                lambda start=start, some=some: self._client.read_holding_registers(
-                    start, count=some, device_id=self._unit
-                ),
+                partial(read, start, count=some, device_id=self._unit),
             )
             found += answer.registers
         return found
@@ -93,8 +93,8 @@ class ModbusClient:
         except ModbusException as error:
             self.close()
             raise PlcUnavailable(
-                f"the PLC {self._address}, unit {self._unit}, did not answer in {self._timeout_seconds:g} s, or ended the "
-                "connection"
+                f"the PLC {self._address}, unit {self._unit}, did not answer in {self._timeout_seconds:g} s, or ended "
+                "the connection"
             ) from error
         if answer.isError():
             reason = REFUSALS.get(answer.exception_code, f"exception code {answer.exception_code}")

@@ -36,6 +36,7 @@ PATTERNS: Final = {
     r"^(video|line)-[A-Za-z0-9][A-Za-z0-9_-]{0,63}$": marked("the id of a source, such as line-seam"),
     r"^$|^(file|s3|s3s)://": marked("an address that begins with file://, s3:// or s3s://"),
     r"^[^\s:/]+:\d{1,5}$": marked("HOST:PORT"),
+    r"^[^#+]+$": marked("the topic of an MQTT broker, without # and +"),
 }
 """What each pattern of a field allows."""
 

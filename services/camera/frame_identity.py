@@ -77,5 +77,6 @@ class Session:
             order=trigger.order,
             operator=trigger.operator,
             recipe=trigger.recipe,
+            encoder_count=trigger.encoder_count,
             captured_at=captured_at,
         )

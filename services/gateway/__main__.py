@@ -16,6 +16,7 @@ from functools import partial
 from services.gateway.active_claim import ActiveClaim
 from services.gateway.check import check_outputs
 from services.gateway.dispatcher import Dispatcher, Dispatchers
+from services.gateway.encoders.reading import open_encoder, open_reader, way_of
 from services.gateway.handler import Gateway, now
 from services.gateway.journal import Journal
 from services.gateway.line_checks import LineChecks
@@ -57,11 +58,24 @@ def main(stop: threading.Event) -> None:
         health.add_check(broker.troubles)
         if not active_claim.take(stop, health):
             return
-        outbox = SignalOutbox(journal, lines.outputs, now)
+        encoders = {line: open_encoder(encoder, now) for line, encoder in lines.encoders.items()}
+        outbox = SignalOutbox(journal, lines.outputs, now, encoders)
+        opened = {
+            line: {name: open_output(output, line) for name, output in line_outputs.items()}
+            for line, line_outputs in lines.outputs.items()
+        }
+        readers = {line: open_reader(encoder, opened[line]) for line, encoder in lines.encoders.items()}
         outputs = Dispatchers(
             [
-                Dispatcher(f"{line}/{name}", open_output(output, line), outbox, journal, now)
-                for line, line_outputs in lines.outputs.items()
+                Dispatcher(
+                    f"{line}/{name}",
+                    output,
+                    outbox,
+                    journal,
+                    now,
+                    way=way_of(lines.outputs[line][name], encoders.get(line)),
+                )
+                for line, line_outputs in opened.items()
                 for name, output in line_outputs.items()
             ]
         )
@@ -111,6 +125,10 @@ def main(stop: threading.Event) -> None:
             partial(checks.run, stop, add_loop("the checks of lines")),
             partial(readiness.run, stop, add_loop("the copies of what is known of checks")),
             *(partial(each.run, stop, add_loop(f"the output {each.name}")) for each in outputs.all),
+            *(
+                partial(reader.run, encoders[line], stop, add_loop(f"the encoder of {line}"))
+                for line, reader in readers.items()
+            ),
             partial(reporter.run, settings.report_seconds, stop, add_loop("the reports")),
             partial(
                 statuses.report,

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from services.gateway import metrics
+from services.gateway.encoders.encoder import Way
 from services.gateway.journal import Journal
 from services.gateway.outputs.port import LineStatus, Output, OutputRefused, OutputUnavailable
 from services.gateway.part_assembly import Now
@@ -22,6 +23,8 @@ from shared.messaging.traces import signalling
 
 LONGEST_WAIT: Final = 0.5
 """Most seconds between two calls of `Dispatcher.turn`, if no signal is waiting."""
+COUNT_SECONDS: Final = 0.005
+"""Seconds between two calls, if signals wait for a count of the encoder."""
 SHORTEST_PAUSE: Final = 0.2
 """Seconds of the pause after the first failure; it doubles with each failure, up to the output's longest pause."""
 ERROR_LENGTH: Final = 200
@@ -44,9 +47,26 @@ class Dispatcher:
     """Sends the signals of one output; `run` is its thread."""
 
     def __init__(
-        self, name: str, output: Output, outbox: SignalOutbox, journal: Journal, clock: Callable[[], Now]
+        self,
+        name: str,
+        output: Output,
+        outbox: SignalOutbox,
+        journal: Journal,
+        clock: Callable[[], Now],
+        *,
+        way: Way | None = None,
     ) -> None:
-        """``name`` is the output as ``<line>/<output>``."""
+        """Start without an attempt.
+
+        Args:
+            name: the output as ``<line>/<output>``.
+            output: sends the signals.
+            outbox: has the signals.
+            journal: says when there are more of them.
+            clock: returns the present moment.
+            way: the delay and the deadline in counts of the line's encoder; None if they are times.
+        """
+        self._way = way
         self.name = name
         self.state = OutputState()
         self._output = output
@@ -66,7 +86,7 @@ class Dispatcher:
     def run(self, stop: threading.Event, health: Health) -> None:
         """Send signals until ``stop`` is set."""
         self._show()
-        self._try(self._output.check)
+        self._try(self._check)
         while not stop.is_set():
             health.beat()
             version = self._journal.version
@@ -78,20 +98,20 @@ class Dispatcher:
     def turn(self) -> float:
         """Send the signals that are due, mark expired signals as missed, and return the seconds until the next turn."""
         waiting = self._outbox.waiting(self.name, self._output.group)
-        now = self._clock().steady
-        too_late = now + self._output.seconds_needed
-        if expired := [each for each in waiting if each.expires <= too_late]:
-            for was_tried, otherwise in ((True, "the receiver was too slow"), (False, "decided too late")):
-                if signals := [each for each in expired if (each.number in self._tried) is was_tried]:
-                    reason = self.state.last_error if self.state.failing else otherwise
-                    self._miss(signals, f"its deadline had passed: {reason}")
+        moment = self._clock()
+        now = moment.steady
+        if self._miss_expired(waiting, now) or (self._way and self._miss_lost(self._way, waiting, moment)):
             return 0
-        due = [each for each in waiting if each.due <= now]
+        if self._way and (reason := self._way.encoder.failure):
+            self._note_failure(reason)  # signals that do not wait for a count are sent all the same
+        due = [each for each in waiting if each.due <= now and self._is_reached(each)]
         if self._again_at > now:
             return min([self._again_at - now, *(each.expires - now for each in waiting)])
         if not due:
-            if self.state.failing and not waiting:
-                self._try(self._output.check)
+            if self.state.failing and not (self._way and self._way.encoder.failure) and (not waiting or self._way):
+                self._try(self._check)
+            if waiting and self._way:
+                return COUNT_SECONDS
             return waiting[0].due - now if waiting else LONGEST_WAIT
         if (left := self._seconds_to_collect(due, now)) > 0:
             return left
@@ -110,6 +130,34 @@ class Dispatcher:
             self._miss(due, str(refused))
         return 0
 
+    def _is_reached(self, waiting: WaitingSignal) -> bool:
+        return self._way is None or waiting.signal.test or self._way.is_reached(waiting.count)
+
+    def _miss_expired(self, waiting: Sequence[WaitingSignal], now: float) -> bool:
+        """Miss the signals whose deadlines have passed, and return whether there were some."""
+        too_late = now + self._output.seconds_needed
+        expired = [each for each in waiting if each.expires <= too_late]
+        for was_tried, otherwise in ((True, "the receiver was too slow"), (False, "decided too late")):
+            if signals := [each for each in expired if (each.number in self._tried) is was_tried]:
+                reason = self.state.last_error if self.state.failing else otherwise
+                self._miss(signals, f"its deadline had passed: {reason}")
+        return bool(expired)
+
+    def _miss_lost(self, way: Way, waiting: Sequence[WaitingSignal], moment: Now) -> bool:
+        """Miss the signals whose parts are past the deadline in counts, or in an unknown place, as `_miss_expired`."""
+        missed = dict[str, list[WaitingSignal]]()
+        for each in waiting:
+            if not each.signal.test and (reason := way.missed(each.signal.captured_at, each.count, moment)):
+                missed.setdefault(reason, []).append(each)
+        for reason, signals in missed.items():
+            self._miss(signals, reason)
+        return bool(missed)
+
+    def _check(self) -> None:
+        if self._way and (reason := self._way.encoder.failure):
+            raise OutputUnavailable(reason)
+        self._output.check()
+
     def _seconds_to_collect(self, due: Sequence[WaitingSignal], now: float) -> float:
         """Return the seconds to wait for more signals of the same batch before sending ``due`` together."""
         one_batch = len({each.signal.batch for each in due}) == 1
@@ -122,14 +170,10 @@ class Dispatcher:
         try:
             sent = attempt() or 0
         except OutputUnavailable as error:
-            reason = " ".join(str(error).split())[:ERROR_LENGTH]
-            if not self.state.failing:
-                _log.error("an output fails; its signals wait until their deadlines", output=self.name, reason=reason)
-            self.state = OutputState(failing=True, last_error=reason, failed_at=datetime.now(UTC))
+            self._note_failure(str(error))
             pause = min(self._output.longest_pause, SHORTEST_PAUSE * 2 ** min(self._failures, 10))
             self._failures += 1
             self._again_at = self._clock().steady + pause * _rng.uniform(0.5, 1)
-            self._show()
             return 0
         if self.state.failing:
             _log.info("an output works again", output=self.name)
@@ -137,6 +181,15 @@ class Dispatcher:
         self._failures, self._again_at = 0, 0.0
         self._show()
         return sent
+
+    def _note_failure(self, error: str) -> None:
+        reason = " ".join(error.split())[:ERROR_LENGTH]
+        if not self.state.failing:
+            _log.error("an output fails; its signals wait until their deadlines", output=self.name, reason=reason)
+        elif reason == self.state.last_error:
+            return
+        self.state = OutputState(failing=True, last_error=reason, failed_at=datetime.now(UTC))
+        self._show()
 
     def report(self) -> OutputReport:
         """Return the state of the output, and how many of its decisions were sent, missed, filtered or are waiting."""

@@ -48,7 +48,7 @@ CREATE TABLE sessions (
 CREATE TABLE recipes (recipe TEXT NOT NULL, version TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (recipe, version));
 CREATE TABLE signals (
     number INTEGER PRIMARY KEY AUTOINCREMENT, output TEXT NOT NULL, id TEXT NOT NULL, due REAL NOT NULL, expires REAL,
-    test INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (output, id));
+    count INTEGER, test INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (output, id));
 CREATE INDEX due ON signals (output, due);
 CREATE TABLE missed (
     number INTEGER PRIMARY KEY, output TEXT NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL);

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from services.gateway.outputs.settings import AnyOutput
+from services.gateway.encoders.settings import AnyEncoder, OutputEncoderSettings
+from services.gateway.outputs.settings import AnyOutput, ModbusSettings
 from shared.errors import CannotStart
 from shared.messages import Name
 from shared.recipe import Parts, RequiredCheck
@@ -27,7 +28,26 @@ class LineSettings(BaseModel):
 
     parts: Parts | None = Field(None, description="instead of the section parts of the recipe")
     check: RequiredCheck | None = Field(None, description="instead of the section check of the recipe")
+    encoder: AnyEncoder | None = Field(None, description="counts how far parts move, for delays in counts")
     outputs: dict[Name, AnyOutput] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _counts_have_an_encoder(self) -> Self:
+        for name, output in self.outputs.items():
+            if output.deadline_counts is None:
+                continue
+            if self.encoder is None:
+                raise ValueError(f"outputs.{name}: delay_counts needs the encoder of the line: add encoder")
+            if output.deadline_counts > self.encoder.farthest:
+                raise ValueError(
+                    f"outputs.{name}: deadline_counts is more than half of what {self.encoder.bits} bits can count: "
+                    f"{self.encoder.farthest} at most"
+                )
+        if isinstance(self.encoder, OutputEncoderSettings):
+            servers = [name for name, output in self.outputs.items() if isinstance(output, ModbusSettings)]
+            if self.encoder.output not in servers:
+                raise ValueError(f"encoder: {self.encoder.output} is no output of this line of the type modbus")
+        return self
 
 
 class LinesFile(BaseModel):
@@ -46,6 +66,11 @@ class LinesFile(BaseModel):
     def checks(self) -> dict[str, RequiredCheck]:
         """The required checks that replace those of the recipe, by line."""
         return {name: line.check for name, line in self.lines.items() if line.check}
+
+    @property
+    def encoders(self) -> dict[str, AnyEncoder]:
+        """The settings of the encoders of the lines that have one."""
+        return {name: line.encoder for name, line in self.lines.items() if line.encoder}
 
     @property
     def outputs(self) -> dict[str, dict[str, AnyOutput]]:

@@ -238,7 +238,7 @@ def _between(before: FrameIdentity, after: FrameIdentity) -> Iterator[FrameIdent
 
     Fields that a trigger sets (such as ``batch``) are None in these frames if the two given frames differ in them.
     """
-    trigger_fields = ("batch", "part", "order", "operator", "recipe")
+    trigger_fields = ("batch", "part", "order", "operator", "recipe", "encoder_count")
     unknown = {name: None for name in trigger_fields if getattr(before, name) != getattr(after, name)}
     steps = after.sequence - before.sequence
     interval = (after.captured_at - before.captured_at) / steps

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.gateway import metrics
+from services.gateway.encoders.encoder import Encoder
 from services.gateway.journal import Journal
 from services.gateway.outputs.port import Signal
 from services.gateway.outputs.settings import AnyOutput
@@ -31,6 +32,8 @@ class WaitingSignal:
     """When the signal is to be sent, in seconds of the steady clock."""
     expires: float
     """The deadline of the signal, in seconds of the steady clock; infinite if there is none."""
+    count: int | None = None
+    """The count of the line's encoder at the capture, where the delay is in counts; None if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,11 @@ class SignalCounts:
 class SignalOutbox:
     """The signals of all outputs. Thread-safe."""
 
-    def __init__(self, journal: Journal, outputs: Outputs, clock: Callable[[], Now]) -> None:
+    def __init__(
+        self, journal: Journal, outputs: Outputs, clock: Callable[[], Now], encoders: Mapping[str, Encoder] = {}
+    ) -> None:
+        """Use the journal; ``encoders`` are those of the lines that have one."""
+        self._encoders = encoders
         self._journal = journal
         self._outputs = outputs
         self._clock = clock
@@ -70,7 +77,8 @@ class SignalOutbox:
             wanted = settings.wants(decision)
             self._count(output, decisions=1, filtered=int(not wanted))
             if wanted:
-                self._insert(output, Signal.of(decision, name, settings), settings, moment)
+                count = None if settings.delay_counts is None else self._count_of(decision, moment)
+                self._insert(output, Signal.of(decision, name, settings), settings, moment, count)
             else:
                 metrics.SIGNALS.labels(decision.frame.line, name, "filtered").inc()
 
@@ -134,7 +142,9 @@ class SignalOutbox:
                 "SELECT number FROM signals WHERE output = ? ORDER BY due, number LIMIT ?", (output, most)
             ).fetchall()
             rows = [
-                database.execute("SELECT number, body, due, expires FROM signals WHERE number = ?", number).fetchone()
+                database.execute(
+                    "SELECT number, body, due, expires, count FROM signals WHERE number = ?", number
+                ).fetchone()
                 for number in numbers
                 if number[0] not in before
             ]
@@ -143,8 +153,9 @@ class SignalOutbox:
                 number,
                 Signal.model_validate_json(body),
                 *self._steady.setdefault(number, _steady(due, expires, moment)),
+                count,
             )
-            for number, body, due, expires in rows
+            for number, body, due, expires, count in rows
         }
         self._read[output] = {number: before.get(number) or new[number] for (number,) in numbers}
         return list(self._read[output].values())
@@ -194,16 +205,25 @@ class SignalOutbox:
                 "SELECT id, reason FROM missed WHERE output = ? ORDER BY number", (output,)
             ).fetchall()
 
-    def _insert(self, output: str, signal: Signal, settings: AnyOutput, moment: Now) -> None:
+    def _count_of(self, decision: PartDecided, moment: Now) -> int | None:
+        """Return the count of the encoder at the capture of a part: that of its trigger, or the one that was read."""
+        if decision.frame.encoder_count is not None:
+            return decision.frame.encoder_count
+        encoder = self._encoders.get(decision.frame.line)
+        return encoder.count_at(decision.frame.captured_at, moment) if encoder else None
+
+    def _insert(self, output: str, signal: Signal, settings: AnyOutput, moment: Now, count: int | None = None) -> None:
         captured = min(signal.captured_at, moment.wall).timestamp()  # a camera whose clock is ahead delays no signal
         due = captured + (0 if signal.test else settings.delay_ms / 1000)
-        deadline_ms = settings.deadline_ms
+        if signal.test and settings.delay_counts is not None:
+            due = 0.0  # before the signals that wait for a count, whose times in this column are their captures
+        deadline_ms = settings.time_limit_ms
         if signal.test:
             deadline_ms = min(TEST_MS, deadline_ms or TEST_MS) if signal.check else TEST_MS
         expires = None if deadline_ms is None else captured + deadline_ms / 1000
         cursor = self._journal.database.execute(
-            "INSERT OR IGNORE INTO signals (output, id, due, expires, test, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (output, signal.id, due, expires, signal.test, signal.encode()),
+            "INSERT OR IGNORE INTO signals (output, id, due, expires, count, test, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (output, signal.id, due, expires, count, signal.test, signal.encode()),
         )
         if cursor.rowcount and cursor.lastrowid:
             self._steady[cursor.lastrowid] = _steady(due, expires, moment)

@@ -32,6 +32,9 @@ class Trigger(BaseModel):
     batch: Name | None = None
     order: Name | None = None
     operator: Name | None = None
+    encoder_count: int | None = Field(
+        None, ge=0, lt=1 << 32, description="count of the line's encoder at the trigger, for outputs with delay_counts"
+    )
     recipe: Name | None = Field(
         None, description="recipe by which the frame must be inspected; a worker of another recipe does not inspect it"
     )

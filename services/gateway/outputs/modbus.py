@@ -46,7 +46,7 @@ class ModbusServer(ModbusHandshake):
     ) -> ExcCodes | None:
         """Apply what the PLC writes; or, if it reads, update ``registers`` to their present values."""
         if written is None:
-            registers[:SIZE] = self._registers.read()
-        elif not self._registers.write(address, [int(value) for value in written]):
+            registers[:SIZE] = self.registers.read()
+        elif not self.registers.write(address, [int(value) for value in written]):
             return ExcCodes.ILLEGAL_ADDRESS
         return None

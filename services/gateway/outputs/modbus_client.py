@@ -95,7 +95,7 @@ class ModbusClientOutput(ModbusHandshake):
                 else:
                     self._failure = ""
                     self._exchanged.set()
-                    version = self._registers.wait(version, self._settings.poll_ms / 1000)
+                    version = self.registers.wait(version, self._settings.poll_ms / 1000)
             with suppress(PlcUnavailable):
                 plc.write_registers(self._settings.address + STATUS, [0])
 
@@ -107,16 +107,16 @@ class ModbusClientOutput(ModbusHandshake):
         base = self._settings.address
         control, taken = plc.read_registers(base + CONTROL, TAKEN - CONTROL + 1)
         if self._taken is None:
-            self._registers.resume(plc.read_registers(base + NUMBER, 1)[0])
+            self.registers.resume(plc.read_registers(base + NUMBER, 1)[0])
         elif taken != self._taken:
-            self._registers.write(TAKEN, [taken])
+            self.registers.write(TAKEN, [taken])
         self._taken = taken
         if control != self._control:
             self._control = control
-            self._registers.write(CONTROL, [control])
+            self.registers.write(CONTROL, [control])
         if self._written and not self._written[STATUS] & Status.RESULTS_VALID:
-            self._registers.mark_seen()  # only now, when what the PLC wrote before it saw that is read
-        registers, written = self._registers.read(seen=False)[:BLOCK], self._written or [-1] * BLOCK
+            self.registers.mark_seen()  # only now, when what the PLC wrote before it saw that is read
+        registers, written = self.registers.read(seen=False)[:BLOCK], self._written or [-1] * BLOCK
         if registers[RESULT:] != written[RESULT:]:
             plc.write_registers(base + NUMBER + 1, registers[NUMBER + 1 :])
             plc.write_registers(base + NUMBER, registers[NUMBER : NUMBER + 1])  # last: it announces the other ones

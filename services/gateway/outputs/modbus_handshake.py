@@ -23,12 +23,12 @@ class ModbusHandshake(ABC):
     def __init__(self, settings: HandshakeSettings) -> None:
         self.group = settings.buffer
         self._ack_seconds = settings.ack_seconds
-        self._registers = Registers(settings)
+        self.registers = Registers(settings)
 
     @property
     def seconds_needed(self) -> float:
         """See the port."""
-        return self._registers.seconds_needed
+        return self.registers.seconds_needed
 
     def send(self, signals: Sequence[Signal]) -> int:
         """See the port. A PLC that acknowledges some of the results counts as available, even if it is too slow."""
@@ -37,17 +37,17 @@ class ModbusHandshake(ABC):
         seconds = [
             (signal.deadline_at - moment).total_seconds() if signal.deadline_at else math.inf for signal in signals
         ]
-        sent = self._registers.deliver(signals, seconds)
-        if not sent and self._registers.seconds_unacknowledged >= self._ack_seconds:
+        sent = self.registers.deliver(signals, seconds)
+        if not sent and self.registers.seconds_unacknowledged >= self._ack_seconds:
             self.check()  # the PLC may have gone away meanwhile
             raise OutputUnavailable(
-                "the PLC did not acknowledge a result in time" if self._registers.wanted else "the PLC has set offline"
+                "the PLC did not acknowledge a result in time" if self.registers.wanted else "the PLC has set offline"
             )
         return sent
 
     def show(self, status: LineStatus) -> None:
         """See the port."""
-        self._registers.show(status)
+        self.registers.show(status)
 
     @abstractmethod
     def check(self) -> None:

@@ -27,6 +27,8 @@ SIZE: Final = 256
 CONTROL: Final = 0
 TAKEN: Final = 1
 """The PLC writes the number of a result here to acknowledge it with one request."""
+COUNT: Final = 2
+"""The PLC writes the count of the line's encoder here: 32 bits, the high word first."""
 STATUS: Final = 16
 HEARTBEAT: Final = 17
 ERROR: Final = 18
@@ -97,9 +99,12 @@ class Registers:
         self._bits = settings.bits
         self._ack_seconds = settings.ack_seconds
         self._hold_seconds = settings.hold_ms / 1000
-        usable_ms = math.inf if settings.deadline_ms is None else settings.deadline_ms - settings.delay_ms
+        limit_ms = settings.time_limit_ms
+        usable_ms = math.inf if limit_ms is None else limit_ms - settings.delay_ms
         self._longest_need = min(LONGEST_NEED, usable_ms / 4_000)
         self._clock = clock
+        self.on_count: Callable[[int], None] = lambda _count: None
+        """Called with each count of the encoder that the PLC writes."""
         self._changed = threading.Condition(threading.RLock())
         self._control = Control(0)
         self._queue: deque[tuple[Signal, float]] = deque()
@@ -131,7 +136,10 @@ class Registers:
             self._status, self._shown_at = status, self._clock()
 
     def write(self, address: int, values: Sequence[int]) -> bool:
-        """Apply what the PLC writes; return False if it is not the register `CONTROL` or `TAKEN` alone."""
+        """Apply what the PLC writes; return False if it is not `CONTROL`, `TAKEN` or both registers of `COUNT`."""
+        if address == COUNT and len(values) == 2:
+            self.on_count(values[0] << 16 | values[1])
+            return True
         if address not in (CONTROL, TAKEN) or len(values) != 1:
             return False
         with self._changed:

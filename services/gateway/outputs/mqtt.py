@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
-from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal, Trouble, read_secret
+from services.gateway.outputs.mqtt_client import mqtt_client
+from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal, Trouble
 from services.gateway.outputs.settings import MqttSettings
 from shared.addresses import host_and_port
 
@@ -98,16 +97,10 @@ class MqttOutput:
 
     def _start(self) -> paho.Client:
         settings = self._settings
-        client = paho.Client(CallbackAPIVersion.VERSION2)
+        client = mqtt_client(settings)
         client.will_set(self._state, _state(ENDED), QOS, retain=True)
-        if settings.user:
-            password = read_secret(settings.password_file)
-            client.username_pw_set(settings.user, password.decode() if password else None)
-        if settings.tls:
-            client.tls_set_context(ssl.create_default_context(cafile=settings.ca_file))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.connect_timeout = settings.timeout_seconds
         try:
             client.connect(settings.host, settings.port, KEEP_ALIVE)
         except OSError as error:

@@ -98,8 +98,8 @@ class Signal(BaseModel):
         """Return the signal of a decision. That of a part of a check is marked as a test."""
         frame = decision.frame
         deadline = None
-        if settings.deadline_ms is not None:
-            deadline = frame.captured_at + timedelta(milliseconds=settings.deadline_ms)
+        if settings.time_limit_ms is not None:
+            deadline = frame.captured_at + timedelta(milliseconds=settings.time_limit_ms)
         of_check = f"check/{frame.check}/" if frame.check else ""
         return cls(
             id=f"{of_check}{frame.line}/{decision.part}/{output}",

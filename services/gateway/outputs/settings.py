@@ -39,6 +39,14 @@ class OutputSettings(BaseModel):
         None,
         description="from the capture of the first frame; a later signal is not sent; unset: it is sent at any time",
     )
+    delay_counts: int | None = Field(
+        None,
+        ge=0,
+        description="counts of the line's encoder from the capture of the first frame to the signal, instead of a time",
+    )
+    deadline_counts: int | None = Field(
+        None, gt=0, description="counts from the capture of the first frame; a signal of a part beyond them is not sent"
+    )
     checks: bool = Field(
         True,
         description="the receiver gets the signals of checks, which are marked as tests; False: it would act on them",
@@ -49,6 +57,22 @@ class OutputSettings(BaseModel):
         if self.deadline_ms is not None and self.deadline_ms <= self.delay_ms:
             raise ValueError("deadline_ms is not after delay_ms: no signal would ever be sent")
         return self
+
+    @model_validator(mode="after")
+    def _counts_replace_times(self) -> Self:
+        if (self.delay_counts is None) != (self.deadline_counts is None):
+            raise ValueError("delay_counts and deadline_counts belong together: set both, or none of them")
+        if self.delay_counts is not None and self.deadline_counts is not None:
+            if self.deadline_counts <= self.delay_counts:
+                raise ValueError("deadline_counts is not after delay_counts: no signal would ever be sent")
+            if self.delay_ms or ("deadline_ms" in self.model_fields_set and self.deadline_ms is not None):
+                raise ValueError("delay_counts and deadline_counts replace delay_ms and deadline_ms: leave these out")
+        return self
+
+    @property
+    def time_limit_ms(self) -> int | None:
+        """The milliseconds from the capture to the deadline; None without one, or if it is in counts."""
+        return None if self.delay_counts is not None else self.deadline_ms
 
     def wants(self, decision: PartDecided) -> bool:
         """Return whether the output gets the signal of a decision."""
@@ -78,13 +102,11 @@ class WebhookSettings(OutputSettings):
         return self
 
 
-class MqttSettings(OutputSettings):
-    """An MQTT broker: each decision with QoS 1, and a retained state with a last will."""
+class BrokerSettings(BaseModel):
+    """The address of an MQTT broker, and a login there."""
 
-    type: Literal["mqtt"]
     host: str = Field(min_length=1)
     port: Port = 1883
-    topic: str = Field("seamline", pattern=r"^[A-Za-z0-9_./-]+$", description="first part of the topics")
     user: str | None = None
     password_file: Path | None = None
     tls: bool = False
@@ -99,6 +121,13 @@ class MqttSettings(OutputSettings):
             if file:
                 check_readable(name, file)
         return self
+
+
+class MqttSettings(OutputSettings, BrokerSettings):
+    """An MQTT broker: each decision with QoS 1, and a retained state with a last will."""
+
+    type: Literal["mqtt"]
+    topic: str = Field("seamline", pattern=r"^[A-Za-z0-9_./-]+$", description="first part of the topics")
 
 
 class FileSettings(OutputSettings):

@@ -62,7 +62,7 @@ def plc_at(folder: Path, port: int, program: str = "tests.plc") -> Iterator[Plc]
 
 
 SERVER = {"type": "modbus"}
-CLIENT = {"type": "modbus_client", "host": "127.0.0.1", "unit": UNIT, "address": BASE}
+CLIENT = {"type": "modbus_client", "host": "127.0.0.1", "unit": UNIT, "address": BASE, "timeout_seconds": 60}
 
 
 @pytest.mark.parametrize(("kind", "program"), [(SERVER, "tests.plc"), (CLIENT, "tests.plc_server")])
@@ -144,7 +144,7 @@ def sees_the_line(out: Sending, plc: Plc) -> bool:
 def test_a_register_that_the_plc_does_not_have_is_reported() -> None:
     plc = PlcServer(port := free_port())
     plc.server.start()
-    settings = {"type": "modbus_client", "host": "127.0.0.1", "port": port}
+    settings = {**CLIENT, "port": port}
     for wrong, reason in (
         ({"unit": UNIT, "address": REGISTERS - 20}, "refuses to read registers 380 to 499 of unit 7: it has no such"),
         ({"unit": UNIT + 1}, "unit 8"),
@@ -162,7 +162,7 @@ def test_a_coil_is_set_for_its_pulse_and_cleared_after_a_gateway_that_was_killed
     plc = PlcServer(port := free_port())
     plc.coils[5] = True
     plc.server.start()
-    out = sending(type="modbus_coil", host="127.0.0.1", port=port, unit=UNIT, coil=5, pulse_ms=300)
+    out = sending(type="modbus_coil", host="127.0.0.1", port=port, unit=UNIT, coil=5, pulse_ms=300, timeout_seconds=60)
     out.output.check()
     assert plc.coils[5], "a check writes nothing"
     out.output.show(LineStatus(Trouble.NONE))

@@ -29,6 +29,7 @@ def test_the_page_lists_every_register() -> None:
     assert listed == {
         registers.CONTROL,
         registers.TAKEN,
+        registers.COUNT,
         registers.STATUS,
         registers.HEARTBEAT,
         registers.ERROR,

@@ -1,0 +1,1 @@
+"""The encoder of a line: it counts how far the parts have moved."""
