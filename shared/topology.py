@@ -132,6 +132,8 @@ QUEUES: Final = (
 )
 
 PROMOTIONS: Final = Broadcast("promotions", MODELS, "happened.promoted.#")
+DECISIONS: Final = Broadcast("decisions", VERDICTS, "decided.#")
+"""Decisions about parts, for the gateways that stand by: none of them decides about the part again."""
 
 EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameCaptured: FRAMES,

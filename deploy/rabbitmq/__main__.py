@@ -73,7 +73,8 @@ RIGHTS: Final = {
             messages.LineChecked,
             messages.WorkerReported,
             messages.GatewayReported,
-        )
+        ),
+        receives=(topology.DECISIONS,),
     ),
     "dashboard": Rights(
         sends=(

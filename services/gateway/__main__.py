@@ -22,7 +22,14 @@ from services.gateway.journal import Journal
 from services.gateway.line_checks import LineChecks
 from services.gateway.line_watch import LineStatuses, LineWatch
 from services.gateway.lines import read_lines
-from services.gateway.loops import decide_at_deadlines, publish_decisions, read_reports, take_commands
+from services.gateway.loops import (
+    BATCH,
+    adopt_decisions,
+    decide_at_deadlines,
+    publish_decisions,
+    read_reports,
+    take_commands,
+)
 from services.gateway.outputs.opening import open_output
 from services.gateway.readiness import Readiness
 from services.gateway.recipes import Recipes
@@ -35,7 +42,7 @@ from shared.logging import configure_logging
 from shared.messaging.loop import consume
 from shared.service import WorkerReporter, await_broker, background_threads, run_service
 from shared.storage.opening import open_store
-from shared.topology import GATEWAY_CHECKS, GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
+from shared.topology import DECISIONS, GATEWAY_CHECKS, GATEWAY_COMMANDS, GATEWAY_REPORTS, GATEWAY_VERDICTS
 from shared.tracing.setup import configure_tracing
 
 
@@ -56,8 +63,9 @@ def main(stop: threading.Event) -> None:
         closing(await_broker(settings, stop)) as broker,
     ):
         health.add_check(broker.troubles)
-        if not active_claim.take(stop, health):
-            return
+        with closing(broker.subscribe(DECISIONS, prefetch=BATCH)) as decisions:
+            if not active_claim.take(stop, health, partial(adopt_decisions, journal, decisions)):
+                return
         encoders = {line: open_encoder(encoder, now) for line, encoder in lines.encoders.items()}
         outbox = SignalOutbox(journal, lines.outputs, now, encoders)
         opened = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -31,8 +32,11 @@ class ActiveClaim:
         self._lease_seconds = lease_seconds
         self._claim: Claim | None = None
 
-    def take(self, stop: threading.Event, health: Health) -> bool:
-        """Wait until this gateway has the claim, and return True; return False if ``stop`` is set before."""
+    def take(self, stop: threading.Event, health: Health, stand_by: Callable[[], None] = lambda: None) -> bool:
+        """Wait until this gateway has the claim, and return True; return False if ``stop`` is set before.
+
+        ``stand_by`` is called after each attempt, also after the one that has succeeded.
+        """
         reason = ""
         while not stop.is_set():
             health.beat()
@@ -41,6 +45,7 @@ class ActiveClaim:
                 self._claim = self._claims.take(CLAIM)
             except StorageUnavailable as error:
                 reason = str(error)
+            stand_by()
             if self._claim:
                 _log.info("this gateway is active")
                 return True

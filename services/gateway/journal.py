@@ -175,17 +175,19 @@ class Journal:
         )
         for key, decision in changes.decided:
             self.database.execute("DELETE FROM pending WHERE key = ?", (key,))
-            self.database.execute(
-                "INSERT INTO decisions (key, frames, at, body) VALUES (?, ?, ?, ?)",
-                (key, json.dumps([*decision.frames, *decision.late]), at, decision.encode()),
-            )
-            self.database.execute(
-                "INSERT INTO totals VALUES (?, ?, 1) ON CONFLICT (line, verdict) DO UPDATE SET parts = parts + 1",
-                (decision.frame.line, decision.verdict.value),
-            )
+            self._store_decision(key, decision, at, published=False)
         self.database.executemany(
             "INSERT OR IGNORE INTO late VALUES (?, ?, ?)", [(frame.frame_id, key, at) for key, frame in changes.late]
         )
+
+    def adopt(self, decisions: Sequence[PartDecided], now: datetime) -> None:
+        """Store decisions of another gateway: nothing is left to decide about their parts, or to publish."""
+        with self.write():
+            for decision in decisions:
+                key = f"{decision.frame.line}/{decision.part}"
+                self.database.execute("DELETE FROM pending WHERE key = ?", (key,))
+                if not self.database.execute("SELECT 1 FROM decisions WHERE key = ?", (key,)).fetchone():
+                    self._store_decision(key, decision, now.timestamp(), published=True)
 
     def record_session(self, last: FrameIdentity, plan: Plan, now: datetime) -> None:
         """Store the newest frame of a camera session."""
@@ -335,6 +337,16 @@ class Journal:
     def is_too_old(self, frame: FrameIdentity, now: datetime) -> bool:
         """Return whether a frame is older than the retention, so that the decision about its part may be deleted."""
         return (now - frame.captured_at).total_seconds() > self._retention
+
+    def _store_decision(self, key: str, decision: PartDecided, at: float, *, published: bool) -> None:
+        self.database.execute(
+            "INSERT INTO decisions (key, frames, at, body, published) VALUES (?, ?, ?, ?, ?)",
+            (key, json.dumps([*decision.frames, *decision.late]), at, decision.encode(), published),
+        )
+        self.database.execute(
+            "INSERT INTO totals VALUES (?, ?, 1) ON CONFLICT (line, verdict) DO UPDATE SET parts = parts + 1",
+            (decision.frame.line, decision.verdict.value),
+        )
 
     def _plan(self, parts: str, recipe: str, version: str) -> Plan:
         found = self.recipe(recipe, version)

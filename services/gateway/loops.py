@@ -18,7 +18,7 @@ from services.gateway.line_watch import LineWatch
 from services.gateway.outputs.port import signal_of_test
 from services.gateway.signal_outbox import SignalOutbox
 from shared.health import Health
-from shared.messages import CameraReported, CheckRequested, OutputTestRequested
+from shared.messages import CameraReported, CheckRequested, OutputTestRequested, PartDecided, decode
 from shared.messaging.loop import Loop, Outcome, Received
 from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused, Subscription
 from shared.messaging.traces import publish_decision
@@ -31,6 +31,9 @@ BATCH: Final = 200
 """Most messages or decisions at once."""
 CONFIRM_SECONDS: Final = 10.0
 """Seconds that a loop waits for the broker's confirms."""
+
+DECISIONS_SECONDS: Final = 0.2
+"""Seconds that a gateway that stands by waits for further decisions of the active one."""
 
 _log = structlog.stdlib.get_logger("gateway")
 
@@ -47,6 +50,17 @@ def decide_at_deadlines(gateway: Gateway, journal: Journal, stop: threading.Even
             forget_at = time.monotonic() + FORGET_SECONDS
         left = gateway.seconds_to_deadline
         journal.wait(version, LONGEST_WAIT if left is None else min(left, LONGEST_WAIT))
+
+
+def adopt_decisions(journal: Journal, decisions: Subscription) -> None:
+    """Store the decisions that the active gateway has published since the last call."""
+    try:
+        while received := decisions.receive(BATCH, DECISIONS_SECONDS):
+            messages = [decode(delivery.body) for delivery in received]
+            journal.adopt([each for each in messages if isinstance(each, PartDecided)], datetime.now(UTC))
+            decisions.acknowledge(received)
+    except BrokerUnavailable as error:
+        _log.warning("the decisions of the active gateway can't be read", reason=str(error))
 
 
 def read_reports(

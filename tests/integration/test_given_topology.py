@@ -22,6 +22,7 @@ from shared.messages import (
     MalformedMessage,
     Message,
     ModelPromoted,
+    PartDecided,
     Verdict,
 )
 from shared.messaging.port import MessagingError, ParkedAction, ParkedMessage
@@ -155,6 +156,12 @@ def test_a_promotion_of_the_trainer_is_heard(login: Login, service: str) -> None
     promotions = login(service).subscribe(topology.PROMOTIONS, prefetch=1)
     login("trainer").publisher().publish(_promotion()).result(60)
     assert len(promotions.receive(1, 60)) == 1
+
+
+def test_a_gateway_that_stands_by_gets_the_decisions_of_another_one(login: Login) -> None:
+    decisions = login("gateway").subscribe(topology.DECISIONS, prefetch=1)
+    login("gateway").publisher().publish(example(PartDecided)).result(60)
+    assert len(decisions.receive(1, 60)) == 1
 
 
 @pytest.mark.parametrize("service", RIGHTS)

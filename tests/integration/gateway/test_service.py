@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -170,11 +171,17 @@ def test_of_two_gateways_one_acts_and_the_other_takes_its_place(
         with second:
             log = tmp_path / "gateway-1.log"
             wait_until(lambda: "stands by" in log.read_text(), 120, "the second gateway to stand by")
-            line.send(*[now(number) for number in range(3, 30)])
+            verdicts = [now(number) for number in range(3, 30)]
+            line.send(*verdicts)
             decisions.until(lambda received: len(parts(received)) == 10, 120)
+            journal = sqlite3.connect(f"file:{tmp_path / 'second' / 'journal.sqlite'}?mode=ro", uri=True)
+            with closing(journal):
+                adopted = "SELECT count(*) FROM decisions WHERE published = 1"
+                wait_until(lambda: journal.execute(adopted).fetchone() == (9,), 120, "the second one to know them")
             acting.kill()
-            line.send(*[now(number) for number in range(30, 33)])
-            decisions.until(lambda received: len(parts(received)) == 11, 120)
+            line.send(*verdicts, *[now(number) for number in range(30, 33)])
+            received = decisions.until(lambda received: len(parts(received)) == 11, 120)
+            assert len(received) == 11, "no part is decided again by verdicts that come again"
             assert log.read_text().index("stands by") < log.read_text().index("this gateway is active")
 
 
