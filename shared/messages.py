@@ -133,6 +133,10 @@ class Verdict(StrEnum):
     """The frame could not be inspected; `FrameInspected.reason` says why."""
 
 
+CHECK_BY_CAMERA: Final = "by-camera"
+"""Stands for the check of the line that runs, in the frames that a camera captures for it."""
+
+
 class FrameIdentity(BaseModel):
     """The identity and origin of a frame, the same in every message and every log line about it."""
 
@@ -151,7 +155,10 @@ class FrameIdentity(BaseModel):
     encoder_count: int | None = None
     """The count of the line's encoder at the trigger, if the trigger says it."""
     check: Name | None = None
-    """The check of the line that the frame belongs to: such a frame is no production, and nothing counts it."""
+    """The check of the line that the frame belongs to: such a frame is no production, and nothing counts it.
+
+    The frame of a part that was fed to a camera has `CHECK_BY_CAMERA`, because the camera does not know the check.
+    """
 
     @property
     def session(self) -> str:
@@ -211,7 +218,7 @@ class FrameCaptured(Message):
 
 
 class CheckFrame(FrameCaptured):
-    """A check of a line: inspect an image of its challenge set like a frame of its camera, and count it nowhere."""
+    """A check of a line: inspect an image of its challenge set, or of a part at its camera, and count it nowhere."""
 
     topic: ClassVar[str] = "captured.check.{0.frame.line}"
     of_check: ClassVar[bool] = True
@@ -458,7 +465,14 @@ class ChallengePart(BaseModel):
     name: Name
     expected: Expected
     defects: tuple[LabelName, ...] = Field((), max_length=64, description="labels that have to make it NG")
-    images: tuple[ChallengeImage, ...] = Field(min_length=1, max_length=32)
+    images: tuple[ChallengeImage, ...] = Field((), max_length=32)
+    fed: bool = Field(False, description="a real part, which can be fed to the cameras; others have images only")
+
+    @model_validator(mode="after")
+    def _can_be_inspected(self) -> Self:
+        if not self.images and not self.fed:
+            raise ValueError("a part has images, or it is a real part")
+        return self
 
 
 class CheckRequested(Message):
@@ -469,8 +483,11 @@ class CheckRequested(Message):
     check_id: Name
     line: Name
     parts: tuple[ChallengePart, ...] = Field(min_length=1, max_length=100)
+    by_camera: bool = Field(False, description="the parts are fed to the cameras in this order, and triggered")
     recipe: Name | None = Field(None, description="recipe that has to inspect the parts; None: as without triggers")
-    part_seconds: float = Field(10.0, gt=0, le=600, description="for the verdicts on one part, at most")
+    part_seconds: float = Field(
+        10.0, gt=0, le=600, description="for the verdicts on one part, at most; by camera: until the next part comes"
+    )
     by: str
     at: Moment
 
@@ -631,6 +648,7 @@ class CheckReport(BaseModel):
     state: CheckState
     by: str
     at: Moment = Field(description="when it began, or ended")
+    next_part: Name | None = Field(None, description="the part that has to be fed to the cameras now")
     reason: str = Field("", max_length=REASON_LENGTH, description="why it failed")
 
 

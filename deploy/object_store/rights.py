@@ -24,7 +24,7 @@ VERSIONED: Final = ("datasets/*/versions/*", "datasets/images/*")
 """Dataset versions and their images."""
 
 RIGHTS: Final = {
-    "camera": Rights(writes=("frames/{line}/*/captured.*",)),
+    "camera": Rights(writes=("frames/{line}/*/captured.*", "challenges/{line}/captured.*")),
     "inference": Rights(
         reads=("frames/*", "challenges/*", "models/*", "removals/inference/*"),
         writes=("frames/*/image.*", "live/*"),

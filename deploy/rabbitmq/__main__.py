@@ -42,7 +42,7 @@ class Rights:
 
 
 RIGHTS: Final = {
-    "camera": Rights(sends=(messages.FrameCaptured, messages.CameraReported)),
+    "camera": Rights(sends=(messages.FrameCaptured, messages.CheckFrame, messages.CameraReported)),
     "inference": Rights(
         sends=(
             messages.FrameInspected,

@@ -9,7 +9,7 @@ from ulid import ULID
 
 from services.camera.settings import CameraSettings
 from services.camera.triggers.trigger import Trigger
-from shared.messages import SEQUENCE_LIMIT, FrameIdentity, frame_id
+from shared.messages import CHECK_BY_CAMERA, SEQUENCE_LIMIT, FrameIdentity, frame_id
 
 
 class SessionFull(Exception):
@@ -78,5 +78,6 @@ class Session:
             operator=trigger.operator,
             recipe=trigger.recipe,
             encoder_count=trigger.encoder_count,
+            check=CHECK_BY_CAMERA if trigger.check else None,
             captured_at=captured_at,
         )

@@ -16,7 +16,7 @@ from services.camera.settings import CameraSettings
 from services.camera.sources.captured_image import CapturedImage, Unreadable
 from services.camera.triggers.trigger import Trigger
 from shared.imaging.codec import UnreadableImage, encode, size_of
-from shared.messages import FrameCaptured, FrameIdentity
+from shared.messages import CheckFrame, FrameCaptured, FrameIdentity
 from shared.messaging import traces
 
 CAPTURED = Counter("seamline_camera_captured", "Frames captured, including dropped frames", ["line", "camera"])
@@ -40,6 +40,10 @@ class FrameMaker:
     def __init__(self, settings: CameraSettings, session: Session, outbox: Outbox, recorder: Recorder) -> None:
         self._settings = settings
         self._session = session
+        self._checks = Session.of(settings)
+        """Numbers the frames of the last check, so that those of production have no gaps."""
+        self._is_checking = False
+        """Whether the last frame was one of a check."""
         self._outbox = outbox
         self._recorder = recorder
         self._captured = CAPTURED.labels(session.line, session.camera)
@@ -57,20 +61,33 @@ class FrameMaker:
             self._quiet_until = now + SECONDS_BETWEEN_LOGS
 
     def add(self, image: CapturedImage, trigger: Trigger | None = None) -> FrameIdentity | None:
-        """Add an image to the outbox as the session's next frame, and return its identity; None if it is dropped."""
-        identity = self._session.next_identity(image.captured_at, trigger)
-        self._captured.inc()
+        """Add an image to the outbox as the session's next frame, and return its identity; None if it is dropped.
+
+        No count has the frame of a check.
+        """
+        is_check = trigger is not None and trigger.check
+        if is_check and not self._is_checking:
+            self._checks = Session.of(self._settings)
+        self._is_checking = is_check
+        identity = (self._checks if is_check else self._session).next_identity(image.captured_at, trigger)
+        if not is_check:
+            self._captured.inc()
         with traces.capturing(identity) as trace:
             try:
                 frame = self._undecoded_frame(identity, image) if image.pixels is None else self._frame(identity, image)
                 with trace.step("store"):
                     added = self._outbox.add(frame, trace.headers)
             except (UnusableImage, ValidationError) as error:
-                self._outbox.drop(" ".join(str(error).split()))
+                reason = " ".join(str(error).split())
+                if is_check:
+                    log.warning("dropping a frame of a check", reason=reason)
+                else:
+                    self._outbox.drop(reason)
                 added = False
             if not added:
-                self._dropped.inc()
                 trace.end("dropped")
+            if not added and not is_check:
+                self._dropped.inc()
         return identity if added else None
 
     def _frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
@@ -94,7 +111,8 @@ class FrameMaker:
             except ValueError as error:
                 raise UnusableImage(str(error)) from error
         height, width = pixels.shape[:2]
-        return FrameCaptured(frame=identity, encoding=encoding, width=width, height=height, image=content)
+        kind = CheckFrame if identity.check else FrameCaptured
+        return kind(frame=identity, encoding=encoding, width=width, height=height, image=content)
 
     def _undecoded_frame(self, identity: FrameIdentity, image: CapturedImage) -> FrameCaptured:
         """Make a frame of a file that can't be decoded. A worker gives it the verdict *error*, so it is counted."""
@@ -105,7 +123,8 @@ class FrameMaker:
             width, height = size_of(image.file.content)
         except UnreadableImage:
             width, height = 1, 1
-        return FrameCaptured(
+        kind = CheckFrame if identity.check else FrameCaptured
+        return kind(
             frame=identity,
             encoding=image.file.encoding,
             width=max(width, 1),

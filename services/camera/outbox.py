@@ -41,6 +41,8 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
+OF_CHECKS: Final = "check"
+"""Stands for the session of the frames of checks, which no count has."""
 INSERT: Final = """
 INSERT INTO frames (session, exchange, routing_key, checksum, headers, body) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -150,15 +152,18 @@ class Outbox:
     def add(self, frame: FrameCaptured, headers: Mapping[str, str] = NO_HEADERS) -> bool:
         """Write a frame with the headers of its message to the disk, and return whether it is stored.
 
-        If the outbox has reached its limits, or the disk does not take the frame, the frame is dropped and counted.
+        If the outbox has reached its limits, or the disk does not take the frame, the frame is dropped and counted. No
+        count has a frame of a check: the captured frames are those that have a number in the session.
         """
         message = EncodedMessage.of(frame)
         size = len(message.body)
+        session = OF_CHECKS if frame.of_check else self._session
+        captured = self._captured + (not frame.of_check)
         with self._changed:
             reason = self._full(size)
             if not reason:
                 row = (
-                    self._session,
+                    session,
                     message.exchange,
                     message.routing_key,
                     zlib.crc32(message.body),
@@ -168,11 +173,14 @@ class Outbox:
                 try:
                     with transaction(self._database):
                         self._database.execute(INSERT, row)
-                        self._database.execute(COUNT, self._count_row(self._captured + 1))
+                        self._database.execute(COUNT, self._count_row(captured))
                 except sqlite3.OperationalError as error:
                     reason = f"the disk of the outbox fails: {error}"
                     self._out_of_room = True
-            self._captured += 1
+            self._captured = captured
+            if reason and frame.of_check:
+                log.error("dropping a frame of a check", reason=reason)
+                return False
             if reason:
                 self._count_dropped(reason)
                 return False
@@ -180,7 +188,7 @@ class Outbox:
             if self._drop_reason:
                 log.info("storing frames again", dropped=self._dropped)
                 self._drop_reason = ""
-            self._waiting[self._session] += 1
+            self._waiting[session] += 1
             self._bytes += size
             self._changed.notify_all()
             return True

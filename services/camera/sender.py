@@ -310,7 +310,8 @@ class Sender:
             return None
         if not isinstance(message, FrameCaptured) or len(message.image) <= IMAGE_LIMIT:
             return frame.message
-        key = f"{message.frame.storage_key}/captured.{SUFFIXES[message.encoding]}"
+        name = f"captured.{message.frame.frame_id}" if message.of_check else "captured"
+        key = f"{message.frame.storage_key}/{name}.{SUFFIXES[message.encoding]}"
         self._store.put(key, message.image, CONTENT_TYPES[message.encoding])
         smaller = EncodedMessage.of(message.model_copy(update={"image": b"", "image_key": key}))
         return replace(smaller, headers=frame.message.headers)

@@ -22,6 +22,7 @@ from services.dashboard.access.sessions import Sessions
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.accounting.parked import ParkedMessages
 from services.dashboard.accounting.service import AccountingService
+from services.dashboard.checks.labelled_parts import LabelledPartsService
 from services.dashboard.checks.recorder import CheckRecorder
 from services.dashboard.checks.repository import ChallengeRepository, CheckRepository, CheckRequests
 from services.dashboard.checks.service import ChecksService
@@ -270,20 +271,23 @@ class Dashboard:
             upload_bytes=settings.upload_megabytes * 1_000_000,
             transfers=settings.transfers,
         )
+        dataset_images = DatasetImages(store)
+        checks = ChecksService(
+            lines,
+            frames,
+            ChallengeRepository(store),
+            records=records,
+            requests=CheckRequests(self._request_redis, self._keys),
+            commands=commands,
+            recipe_of=models.recipe,
+        )
         services = Services(
             self.access,
             self.access.people,
             self.audit,
             lines,
-            ChecksService(
-                lines,
-                frames,
-                ChallengeRepository(store),
-                records=records,
-                requests=CheckRequests(self._request_redis, self._keys),
-                commands=commands,
-                recipe_of=models.recipe,
-            ),
+            checks,
+            LabelledPartsService(store, lines, checks, dataset_images),
             CameraImages(store),
             frames,
             marks,
@@ -297,7 +301,7 @@ class Dashboard:
                 models,
                 names,
                 commands,
-                images=DatasetImages(store),
+                images=dataset_images,
                 frames=YesterdayFrames(store, settings.shift_times),
             ),
             recipes,

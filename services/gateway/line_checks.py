@@ -1,8 +1,9 @@
 """Check a line: send the parts of its challenge set the whole way, one after the other, and record what came of it.
 
-The images of a part go to the workers as a camera would publish them. Their verdicts decide about the part by the rule
-of the line, and the decision goes to the outputs as a signal that is marked as a test. Frames, verdicts and signals of
-a check have types, queues and marks of their own, so nothing counts them.
+The images of a part go to the workers as a camera would publish them; or the cameras capture real parts, whose triggers
+say that they are of a check. The verdicts decide about the part by the rule of the line, and the decision goes to the
+outputs as a signal that is marked as a test. Frames, verdicts and signals of a check have types, queues and marks of
+their own, so nothing counts them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from ulid import ULID
 
 from services.gateway.handler import now
 from services.gateway.journal import Journal
-from services.gateway.part_assembly import Now
+from services.gateway.part_assembly import Assembly, Changes, Now
 from services.gateway.recipes import Recipes
-from services.gateway.rule import Plan, Ruling, rule
+from services.gateway.rule import Plan, rule
 from services.gateway.signal_outbox import SignalOutbox
 from shared.health import Health
 from shared.messages import (
+    CHECK_BY_CAMERA,
     REASON_LENGTH,
     ChallengePart,
     CheckedOutput,
@@ -87,6 +89,8 @@ class RunningCheck:
     """A check that runs."""
 
     request: CheckRequested
+    decided_at: float
+    """When the check began, or the last part was decided, by the steady clock."""
     session: str = field(default_factory=lambda: str(ULID()))
     begun: int = 0
     """Frames that were sent."""
@@ -94,10 +98,20 @@ class RunningCheck:
     """The part that waits for its verdicts."""
     parts: list[CheckedPart] = field(default_factory=list)
     decisions: list[PartDecided] = field(default_factory=list)
-    decided_at: float = 0.0
-    """When the last part was decided, by the steady clock."""
     unanswered: bool = False
-    """No worker answered about a part, so no further part is sent."""
+    """No worker answered about a part, or none came, so no further part is waited for."""
+    decided: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The frames of the parts that the cameras captured and that are decided, by the keys of the parts."""
+
+    def __post_init__(self) -> None:
+        self.assembly = Assembly(self.decided.get)
+        """The parts that the cameras captured and that are not decided."""
+
+    @property
+    def next_part(self) -> ChallengePart | None:
+        """The part that is to be decided next; None after the last one."""
+        done = len(self.parts)
+        return None if self.unanswered or done == len(self.request.parts) else self.request.parts[done]
 
 
 class LineChecks:
@@ -128,7 +142,10 @@ class LineChecks:
         self._publishing: dict[str, Future[None]] = {}
         """The confirms of records, by the ids of their checks."""
         for request in journal.unfinished_checks():
-            self._finish(RunningCheck(request), "the gateway was restarted while the check ran: run it again")
+            self._finish(
+                RunningCheck(request, self._clock().steady),
+                "the gateway was restarted while the check ran: run it again",
+            )
 
     def begin(self, request: CheckRequested) -> None:
         """Begin a check. A request that is too old gets a record at once; one while a check runs is ignored."""
@@ -145,10 +162,13 @@ class LineChecks:
                 return
             age = (self._clock().wall - request.at).total_seconds()
             if age > OLDEST_SECONDS:
-                self._finish(RunningCheck(request), f"no gateway took the request for {age:.0f} s: run the check again")
+                self._finish(
+                    RunningCheck(request, self._clock().steady),
+                    f"no gateway took the request for {age:.0f} s: run the check again",
+                )
             else:
                 _log.info("a check begins", line=request.line, check=request.check_id, parts=len(request.parts))
-                self._running[request.line] = RunningCheck(request)
+                self._running[request.line] = RunningCheck(request, self._clock().steady)
         self._changed.set()
 
     def inspected(self, messages: Sequence[Message]) -> list[Message]:
@@ -164,6 +184,9 @@ class LineChecks:
             plan = self._recipes.plan(message, WITHOUT_PARTS)
             with self._lock:
                 check = self._running.get(message.frame.line)
+                if message.frame.check == CHECK_BY_CAMERA:
+                    self._assemble(check, message, plan)
+                    continue
                 sent = check.sent if check else None
                 if sent is None or message.frame.frame_id not in sent.frames:
                     continue
@@ -203,7 +226,14 @@ class LineChecks:
             check = self._running.get(line)
         if check:
             request = check.request
-            return CheckReport(check_id=request.check_id, state=CheckState.RUNNING, by=request.by, at=request.at)
+            fed = check.next_part if request.by_camera else None
+            return CheckReport(
+                check_id=request.check_id,
+                state=CheckState.RUNNING,
+                by=request.by,
+                at=request.at,
+                next_part=fed.name if fed else None,
+            )
         record = self._journal.last_check(line)
         if record is None:
             return None
@@ -212,11 +242,13 @@ class LineChecks:
 
     def _advance(self, check: RunningCheck) -> None:
         moment = self._clock()
+        if check.request.by_camera:
+            self._expect_next(check, moment)
         if (sent := check.sent) and (sent.is_answered or moment.steady - sent.at.steady >= check.request.part_seconds):
             self._decide(check, sent, moment)
-        if check.sent is None and not check.unanswered and len(check.parts) < len(check.request.parts):
-            self._send(check, check.request.parts[len(check.parts)], moment)
-        elif check.sent is None:
+        if (part := check.next_part) and check.sent is None and not check.request.by_camera:
+            self._send(check, part, moment)
+        elif part is None:
             wait_longer = moment.steady - check.decided_at < SIGNALS_SECONDS
             outputs = self._outbox.checked(
                 check.request.line, check.request.check_id, check.decisions, wait_longer=wait_longer
@@ -261,8 +293,7 @@ class LineChecks:
             refusal = next((error for each in sent.confirms if each.done() and (error := each.exception())), None)
             reason = f"no worker answered within {check.request.part_seconds:g} s"
             reason = f"the broker did not take its images: {refusal}" if refusal else reason
-            ruling = Ruling(PartVerdict.NOT_INSPECTED, PartAction.REJECT, reason)
-            check.unanswered = True
+            self._give_up(check, sent.part, reason, latency_ms, moment)
         else:
             ruling = rule(sent.plan, list(sent.verdicts.values()), missing)
             decision = PartDecided(
@@ -280,21 +311,68 @@ class LineChecks:
                 latency_ms=latency_ms,
                 at=moment.wall,
             )
-            self._outbox.add_check(decision)
-            check.decisions.append(decision)
+            self._compare(check, sent.part, decision, moment)
+        check.sent = None
+
+    def _assemble(self, check: RunningCheck | None, verdict: CheckFrameInspected, plan: Plan | None) -> None:
+        """Add a verdict on a frame that a camera captured for a check to its part."""
+        if check is None or plan is None or not check.request.by_camera:
+            frame = verdict.frame
+            _log.warning("a part of a check came while none by camera runs", line=frame.line, frame_id=frame.frame_id)
+            return
+        frame = verdict.frame.model_copy(update={"check": check.request.check_id})
+        moment, changes = self._clock(), Changes()
+        check.assembly.add(verdict.model_copy(update={"frame": frame}), plan, moment, changes)
+        self._take(check, changes, moment)
+
+    def _expect_next(self, check: RunningCheck, moment: Now) -> None:
+        """Decide about parts that the cameras captured at their deadlines; give up if the next part does not come."""
+        changes = Changes()
+        check.assembly.expire(moment, changes)
+        self._take(check, changes, moment)
+        seconds = check.request.part_seconds
+        if (part := check.next_part) and not check.assembly.pending and moment.steady - check.decided_at >= seconds:
+            self._give_up(check, part, f"no part came within {seconds:g} s", 0.0, moment)
+
+    def _take(self, check: RunningCheck, changes: Changes, moment: Now) -> None:
+        """Compare the parts that were decided with those of the challenge set, in their order."""
+        for key, decision in changes.decided:
+            check.decided[key] = frozenset((*decision.frames, *decision.late))
+            if part := check.next_part:
+                self._compare(check, part, decision, moment)
+            else:
+                _log.warning("a check has more parts than its challenge set", check=check.request.check_id)
+
+    def _compare(self, check: RunningCheck, part: ChallengePart, decision: PartDecided, moment: Now) -> None:
+        """Note whether a part got its expected verdict, and give the decision to the outputs."""
+        self._outbox.add_check(decision)
+        check.decisions.append(decision)
+        is_expected = decision.verdict.value == part.expected.value and set(part.defects) <= set(decision.faults)
         check.parts.append(
             CheckedPart(
-                part=sent.part,
-                verdict=ruling.verdict,
-                action=ruling.action,
-                reason=ruling.reason,
-                faults=ruling.faults,
-                passed=ruling.verdict.value == sent.part.expected.value
-                and set(sent.part.defects) <= set(ruling.faults),
-                latency_ms=latency_ms,
+                part=part,
+                verdict=decision.verdict,
+                action=decision.action,
+                reason=decision.reason,
+                faults=decision.faults,
+                passed=is_expected,
+                latency_ms=decision.latency_ms,
             )
         )
-        check.sent, check.decided_at = None, moment.steady
+        check.decided_at = moment.steady
+
+    def _give_up(self, check: RunningCheck, part: ChallengePart, reason: str, latency_ms: float, moment: Now) -> None:
+        """Note that a part was not inspected, and wait for no further one."""
+        not_inspected = CheckedPart(
+            part=part,
+            verdict=PartVerdict.NOT_INSPECTED,
+            action=PartAction.REJECT,
+            reason=reason,
+            passed=False,
+            latency_ms=latency_ms,
+        )
+        check.parts.append(not_inspected)
+        check.unanswered, check.decided_at = True, moment.steady
 
     def _finish(self, check: RunningCheck, hindrance: str, outputs: tuple[CheckedOutput, ...] = ()) -> None:
         """Store the record of a check; ``hindrance`` says why it could not be run."""

@@ -9,7 +9,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from services.camera.errors import CameraError
 from services.camera.settings import ListenAddress
-from services.camera.triggers.modbus_registers import INPUTS, TEXTS_LENGTH, TRIGGER, TriggerRegisters
+from services.camera.triggers.modbus_registers import CHECK, INPUTS, TEXTS_LENGTH, TRIGGER, TriggerRegisters
 from services.camera.triggers.triggers import Triggers
 from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable
 
@@ -26,6 +26,7 @@ class ModbusTriggers:
         """Start the server; raises `CameraError`."""
         self._registers = TriggerRegisters(triggers)
         self._texts = [0] * TEXTS_LENGTH
+        self._is_check = False
         bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
         device = SimDevice(
             id=EVERY_DEVICE,
@@ -63,9 +64,12 @@ class ModbusTriggers:
             elif function == READ_INPUT_REGISTERS:
                 registers[:INPUTS] = self._registers.inputs
         elif function in WRITE_COILS:
-            if address != TRIGGER or len(written) != 1:
+            if address not in (TRIGGER, CHECK) or len(written) != 1:
                 return ExcCodes.ILLEGAL_ADDRESS
-            self._registers.set(self._texts, coil=bool(written[0]))
+            if address == CHECK:
+                self._is_check = bool(written[0])
+            else:
+                self._registers.set(self._texts, coil=bool(written[0]), check=self._is_check)
         else:
             self._texts[address : address + len(written)] = [int(value) for value in written]
         return None

@@ -17,6 +17,8 @@ from shared.modbus_server import text_of, text_registers, words
 
 TRIGGER: Final = 0
 """The coil that the PLC sets to trigger, and clears after it has read the answer."""
+CHECK: Final = 1
+"""The coil of the server that says that the parts of the next triggers are those of a check."""
 READY, ANSWERED, CAPTURED, MISSED = range(4)
 """The numbers of the discrete inputs. *answered* falls when the PLC clears the coil."""
 TEXT: Final = 32
@@ -51,13 +53,14 @@ class TriggerRegisters:
         self._fired = 0
         self._missed = 0
 
-    def set(self, texts: Sequence[int], away: str = "", *, coil: bool) -> None:
+    def set(self, texts: Sequence[int], away: str = "", *, coil: bool, check: bool = False) -> None:
         """Set the coil: fire a trigger when the coil rises, and delete the answer.
 
         Args:
             texts: the registers of the texts.
             away: why a trigger gets no image now, although the camera can capture; empty if it may get one.
             coil: whether the PLC has set the coil.
+            check: whether the part in view is one of a check.
         """
         rises, self._coil = coil and not self._coil, coil
         with self._lock:
@@ -72,7 +75,8 @@ class TriggerRegisters:
 
         fields = (text_of(list(texts[place : place + TEXT])) for place in range(0, len(texts), TEXT))
         try:
-            trigger = Trigger.of({name: text for name, text in zip(TEXTS, fields, strict=True) if text})
+            given = {name: text for name, text in zip(TEXTS, fields, strict=True) if text}
+            trigger = Trigger.of({**given, "check": check})
         except InvalidTrigger as error:
             self._take(number, self._triggers.miss(Cause.REFUSED, str(error)))
         else:

@@ -38,6 +38,7 @@ class Trigger(BaseModel):
     recipe: Name | None = Field(
         None, description="recipe by which the frame must be inspected; a worker of another recipe does not inspect it"
     )
+    check: bool = Field(False, description="the part in view is one of a check, and no production")
 
     @classmethod
     def read(cls, document: bytes) -> Self:

@@ -181,13 +181,18 @@ class Triggers:
             return pending
 
     def captured(self, pending: Pending, frame: FrameIdentity) -> None:
-        """Answer a trigger for which a frame was captured."""
-        TRIGGERS.labels(*self._names, TriggerOutcome.CAPTURED.value).inc()
+        """Answer a trigger for which a frame was captured. That of a check is not counted, like its frame."""
+        if not pending.trigger.check:
+            TRIGGERS.labels(*self._names, TriggerOutcome.CAPTURED.value).inc()
         self._answer(pending, Answer.captured(pending.trigger, frame))
 
     def dropped(self, pending: Pending) -> None:
-        """Answer a trigger as missed because its frame was dropped. It is counted as captured, like its frame."""
-        TRIGGERS.labels(*self._names, TriggerOutcome.MISSED.value).inc()
+        """Answer a trigger as missed because its frame was dropped. It is counted as captured, like its frame.
+
+        That of a check is not counted.
+        """
+        if not pending.trigger.check:
+            TRIGGERS.labels(*self._names, TriggerOutcome.MISSED.value).inc()
         reason = "its frame was dropped, because the outbox is full or its image can't be used"
         answer = Answer(id=pending.trigger.id, outcome=TriggerOutcome.MISSED, cause=Cause.DROPPED, reason=reason)
         self._answer(pending, answer)

@@ -6,6 +6,7 @@ The requests that no gateway has reported yet are in Redis.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -28,6 +29,16 @@ CHECK_ID: Final = re.compile(r"check-[0-6][0-9A-HJKMNP-TV-Z]{25}")
 """An id that `new_check_id` returns before the year 9700."""
 REQUEST_SECONDS: Final = 15
 """Seconds within which a second check of a line is not requested: by then the gateway has reported the first one."""
+
+
+@dataclass(frozen=True)
+class GivenImage:
+    """An image for a part of a challenge set: an uploaded file, or the image of a frame that was inspected."""
+
+    camera: str | None
+    """None: the camera of the frame."""
+    content: bytes = b""
+    frame_id: str | None = None
 
 
 class StoredPart(BaseModel):

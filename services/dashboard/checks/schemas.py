@@ -28,6 +28,7 @@ class ChallengePartView(BaseModel):
     expected: Expected
     defects: list[LabelName] = Field(description="labels that have to make it NG", examples=[["break"]])
     images: list[ChallengeImageView]
+    fed: bool = Field(description="a real part, which can be fed to the cameras")
     by: str = Field(description="who stored it")
     at: datetime
 
@@ -45,6 +46,7 @@ class ChallengePartView(BaseModel):
                 )
                 for image in part.images
             ],
+            fed=part.fed,
             by=stored.by,
             at=stored.at,
         )
@@ -57,6 +59,36 @@ class ChallengeSet(BaseModel):
     parts: list[ChallengePartView]
 
 
+class LabelledPart(BaseModel):
+    """A labelled image of a dataset, as a part of a challenge set."""
+
+    place: int = Field(description="its number in the version of the dataset, from 0")
+    name: str
+    url: str = Field(description="of the small image")
+    labels: list[LabelName] = Field(description="that the image has")
+    expected: Expected = Field(description="the verdict that these labels mean by the recipe of the line")
+    defects: list[LabelName] = Field(description="labels that have to make it NG")
+
+
+class LabelledParts(BaseModel):
+    """Labelled images of a dataset that can become parts of a challenge set."""
+
+    dataset: str = Field(examples=["seam-2026@0003-3f9a2c1d"])
+    labels: list[LabelName] = Field(description="of the dataset")
+    count: int = Field(description="images that match")
+    parts: list[LabelledPart]
+    next: int | None = Field(description="`start` of the next page; null: this is the last one")
+
+
+class ChosenImages(BaseModel):
+    """The images of a dataset that become parts of a challenge set."""
+
+    dataset: str = Field(max_length=200, description="name, or name@version", examples=["seam-2026@0003-3f9a2c1d"])
+    places: list[int] = Field(
+        min_length=1, max_length=100, description="numbers of images in the version", examples=[[0, 7]]
+    )
+
+
 class CheckOrder(BaseModel):
     """How a check is run."""
 
@@ -67,7 +99,18 @@ class CheckOrder(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
         description="recipe that has to inspect the parts; null: as frames without a trigger",
     )
-    part_seconds: float = Field(10.0, gt=0, le=600, description="for the verdicts on one part, at most")
+    by_camera: bool = Field(
+        False,
+        description="whether real parts are fed to the cameras, in the order of their names, with triggers that say "
+        "`check`; if not, the images of the parts are inspected",
+    )
+    part_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=600,
+        description="for the verdicts on one part, at most; by camera, until the next part comes; null: 10, by camera "
+        "300",
+    )
 
 
 class CheckStarted(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,6 +13,7 @@ from services.dashboard.checks.repository import (
     ChallengeRepository,
     CheckRepository,
     CheckRequests,
+    GivenImage,
     StoredPart,
     moment_of,
     new_check_id,
@@ -38,18 +38,12 @@ MOST_PARTS: Final = 100
 MOST_IMAGES: Final = 32
 """Images of a part."""
 MOST_LISTED: Final = 50
+SHOWN_SECONDS: Final = 10.0
+"""Most seconds for the verdicts on the images of a part."""
+FED_SECONDS: Final = 300.0
+"""Most seconds until the next real part comes."""
 LONGEST_CHECK: Final = timedelta(minutes=15)
 """Time from the request of a check after which no record is expected, unless the gateway reports that it runs."""
-
-
-@dataclass(frozen=True)
-class GivenImage:
-    """An image for a part of a challenge set: an uploaded file, or the image of a frame that was inspected."""
-
-    camera: str | None
-    """None: the camera of the frame."""
-    content: bytes = b""
-    frame_id: str | None = None
 
 
 class ChecksService:
@@ -93,18 +87,36 @@ class ChecksService:
         Raises:
             Problem: 404: there is no such line.
         """
+        recipe = self.recipe(line)
+        return tuple(dict.fromkeys([*recipe.label_names, *self._lines.choices(line).labels])) if recipe else ()
+
+    def recipe(self, line: str) -> Recipe | None:
+        """Return the recipe of the model that inspected the last frame of a line; None: it is not known.
+
+        Raises:
+            Problem: 404: there is no such line.
+        """
         state = self._lines.state(line)
         if state.recipe is None or state.model_version is None:
-            return ()
+            return None
         with suppress(Problem):
-            names = self._recipe_of(state.recipe, state.model_version).label_names
-            return tuple(dict.fromkeys([*names, *self._lines.choices(line).labels]))
-        return ()
+            return self._recipe_of(state.recipe, state.model_version)
+        return None
 
     def put_part(
-        self, line: str, name: str, expected: Expected, defects: Sequence[str], images: Sequence[GivenImage], *, by: str
+        self,
+        line: str,
+        name: str,
+        expected: Expected,
+        defects: Sequence[str],
+        images: Sequence[GivenImage],
+        *,
+        fed: bool = False,
+        by: str,
     ) -> ChallengePartView:
         """Store a part of the challenge set of a line, in place of one of the same name.
+
+        ``fed`` says that it is a real part, which can be fed to the cameras; such a part needs no images.
 
         Raises:
             Problem: 404: there is no such line or frame; 409: the set is full; 422: an image can't be used, or a label
@@ -114,8 +126,10 @@ class ChecksService:
         others = [stored for stored in self._challenges.parts(line) if stored.part.name != name]
         if len(others) >= MOST_PARTS:
             raise Problem(409, gettext("a challenge set has %(most)s parts at most: remove one", most=MOST_PARTS))
-        if not 0 < len(images) <= MOST_IMAGES:
-            raise Problem(422, gettext("images: give 1 to %(most)s files or frames", most=MOST_IMAGES))
+        if not images and not fed:
+            raise Problem(422, gettext("images: give files or frames, or say that it is a real part (fed)"))
+        if len(images) > MOST_IMAGES:
+            raise Problem(422, gettext("images: give %(most)s files or frames at most", most=MOST_IMAGES))
         if defects and expected is Expected.OK:
             raise Problem(422, gettext("defects: a part that has to be ok has none"))
         known = self.labels(line)
@@ -140,7 +154,7 @@ class ChecksService:
                 stored.append(self._challenges.put_image(line, camera or "camera-1", as_jpeg_or_png(content)))
             except UnreadableImage as error:
                 raise Problem(422, gettext("images: %(error)s", error=translated(error))) from error
-        part = ChallengePart(name=name, expected=expected, defects=tuple(defects), images=tuple(stored))
+        part = ChallengePart(name=name, expected=expected, defects=tuple(defects), images=tuple(stored), fed=fed)
         stored_part = StoredPart(part=part, by=by, at=datetime.now(UTC))
         self._challenges.put(line, stored_part)
         return ChallengePartView.of(line, stored_part)
@@ -173,13 +187,14 @@ class ChecksService:
         Raises:
             Problem: 404: there is no such line; 409: it can't be checked now; 503: the broker is unavailable.
         """
-        self.check_can_run(line)
+        self.check_can_run(line, by_camera=order.by_camera)
         request = CheckRequested(
             check_id=new_check_id(),
             line=line,
-            parts=tuple(stored.part for stored in self._challenges.parts(line)),
+            parts=self._parts(line, by_camera=order.by_camera),
+            by_camera=order.by_camera,
             recipe=order.recipe,
-            part_seconds=order.part_seconds,
+            part_seconds=order.part_seconds or (FED_SECONDS if order.by_camera else SHOWN_SECONDS),
             by=by,
             at=datetime.now(UTC),
         )
@@ -198,16 +213,26 @@ class ChecksService:
             raise
         return CheckStarted(check_id=request.check_id)
 
-    def check_can_run(self, line: str) -> None:
-        """Check that a check of a line can begin.
+    def _parts(self, line: str, *, by_camera: bool) -> tuple[ChallengePart, ...]:
+        """Return the real parts, for a check by camera, or those that have images."""
+        parts = (stored.part for stored in self._challenges.parts(line))
+        return tuple(part for part in parts if (part.fed if by_camera else part.images))
+
+    def check_can_run(self, line: str, *, by_camera: bool = False) -> None:
+        """Check that a check of a line can begin, by its images or with real parts.
 
         Raises:
             Problem: 404: there is no such line; 409: the set is incomplete, no gateway works, or a check runs.
         """
         gateway = self._lines.state(line).gateway
-        expected = {stored.part.expected for stored in self._challenges.parts(line)}
-        if expected != set(Expected):
-            raise Problem(409, gettext("the challenge set needs at least one good part, and one with a defect"))
+        if {part.expected for part in self._parts(line, by_camera=by_camera)} != set(Expected):
+            if by_camera:
+                raise Problem(
+                    409, gettext("the challenge set needs at least one real good part, and one with a defect")
+                )
+            raise Problem(
+                409, gettext("the challenge set needs images of at least one good part, and of one with a defect")
+            )
         if gateway is None:
             raise Problem(
                 409,
@@ -249,6 +274,15 @@ class ChecksService:
         gateway = self._lines.state(line).gateway
         check = gateway.check if gateway and not gateway.lost else None
         return check is not None and check.check_id == check_id and check.state is CheckState.RUNNING
+
+    def next_part(self, line: str, check_id: str) -> ChallengePart | None:
+        """Return the part that has to be fed to the cameras now; None: none has, or the gateway has not said so yet."""
+        gateway = self._lines.state(line).gateway
+        check = gateway.check if gateway else None
+        if check is None or check.check_id != check_id:
+            return None
+        parts = (stored.part for stored in self._challenges.parts(line))
+        return next((part for part in parts if part.name == check.next_part), None)
 
     def get(self, line: str, check_id: str) -> LineChecked:
         """Return the record of a check.

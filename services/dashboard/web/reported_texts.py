@@ -59,6 +59,7 @@ OF_GATEWAYS: Final = (
     marked("%(failed)s of %(parts)s parts failed: %(part)s has to be NG: %(reason)s"),
     marked("%(failed)s of %(parts)s parts failed: %(part)s has to be NG by %(labels)s: %(reason)s"),
     marked("no worker answered within %(seconds)s s"),
+    marked("no part came within %(seconds)s s"),
     marked("the broker did not take its images: %(error)s"),
     marked("output %(output)s missed %(signals)s signals: %(reason)s"),
     marked("it was not sent in time"),

@@ -21,6 +21,7 @@ from services.camera.triggers.modbus_registers import (
     CAPTURED,
     CAUSE,
     CAUSES,
+    CHECK,
     FRAME,
     FRAME_LENGTH,
     MISSED,
@@ -33,7 +34,7 @@ from services.camera.triggers.mqtt import MqttTriggers
 from services.camera.triggers.trigger import Cause, Trigger
 from services.camera.triggers.triggers import Triggers
 from shared.imaging.codec import decode
-from shared.messages import CameraState
+from shared.messages import CHECK_BY_CAMERA, CameraState, CheckFrame
 from shared.messaging.port import Broker
 from shared.modbus_server import text_of, text_registers
 from tests.broker_address import BrokerAddress
@@ -79,6 +80,17 @@ class Http:
         return httpx.post(self._address, content=document, headers=chosen, timeout=120)
 
 
+def captured_by(plc: ModbusTcpClient) -> str:
+    """Trigger, and return the id of the frame."""
+    plc.write_coil(TRIGGER, True)
+    wait_until(lambda: plc.read_discrete_inputs(0, count=4).bits[ANSWERED], 60, "the answer")
+    assert plc.read_discrete_inputs(0, count=4).bits[CAPTURED]
+    frame_id = text_of(plc.read_input_registers(FRAME, count=FRAME_LENGTH).registers)
+    plc.write_coil(TRIGGER, False)
+    assert not plc.read_discrete_inputs(0, count=4).bits[ANSWERED]
+    return frame_id
+
+
 @embedded
 def test_a_trigger_over_each_protocol_is_a_frame_with_what_the_trigger_says(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera, mosquitto: Mosquitto
@@ -101,6 +113,7 @@ def test_a_trigger_over_each_protocol_is_a_frame_with_what_the_trigger_says(
     line, http = Line(broker), Http(web)
 
     answers = [http.fire('{"part": "p-1", "batch": "b-1", "operator": "eva"}').json()]
+    checked = [http.fire('{"part": "c-1", "check": true}').json()["frame_id"]]
 
     base = "plant/all/line-1/camera-1"
     with mosquitto.subscriber(f"{base}/#") as plant:
@@ -115,12 +128,10 @@ def test_a_trigger_over_each_protocol_is_a_frame_with_what_the_trigger_says(
     plc.write_registers(0, text_registers("p-3", TEXT))
     plc.write_registers(2 * TEXT, text_registers("order-5", TEXT))
     assert plc.read_discrete_inputs(0, count=4).bits[READY]
-    plc.write_coil(TRIGGER, True)
-    wait_until(lambda: plc.read_discrete_inputs(0, count=4).bits[ANSWERED], 60, "the answer")
-    assert plc.read_discrete_inputs(0, count=4).bits[CAPTURED]
-    answers.append({"frame_id": text_of(plc.read_input_registers(FRAME, count=FRAME_LENGTH).registers)})
-    plc.write_coil(TRIGGER, False)
-    assert not plc.read_discrete_inputs(0, count=4).bits[ANSWERED]
+    answers.append({"frame_id": captured_by(plc)})
+    plc.write_coil(CHECK, True)
+    checked.append(captured_by(plc))
+    plc.write_coil(CHECK, False)
     plc.write_registers(0, text_registers("not a name", TEXT))
     plc.write_coil(TRIGGER, True)
     wait_until(lambda: plc.read_discrete_inputs(0, count=4).bits[MISSED], 60, "the refusal")
@@ -132,12 +143,21 @@ def test_a_trigger_over_each_protocol_is_a_frame_with_what_the_trigger_says(
     assert http.fire(Authorization="Bearer another").status_code == 401
     assert http.fire(**{"Content-Type": "text/plain"}).status_code == 415
 
-    line.take_until(lambda: len(line.frames) == 3)
+    line.take_until(lambda: len(line.frames) == 5)
     assert camera.stop() == 0
     line.take_until_finished()
-    frames = [captured.frame for captured in line.frames]
+    of_checks = [captured for captured in line.frames if captured.of_check]
+    assert [type(captured) for captured in of_checks] == [CheckFrame, CheckFrame]
+    assert [captured.frame.frame_id for captured in of_checks] == checked
+    assert [(each.frame.part, each.frame.check) for each in of_checks] == [
+        ("c-1", CHECK_BY_CAMERA),
+        ("p-3", CHECK_BY_CAMERA),
+    ]
+    assert [number_of(decode(captured.image)) for captured in of_checks] == [1, 4]
+    frames = [captured.frame for captured in line.frames if not captured.of_check]
     assert [frame.frame_id for frame in frames] == [answer["frame_id"] for answer in answers]
-    assert [number_of(decode(captured.image)) for captured in line.frames] == [0, 1, 2]
+    assert [frame.sequence for frame in frames] == [0, 1, 2], "the frames of checks have numbers of their own"
+    assert [number_of(decode(each.image)) for each in line.frames if not each.of_check] == [0, 2, 3]
     assert [(frame.part, frame.batch, frame.order, frame.operator, frame.recipe) for frame in frames] == [
         ("p-1", "b-1", None, "eva", None),
         ("p-2", None, None, None, "seam"),

@@ -15,13 +15,23 @@ from services.gateway.outputs.port import Signal
 from services.gateway.outputs.settings import AnyOutput
 from services.gateway.recipes import Recipes
 from services.gateway.signal_outbox import SignalOutbox
-from shared.messages import ChallengePart, CheckFrame, CheckRequested, CheckState, LineChecked, decode
+from shared.messages import (
+    CHECK_BY_CAMERA,
+    ChallengePart,
+    CheckFrame,
+    CheckFrameInspected,
+    CheckRequested,
+    CheckState,
+    LineChecked,
+    decode,
+)
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
 from shared.topology import DASHBOARD_CHECKS, INFERENCE_FRAMES, QUEUES
 from tests.challenges import BROKEN, GOOD, answer, check, part
 from tests.integration.gateway.conftest import Clock
-from tests.parts import RECIPE
+from tests.messages import identity
+from tests.parts import RECIPE, verdict
 
 ANY: TypeAdapter[AnyOutput] = TypeAdapter(AnyOutput)
 PARTS = "parts: {of: frame, deadline_ms: 2000}"
@@ -40,6 +50,7 @@ class Plant:
         self.outbox = SignalOutbox(journal, {"line-1": made}, self.clock)
         self.recipes = Recipes(store, journal, {})
         self.checks = self.start()
+        self._fed = 0
         self._frames = self.broker.subscribe(INFERENCE_FRAMES, 100)
         self._records = self.broker.subscribe(DASHBOARD_CHECKS, 100)
 
@@ -64,6 +75,15 @@ class Plant:
         self.checks.inspected([answer(frame, each) for frame, each in zip(frames, said, strict=True)])
         self.checks.turn()
         return frames
+
+    def feed(self, *said: str) -> None:
+        """Answer, as workers do, the frames of real parts whose triggers say that they are of a check."""
+        for each in said:
+            frame = identity(self._fed, captured_at=self.clock().wall, check=CHECK_BY_CAMERA)
+            self._fed += 1
+            found = {**dict(verdict(0, each)), "frame": frame, "image_key": None}
+            self.checks.inspected([CheckFrameInspected(**found)])
+            self.checks.turn()
 
     def signals(self, output: str) -> list[Signal]:
         return [waiting.signal for waiting in self.outbox.waiting(f"line-1/{output}", 100)]
@@ -317,3 +337,65 @@ def test_filters_apply_and_a_receiver_that_knows_no_tests_gets_none(plant: Calla
         ("gate", 1, 1, 0),
         ("relay", 0, 0, 2),
     ]
+
+
+# ── real parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_real_parts_are_compared_in_their_order_and_counted_nowhere(plant: Callable[..., Plant]) -> None:
+    line = plant(mes=webhook())
+    check_id = line.begin(check(by_camera=True))
+    assert line.count_of(INFERENCE_FRAMES.name) == 0, "no image is sent"
+    for said, challenge in (("ok", GOOD), ("ng", BROKEN)):
+        assert line.checks.report("line-1").next_part == challenge.name  # type: ignore[union-attr]
+        line.feed(said)
+    assert [(each.test, each.check, each.verdict) for each in line.signals("mes")] == [
+        (True, check_id, "ok"),
+        (True, check_id, "ng"),
+    ]
+    line.send("mes")
+    record = line.record()
+    assert (record.passed, record.model_versions) == (True, ("v1",)), record.reason
+    assert [(each.part, each.verdict) for each in record.parts] == [(GOOD, "ok"), (BROKEN, "ng")]
+    assert [(each.name, each.sent) for each in record.outputs] == [("mes", 2)]
+    assert line.journal.totals("line-1") == {}
+    assert line.journal.unpublished(100) == []
+    assert line.outbox.counts("line-1/mes").decisions == 0
+
+
+def test_real_parts_in_another_order_fail(plant: Callable[..., Plant]) -> None:
+    line = plant()
+    line.begin(check(by_camera=True))
+    line.feed("ng", "ok")
+    record = line.record()
+    assert (record.passed, record.escapes, record.overkill) == (False, 1, 1)
+
+
+def test_several_frames_make_a_real_part(plant: Callable[..., Plant]) -> None:
+    line = plant("parts: {of: frames, frames: 2, rule: count, at_least: 2, deadline_ms: 2000}")
+    line.begin(check(by_camera=True))
+    line.feed("ng", "ok", "ng", "ng")
+    assert line.record().passed
+
+
+def test_a_real_part_that_does_not_come_fails_the_check(plant: Callable[..., Plant]) -> None:
+    line = plant()
+    line.begin(check(by_camera=True, part_seconds=60.0))
+    line.clock.ahead += 50
+    line.feed("ok")
+    line.clock.ahead += 50
+    line.checks.turn()
+    assert line.checks.report("line-1").state is CheckState.RUNNING  # type: ignore[union-attr]
+    line.clock.ahead += 10
+    record = line.record()
+    assert record.reason == "1 of 2 parts failed: break-1 has to be NG by break: no part came within 60 s"
+
+
+def test_a_real_part_belongs_to_no_check_of_images(plant: Callable[..., Plant]) -> None:
+    line = plant()
+    line.feed("ng")
+    line.begin(check())
+    line.feed("ng")
+    line.inspect("ok")
+    line.inspect("ng")
+    assert line.record().passed

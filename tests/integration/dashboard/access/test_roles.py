@@ -23,6 +23,8 @@ TAKES = {
     ("POST", "/api/lines/{line}/outputs/{output}/tests"): Role.ENGINEER,
     ("PUT", "/api/lines/{line}/challenge/{part}"): Role.ENGINEER,
     ("DELETE", "/api/lines/{line}/challenge/{part}"): Role.ENGINEER,
+    ("POST", "/api/lines/{line}/challenge/labelled"): Role.ENGINEER,
+    ("POST", "/checks/{line}/labelled"): Role.ENGINEER,
     ("POST", "/api/lines/{line}/checks"): Role.OPERATOR,
     ("POST", "/checks/{line}"): Role.OPERATOR,
     ("POST", "/checks/{line}/parts"): Role.ENGINEER,

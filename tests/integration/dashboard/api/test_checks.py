@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from services.dashboard.checks import repository
+from shared.contracts.dataset import LabelledImage, make_version, put_image, write_version
 from shared.imaging.codec import encode
 from shared.messages import (
     ChallengePart,
@@ -94,17 +95,74 @@ def test_the_challenge_set_is_stored_and_sent_to_the_gateway(
 
 def test_a_part_that_cannot_be_used_is_refused_with_the_reason(client: httpx.Client, line: Line) -> None:
     problem(put(client, "bad", "ng", b"no image"), 422, "neither a JPEG nor a PNG")
-    problem(put(client, "bad", "ng"), 422, "give 1 to 32 files or frames")
+    problem(put(client, "bad", "ng"), 422, "or say that it is a real part")
     problem(put(client, "bad", "ok", GOOD, defects="break"), 422, "a part that has to be ok has none")
     problem(put(client, "bad", "maybe", GOOD), 422, "expected")
     assert client.get(CHALLENGE).json()["parts"] == []
     problem(client.put("/api/lines/other/challenge/a", data={"expected": "ok"}), 404, "other")
 
 
+def test_real_parts_are_checked_by_camera_and_the_page_says_which_one_is_next(
+    client: httpx.Client, broker: Broker, line: Line
+) -> None:
+    assert put(client, "good-1", "ok", fed="true").status_code == 200
+    assert put(client, "break-1", "ng", GREEN, fed="true", defects="break").status_code == 200
+    assert put(client, "shown-1", "ng", GREEN).status_code == 200
+    assert [part["fed"] for part in client.get(CHALLENGE).json()["parts"]] == [True, True, False]
+    problem(client.post(CHECKS), 409, "needs images of at least one good part")
+    check_id = client.post(CHECKS, json={"by_camera": True}).json()["check_id"]
+    request = request_of(broker)
+    assert (request.by_camera, request.part_seconds) == (True, 300)
+    assert [part.name for part in request.parts] == ["break-1", "good-1"]
+    at = datetime.now(UTC)
+    running = CheckReport(check_id=check_id, state=CheckState.RUNNING, by="eva", at=at, next_part="break-1")
+    publish(broker, report(running))
+    soon(lambda: "Feed part break-1 to the cameras now" in client.get(f"/checks/line-1/{check_id}").text)
+
+
+def test_labelled_images_of_a_dataset_become_parts_whose_labels_say_what_is_expected(
+    client: httpx.Client, store: ObjectStore, line: Line
+) -> None:
+    problem(client.get(f"{CHALLENGE}/labelled", params={"dataset": "seams"}), 404, "no dataset 'seams'")
+    labels = ("good", "error", "break", "length")
+    images = [
+        LabelledImage(name=name, digest=put_image(store, image), labels=truth, group=name)
+        for name, image, truth in (
+            ("line 1/good.png", GOOD, (True, False, False, True)),
+            ("torn.png", GREEN, (False, False, True, True)),
+        )
+    ]
+    version = make_version("seams", 1, labels, images, by="eva", source="a folder")
+    write_version(store, version)
+    of_version = {"dataset": version.reference}
+    problem(client.get(f"{CHALLENGE}/labelled", params=of_version), 409, "its recipe is not known")
+    put_model(store)
+    offered = client.get(f"{CHALLENGE}/labelled", params={"dataset": "seams"}).json()
+    assert [(each["name"], each["expected"], each["defects"]) for each in offered["parts"]] == [
+        ("line 1/good.png", "ok", []),
+        ("torn.png", "ng", ["break"]),
+    ]
+    assert client.get(offered["parts"][1]["url"]).headers["content-type"].startswith("image/")
+    some = client.get(f"{CHALLENGE}/labelled", params={**of_version, "label": "break"}).json()
+    assert [each["place"] for each in some["parts"]] == [1]
+    page = client.get("/checks/line-1/labelled", params=of_version).text
+    assert page.count('name="places"') == 2
+    assert client.post("/checks/line-1/labelled", data={**of_version, "places": ["0", "1"]}).status_code == 303
+    assert client.post(f"{CHALLENGE}/labelled", json={**of_version, "places": [1]}).status_code == 201
+    parts = client.get(CHALLENGE).json()["parts"]
+    names = [f"line-1-good-{images[0].digest[:8]}", f"torn-{images[1].digest[:8]}"]
+    assert [(each["name"], each["expected"], each["defects"]) for each in parts] == [
+        (names[0], "ok", []),
+        (names[1], "ng", ["break"]),
+    ]
+    assert client.get(parts[1]["images"][0]["url"]).content == GREEN
+    problem(client.post(f"{CHALLENGE}/labelled", json={**of_version, "places": [7]}), 404, "has no image 7")
+
+
 def test_a_check_is_refused_when_it_cannot_run_and_the_answer_says_why(
     client: httpx.Client, broker: Broker, line: Line
 ) -> None:
-    problem(client.post(CHECKS), 409, "at least one good part, and one with a defect")
+    problem(client.post(CHECKS), 409, "images of at least one good part, and of one with a defect")
     challenge_set(client)
     running = CheckReport(check_id="check-7", state=CheckState.RUNNING, by="eva", at=datetime.now(UTC))
     publish(broker, report(running))
