@@ -127,7 +127,7 @@ class Dispatcher:
             if sent := self._try(send):
                 self._outbox.sent(self.name, due[:sent])
         except OutputRefused as refused:
-            self._miss(due, str(refused))
+            self._miss(due[: refused.signals], str(refused))
         return 0
 
     def _is_reached(self, waiting: WaitingSignal) -> bool:

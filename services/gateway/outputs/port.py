@@ -21,7 +21,12 @@ class OutputUnavailable(Exception):
 
 
 class OutputRefused(Exception):
-    """The receiver refuses this signal; no later attempt would succeed."""
+    """The receiver refuses signals; no later attempt would succeed."""
+
+    def __init__(self, reason: str, signals: int | None = None) -> None:
+        """``signals`` is how many of the signals were refused, from the first on; None: all."""
+        super().__init__(reason)
+        self.signals = signals
 
 
 class Trouble(IntEnum):

@@ -91,6 +91,11 @@ class WebhookSettings(OutputSettings):
     secret_file: Path | None = Field(None, description="file of the secret that signs each request (HMAC-SHA256)")
     ca_file: Path | None = Field(None, description="authorities of the receiver's certificate; unset: the system's")
     timeout_seconds: Seconds = 5.0
+    every_seconds: Seconds | None = Field(
+        None,
+        description="the signals of a batch are sent in one request, after this time or when the batch changes; unset: "
+        "each signal in a request of its own",
+    )
 
     @model_validator(mode="after")
     def _address_and_files_can_be_used(self) -> Self:

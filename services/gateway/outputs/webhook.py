@@ -1,4 +1,4 @@
-"""Send signals to an HTTP receiver: one JSON document per request, signed, with an idempotency key."""
+"""Send signals to an HTTP receiver, signed and with an idempotency key: one in a request, or those of a batch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hmac
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Final
 
 import httpx
@@ -16,6 +17,8 @@ from services.gateway.outputs.settings import WebhookSettings
 
 RETRIED: Final = frozenset({401, 403, 404, 408, 409, 423, 425, 429})
 """Client errors after which the same request is sent again, because the receiver may accept it later."""
+MOST_OF_A_BATCH: Final = 1_000
+"""Most signals of a request."""
 ANSWER_LENGTH: Final = 200
 """Most bytes of an answer that are reported."""
 
@@ -23,12 +26,13 @@ ANSWER_LENGTH: Final = 200
 class WebhookOutput:
     """Sends signals to an HTTP receiver."""
 
-    group: Final = 1
-    collect_seconds: Final = 0.0
     longest_pause: Final = 10.0
     seconds_needed: Final = 0.0
 
     def __init__(self, settings: WebhookSettings, clock: Callable[[], float] = time.time) -> None:
+        self.group = 1 if settings.every_seconds is None else MOST_OF_A_BATCH
+        self.collect_seconds = settings.every_seconds or 0.0
+        self._by_batch = settings.every_seconds is not None
         self._url = settings.url
         self._secret = read_secret(settings.secret_file)
         self._clock = clock
@@ -37,22 +41,27 @@ class WebhookOutput:
         self._client = httpx.Client(timeout=settings.timeout_seconds, verify=tls, trust_env=False)
 
     def send(self, signals: Sequence[Signal]) -> int:
-        """See the port."""
-        for signal in signals:
-            body = signal.encode()
-            headers = {"Content-Type": "application/json", "Idempotency-Key": signal.id}
-            if self._secret is not None:
-                headers["X-Seamline-Signature"] = signature(self._secret, int(self._clock()), body)
-            if signal.test:
-                headers["X-Seamline-Test"] = "true"
-            status, text = self._request("POST", content=body, headers=headers)
-            if httpx.codes.is_success(status):
-                continue
-            reason = f"the receiver answered {status}: {' '.join(text.split())}"
-            if httpx.codes.is_server_error(status) or status in RETRIED:
-                raise OutputUnavailable(reason)
-            raise OutputRefused(reason)
-        return len(signals)
+        """See the port. One request is sent: of the first signal, or of those after it that are of the same batch."""
+        first = signals[0]
+        kind = first.batch, first.test
+        together = list(takewhile(lambda signal: (signal.batch, signal.test) == kind, signals))
+        if self._by_batch:
+            body = b"[" + b",".join(signal.encode() for signal in together) + b"]"
+            key = hashlib.sha256("\n".join(signal.id for signal in together).encode()).hexdigest()
+        else:
+            together, body, key = [first], first.encode(), first.id
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        if self._secret is not None:
+            headers["X-Seamline-Signature"] = signature(self._secret, int(self._clock()), body)
+        if first.test:
+            headers["X-Seamline-Test"] = "true"
+        status, text = self._request("POST", content=body, headers=headers)
+        if httpx.codes.is_success(status):
+            return len(together)
+        reason = f"the receiver answered {status}: {' '.join(text.split())}"
+        if httpx.codes.is_server_error(status) or status in RETRIED:
+            raise OutputUnavailable(reason)
+        raise OutputRefused(reason, len(together))
 
     def show(self, status: LineStatus) -> None:
         """See the port."""

@@ -127,6 +127,29 @@ def test_a_signal_that_is_refused_blocks_no_other_one(sending: Open, receiver: R
     assert out.outbox.counts(NAME).sent == len(receiver.accepted) == 1
 
 
+def test_a_webhook_sends_the_signals_of_a_batch_together(sending: Open, receiver: Receiver, product: Product) -> None:
+    out = sending(type="webhook", url=receiver.url, every_seconds=60)
+    first, others = product.parts(3), product.parts(2)
+    second = [part.model_copy(update={"frame": part.frame.model_copy(update={"batch": "batch-8"})}) for part in others]
+    out.decide(*first)
+    assert out.dispatcher.turn() > 0, "more signals of the batch may come"
+    receiver.mode = 422
+    out.decide(*second)
+    out.dispatcher.turn()
+    assert [reason for _, reason in out.outbox.reasons(NAME)] == 3 * ["the receiver answered 422: so"]
+    receiver.mode = 200
+    out.clock.ahead += 60
+    out.until(lambda: out.waiting == 0)
+    (request,) = receiver.accepted
+    assert [document["part"] for document in json.loads(request.body)] == [part.part for part in second]
+    out.clock.ahead = 0
+    out.outbox.add_test(a_test(), "out")
+    out.until(lambda: len(receiver.accepted) == 2)
+    assert [document["test"] for document in json.loads(receiver.accepted[1].body)] == [True]
+    counts = out.outbox.counts(NAME)
+    assert (counts.sent, counts.missed) == (2, 3)
+
+
 def test_what_is_not_sent_is_sent_after_a_restart(
     sending: Open, receiver: Receiver, product: Product, journal: Journal
 ) -> None:
