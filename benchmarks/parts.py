@@ -188,7 +188,8 @@ def main() -> None:
                     for rate, plc_seconds in cases:
                         times = measure(output, line, port, rate, plc_seconds)
                         received = times[np.isfinite(times)]
-                        p50, p99, p999 = np.quantile(received, [0.5, 0.99, 0.999], method="higher")
+                        shares = [0.5, 0.99, 0.999]
+                        p50, p99, p999 = np.quantile(received if len(received) else [np.nan], shares, method="higher")
                         late = np.mean(times > DEADLINE_MS)
                         sys.stdout.write(
                             f"{broker:8} {output:6} {rate:8} {1000 * plc_seconds:7.0f} {len(times):7} {p50:8.1f} "
