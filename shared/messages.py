@@ -609,8 +609,12 @@ class WorkerReported(Message):
 
     service: Name
     worker: str = Field(max_length=200)
+    host: str = Field("", max_length=200, description="name of its machine or container")
+    recipe: Name | None = Field(None, description="recipe of the model")
     model_version: str | None
     handled: Count = Field(description="messages since it started")
+    messages_per_second: float = Field(0.0, ge=0, le=1e6, description="handled since its report before")
+    started_at: Moment | None = None
     reason: str = Field("", description="why the worker does not work, in one line; empty if it is healthy")
     at: Moment
 

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -131,16 +132,25 @@ class WorkerReporter:
         service: str,
         publisher: Publisher,
         *,
-        model_version: Callable[[], str | None] = lambda: None,
+        model: Callable[[], tuple[str, str] | None] = lambda: None,
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
-        """``trouble`` returns what hinders the worker, in one line, or an empty text."""
+        """Start to count.
+
+        Args:
+            service: the name of the service.
+            publisher: publishes the reports.
+            model: returns recipe and version of the model that the worker uses, if it uses one.
+            trouble: returns what hinders the worker, in one line, or an empty text.
+        """
         self._service = service
         self._publisher = publisher
-        self._model_version = model_version
+        self._model = model
         self._trouble = trouble
-        self._worker = f"{platform.node()}-{os.getpid()}"
+        self._host = platform.node()
+        self._started_at = datetime.now(UTC)
         self._handled = 0
+        self._last_report = time.monotonic(), 0
 
     def counting(self, handle: Handle) -> Handle:
         """Return a handler that also counts the messages that it handled."""
@@ -166,12 +176,19 @@ class WorkerReporter:
             self._publisher.publish(self.report())
 
     def report(self) -> WorkerReported:
-        """Return the present state of the worker."""
+        """Return the present state of the worker; its rate is that since the report before."""
+        now, handled = time.monotonic(), self._handled
+        (last, handled_before), self._last_report = self._last_report, (now, handled)
+        recipe, version = self._model() or (None, None)
         return WorkerReported(
             service=self._service,
-            worker=self._worker,
-            model_version=self._model_version(),
-            handled=self._handled,
+            worker=f"{self._host}-{os.getpid()}",
+            host=self._host,
+            recipe=recipe,
+            model_version=version,
+            handled=handled,
+            messages_per_second=(handled - handled_before) / max(now - last, 0.001),
+            started_at=self._started_at,
             reason=self._trouble(),
             at=datetime.now(UTC),
         )

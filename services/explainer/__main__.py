@@ -46,7 +46,7 @@ def main(stop: threading.Event) -> None:
     with closing(await_broker(settings, stop)) as broker:
         health.add_check(broker.troubles)
         publisher = broker.publisher()
-        reporter = WorkerReporter("explainer", publisher, model_version=lambda: models.last)
+        reporter = WorkerReporter("explainer", publisher, model=lambda: models.last)
         explain = reporter.counting(explainer.explain)
         turn = partial(consume, publisher=publisher, handle=explain, most=settings.batch, wait_seconds=0.5, stop=stop)
         requests = broker.subscribe(EXPLAINER_REQUESTS, prefetch=settings.batch)

@@ -35,9 +35,9 @@ class Models:
         self._loaded: OrderedDict[tuple[str, str], Model] = OrderedDict()
 
     @property
-    def last(self) -> str | None:
-        """Return the version that was used last."""
-        return next(reversed(self._loaded.values())).version if self._loaded else None
+    def last(self) -> tuple[str, str] | None:
+        """Return recipe and version of the model that was used last."""
+        return next(reversed(self._loaded)) if self._loaded else None
 
     def get(self, recipe: str, version: str) -> Model:
         """Return a model version.

@@ -55,7 +55,7 @@ def main(stop: threading.Event) -> None:
         health.add_check(broker.troubles)
         publisher = broker.publisher()
         reporter = WorkerReporter(
-            "inference", publisher, model_version=lambda: production.version, trouble=lambda: production.trouble
+            "inference", publisher, model=lambda: production.name, trouble=lambda: production.trouble
         )
         promotions = broker.subscribe(PROMOTIONS, prefetch=100)
         finish_deferred = partial(

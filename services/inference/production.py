@@ -67,6 +67,12 @@ class Production:
             newest = self._successor or self._current
         return newest.version if newest else None
 
+    @property
+    def name(self) -> tuple[str, str] | None:
+        """Return recipe and version of the model that inspects the next frame; None before the first model."""
+        version = self.version
+        return (self._recipe, version) if version else None
+
     def model(self) -> Model:
         """Return the model for the next batch, and put a successor into use. Only the inspecting thread calls this.
 

@@ -301,5 +301,5 @@ def test_models_that_were_not_used_lately_are_let_go_and_read_again(store: Disk,
     assert models.get("paint", "v1") is first
     models.get("paint", "v3")
     assert models.get("paint", "v1") is first
-    assert models.last == "v1"
+    assert models.last == ("paint", "v1")
     assert len(models._loaded) == 2

@@ -73,7 +73,12 @@ def test_frames_wait_in_the_queue_until_a_model_is_promoted(
         well = reports.until(lambda received: received[-1].handled == 5)[-1]
     assert well.model_version == "v1"
     assert well.reason == ""
-    assert well.service == "inference"
+    assert (well.service, well.recipe) == ("inference", "paint")
+    assert well.host
+    assert well.worker.startswith(f"{well.host}-")
+    assert well.started_at
+    assert well.started_at <= well.at
+    assert well.messages_per_second >= 0
 
 
 def test_a_model_is_swapped_under_load_and_no_frame_is_lost(line: Line, store: FilesystemStore) -> None:

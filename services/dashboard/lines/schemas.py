@@ -73,8 +73,13 @@ class WorkerView(BaseModel):
 
     service: str
     worker: str
+    host: str = Field(description="name of its machine or container")
+    recipe: str | None
     model_version: str | None
     handled: int = Field(description="number of messages that the worker has handled since its start")
+    messages_per_second: float = Field(description="handled by the worker between its last two reports")
+    started_at: datetime | None
+    reason: str = Field(description="what hinders the worker; empty if nothing does")
     lost: bool = Field(description="whether the worker has sent no report for too long")
     received_at: datetime = Field(description="time at which the last report arrived")
     reported_at: datetime

@@ -209,7 +209,7 @@ class LinesService:
         now = datetime.now(UTC)
         return [
             WorkerView(
-                **worker.message.model_dump(include={"service", "worker", "model_version", "handled"}),
+                **worker.message.model_dump(exclude={"at"}),
                 reported_at=worker.message.at,
                 received_at=worker.at,
                 lost=now - worker.at > self._silence,

@@ -207,6 +207,7 @@ def test_times_beyond_their_bounds_are_refused(path: Path, moment: object) -> No
         ("CameraReported", "waiting"),
         ("CameraReported", "frames_per_second"),
         ("WorkerReported", "handled"),
+        ("WorkerReported", "messages_per_second"),
         ("TrainingProgressed", "epoch"),
         ("FrameCaptured", "width"),
         ("FrameInspected", "latency_ms"),

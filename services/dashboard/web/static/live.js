@@ -293,14 +293,25 @@ function showWorkers(workers) {
   element("workers").hidden = workers.length === 0;
   fill(element("workers").querySelector("tbody"), workers, (worker) => [
     worker.service,
-    worker.worker,
-    health(worker.lost ? "lost" : "running", ""),
-    worker.model_version ?? "–",
+    worker.host || "–",
+    worker.worker.replace(`${worker.host}-`, ""),
+    health(worker.lost ? "lost" : worker.reason || "running", ""),
+    modelOf(worker),
+    decimal(worker.lost ? 0 : worker.messages_per_second),
     number(worker.handled),
+    worker.started_at && !worker.lost ? ageOf((now() - Date.parse(worker.started_at)) / 1000) : "–",
     ago(worker.received_at),
   ]);
   element("workers").reported = workers;
   for (const panel of sections.values()) showVital(panel, "workers", workers, "worker");
+}
+
+function modelOf(worker) {
+  if (!worker.model_version) return "–";
+  const text = worker.recipe ? `${worker.recipe} ${worker.model_version}` : worker.model_version;
+  if (!worker.recipe) return text;
+  const path = [worker.recipe, worker.model_version].map(encodeURIComponent).join("/");
+  return Object.assign(document.createElement("a"), { href: `/models/${path}`, textContent: text });
 }
 
 function health(state, reason) {

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from services.dashboard.settings import DashboardSettings
 from shared.contracts.live import LiveFrame, LiveImage, live_key
 from shared.imaging.codec import encode
-from shared.messages import CheckCause, DueCheck, FrameInspected
+from shared.messages import CheckCause, DueCheck, FrameInspected, WorkerReported
 from shared.messaging.port import Broker
 from shared.storage.port import ObjectStore
 from tests.browsers import SOON, is_loaded, put_images
@@ -31,15 +31,42 @@ def settings(tmp_path: Path) -> DashboardSettings:
     return embedded_settings(tmp_path, time_zone="Pacific/Kiritimati")
 
 
+def working() -> WorkerReported:
+    return WorkerReported(
+        service="inference",
+        worker="pc-7",
+        host="pc",
+        recipe="seam",
+        model_version="v1",
+        handled=119,
+        messages_per_second=23.8,
+        started_at=datetime.now(UTC) - timedelta(hours=3, minutes=30),
+        at=datetime.now(UTC),
+    )
+
+
 def test_a_defect_appears_live_with_its_heatmap(page: Page, broker: Broker, store: ObjectStore) -> None:
     put_model(store)
     page.goto("/")
     expect(page.locator("#empty")).to_be_visible()
 
     line = Line()
-    publish(broker, line.verdict(), line.report())
+    waiting = WorkerReported(
+        service="explainer",
+        worker="pc-8",
+        host="pc",
+        model_version=None,
+        handled=0,
+        reason="no model",
+        at=datetime.now(UTC),
+    )
+    publish(broker, line.verdict(), line.report(), working(), waiting)
     state = page.locator("section.line .line-state")
     expect(state).to_contain_text("OK")
+    workers = page.locator("#workers tbody tr")
+    expect(workers.nth(0)).to_contain_text(re.compile(r"explainer\s*pc\s*8\s*▲ no model\s*–\s*0\.0"))
+    expect(workers.nth(1)).to_contain_text(re.compile(r"inference\s*pc\s*7\s*● running\s*seam v1\s*23\.8\s*119\s*3 h"))
+    expect(workers.nth(1).get_by_role("link")).to_have_attribute("href", "/models/seam/v1")
     expect(page.locator("#link")).to_contain_text("Live")
 
     verdict = line.verdict("break")
