@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -51,6 +51,7 @@ class FrameGroup:
     """Neighbouring NG frames with the same reason, which probably show the same defect; or a single frame."""
 
     frames: list[FrameView]
+    """In the order of the search."""
 
     @property
     def worst(self) -> FrameView:
@@ -68,15 +69,17 @@ class FrameGroup:
         return max(self.frames, key=lambda frame: frame.captured_at)
 
 
-def group_frames(frames: Iterable[FrameView]) -> list[FrameGroup]:
+def group_frames(frames: Sequence[FrameView]) -> list[FrameGroup]:
     """Group neighbouring NG frames with the same reason; return the groups in the order of their first frames."""
-    groups: list[FrameGroup] = []
+    group_of: dict[str, FrameGroup] = {}
+    before: FrameView | None = None
+    for frame in sorted(frames, key=lambda frame: frame.frame_id):
+        is_neighbour = before is not None and _are_neighbours(before, frame)
+        group_of[frame.frame_id] = group_of[before.frame_id] if before and is_neighbour else FrameGroup([])
+        before = frame
     for frame in frames:
-        if groups and _are_neighbours(groups[-1].frames[-1], frame):
-            groups[-1].frames.append(frame)
-        else:
-            groups.append(FrameGroup([frame]))
-    return groups
+        group_of[frame.frame_id].frames.append(frame)
+    return list({id(group): group for group in (group_of[frame.frame_id] for frame in frames)}.values())
 
 
 def _are_neighbours(one: FrameView, other: FrameView) -> bool:
@@ -109,11 +112,12 @@ def show_frames(
         "periods": lines.periods(datetime.now(UTC)),
         "second": timedelta(seconds=1),
         "query": fields.address("", before=None, group=None) or "?line=",
+        "by_score": fields.get("order") not in (None, FrameOrder.NEWEST.value),
         "more_filters": sum(bool(fields.get(name)) for name in MORE_FILTERS),
     }
     try:
         frame_filter = filter_of_form(fields, service_of(request, Clock))
-        in_groups = frame_filter.order is FrameOrder.NEWEST and fields.get("group") != "no"
+        in_groups = fields.get("group") != "no"
         found = frames.search(frame_filter, before, GROUPED if in_groups else PAGE)
     except Problem as problem:
         return show(request, "frames.html", "frames", problem=problem.details, **context)

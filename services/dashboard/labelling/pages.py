@@ -131,10 +131,18 @@ def show_session(
     line: Annotated[Name | None, Query()] = None,
     frame: Annotated[FrameKey | None, Query()] = None,
 ) -> HTMLResponse:
-    """Show the labelling session of a queue, at the requested frame or at the first unlabelled one."""
+    """Show the labelling session of a queue, at the requested frame or at the first unlabelled one.
+
+    Without a queue, it is the first one of the source that has frames.
+    """
     view = labelling.source(source)
-    chosen = queue or view.queues[0]
-    page = labelling.queue(source, chosen, by=caller.name, line=line, limit=1)
+    pages = {}
+    for chosen in [queue] if queue else view.queues:
+        pages[chosen] = labelling.queue(source, chosen, by=caller.name, line=line, limit=1)
+        if pages[chosen].total:
+            break
+    else:
+        chosen = next(iter(pages))
     place = labelling.place_in_video(source, frame) if chosen is FrameQueue.ALL else 0
     return show(
         request,
@@ -143,7 +151,7 @@ def show_session(
         source=view,
         queue=chosen,
         queues=QUEUES,
-        frames=page,
+        frames=pages[chosen],
         place=place,
         line=line,
         lines=[] if view.video else labelling.lines(),

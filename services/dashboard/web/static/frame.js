@@ -49,6 +49,18 @@ document.addEventListener("keydown", (event) => {
 
 const WAIT_SECONDS = 60;
 
+// The heatmaps of a flagged frame come by themselves, some seconds after its verdict.
+async function awaitHeatmaps() {
+  const frame = document.querySelector("[data-frame]").dataset.frame;
+  for (let second = 0; second < WAIT_SECONDS; second += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const answer = await fetch(`/api/frames/${frame}`);
+    if (answer.ok && (await answer.json()).explained) return location.reload();
+  }
+  return undefined;
+}
+if (document.querySelector("[data-awaited]")) awaitHeatmaps().catch(() => {}); // the page shows what it has
+
 async function explain(label) {
   const showStatus = (text) => (document.getElementById("requested").textContent = text);
   const frame = document.querySelector("[data-frame]").dataset.frame;

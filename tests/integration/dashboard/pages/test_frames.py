@@ -112,6 +112,8 @@ def test_frames_are_sorted_by_score_within_a_period(page: Page, broker: Broker, 
     page.locator("select[name=order]").select_option("score")
     page.get_by_role("button", name="Search").click()
     tiles = page.locator(".tiles .why")
+    expect(tiles).to_have_text(["break · break 0.970 · 3 frames"])
+    page.goto(f"{page.url}&group=no")
     expect(tiles).to_contain_text(["0.970", "0.610", "0.520"])
     page.locator("select[name=order]").select_option("threshold")
     page.get_by_role("button", name="Search").click()

@@ -244,3 +244,10 @@ def test_the_labels_that_the_model_found_are_accepted_with_one_key(
     page.keyboard.press("=")
     expect(page.locator("#place")).to_have_text("2 of 2")
     expect(page.locator("#strip li").first).to_contain_text(re.compile("✓ [be] l"))
+
+    page.keyboard.press("=")
+    expect(page.locator("#strip li").nth(1)).to_contain_text("✓")
+    page.goto("/labelling")
+    page.get_by_role("link", name="Label", exact=True).click()
+    first_with_frames = page.get_by_role("link", name="Labelled", exact=True)
+    expect(first_with_frames).to_have_attribute("aria-current", "true")
