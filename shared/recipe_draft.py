@@ -113,7 +113,7 @@ def draft_recipe(
         )
     except ValidationError as error:
         why = first_problem(error)
-        raise RecipeError(f"no recipe can be drafted from these labels: {why}, or choose another task") from error
+        raise RecipeError(f"no recipe can be drafted from these labels: {why}") from error
 
 
 def side_for(shorter_sides: Sequence[int]) -> int:

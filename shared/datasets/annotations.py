@@ -23,6 +23,7 @@ from shared.datasets.labelled_images import (
     build_dataset,
     normalise_labels,
     not_exclusive_message,
+    repeated_image,
 )
 from shared.datasets.mask_files import mask_name
 from shared.datasets.scratch import scratch_folder
@@ -37,6 +38,13 @@ AUGMENTED_COPY: Final = ".rf."
 Points = Sequence[tuple[float, float]]
 """x, y in pixels."""
 RegionKind = Literal["box", "polygon", "mask"]
+SKIPPED_IMAGES: Final = {
+    "no image": "images whose file is not there",
+    "exclusive": "images without exactly one label",
+    "is listed twice": "images that are listed twice",
+    "has other labels": "images that are listed with different labels",
+}
+"""What is skipped, by the cause of the problem."""
 PLURALS: Final = {"image": "images", "label": "labels", "box": "boxes", "polygon": "polygons", "mask": "masks"}
 
 
@@ -124,7 +132,7 @@ def dataset_of_annotations(
         )
     recipe_labels = {label: same_label(label, names) for label in given_labels}
     if missing := [name for name in names if name not in recipe_labels.values()]:
-        given_text = ", ".join(given_labels) or "none"
+        given_text = ", ".join(given_labels) or "–"
         raise DatasetError([f"{source}: there is no label {', '.join(missing)}: its labels are {given_text}"])
     problems = [*annotations.problems]
     if unknown := [label for label, name in recipe_labels.items() if name is None]:
@@ -190,8 +198,7 @@ class _Builder:
             self._refuse(image, f"{file.name}: {wrong}", "exclusive")
             return
         if earlier := self.examples.get(file.name):
-            problem = "is listed twice" if earlier.labels == labels else "has other labels"
-            self._refuse(image, f"{file.name} {problem}, see {earlier.place}: keep one of the two", problem)
+            self._refuse(image, *repeated_image(earlier, labels))
             return
         self.differences.note(image.given, file, image.place)
         labelled_by, labelled_at = self.index.labelled(file.name)
@@ -225,9 +232,7 @@ class _Builder:
 
     def _refuse(self, image: AnnotatedImage, text: str, cause: str) -> None:
         self.problems.append(Problem(image.place, text, cause))
-        self._skipped[
-            {"no image": "images whose file is not there"}.get(cause, f"images with the problem: {cause}")
-        ] += 1
+        self._skipped[SKIPPED_IMAGES[cause]] += 1
         for kind, count in self._region_counts([image]).items():
             self._skipped[f"{PLURALS[kind]} of images that were left out"] += count
 

@@ -104,7 +104,7 @@ def _open(example: Example) -> tuple[LabelledImage | None, list[Problem]]:
     try:
         digest = digest_of(example.image)
     except (OSError, UnreadableImage) as error:
-        return None, [Problem(example.place, f"{example.name}: {error}", str(error))]
+        return None, [Problem(example.place, f"{example.name} can't be used: {error}", str(error))]
     masks: dict[str, str] = {}
     problems = []
     for name, path in example.masks:

@@ -177,6 +177,11 @@ def find_tables(folder: Path) -> list[Path]:
     return tables or sorted(path for path in folder.glob("*") if path.name.lower() == f"{LABELS}.txt")
 
 
+def find_in_any_case(folder: Path, name: str) -> Path:
+    """Return the file of a folder that has a name in upper or lower case; if there is none, the path that it had."""
+    return next((path for path in sorted(folder.glob("*.csv")) if path.name.lower() == name), folder / name)
+
+
 def other_tables(folder: Path) -> list[Path]:
     """Return the CSV files of a folder under other names that have an image column (such as `_classes.csv`)."""
     paths = sorted(path for path in folder.glob("*.csv") if path.name.lower() not in NOT_TABLES)
@@ -236,7 +241,7 @@ def normalise_labels(names: Sequence[str], place: Place) -> tuple[str, ...]:
             normalised.append(label_name(name))
         except ValueError as error:
             shown = name if len(name) <= LONGEST_LABEL else f"{name[:LONGEST_LABEL]}…"
-            problems.append(Problem(place, f"{shown!r}: {error}"))
+            problems.append(Problem(place, f"{shown!r} can't be the name of a label: {error}"))
     if problems:
         raise DatasetError(problems)
     return tuple(dict.fromkeys(normalised))
@@ -257,7 +262,16 @@ def not_exclusive_message(names: Sequence[str], labels: Sequence[bool]) -> str:
     if sum(labels) == 1:
         return ""
     true_names = [name for name, value in zip(names, labels, strict=True) if value]
-    return f"{' and '.join(true_names) or 'no label'} is true, and the recipe wants exactly one"
+    if not true_names:
+        return "no label is true, and the recipe wants exactly one"
+    return f"{', '.join(true_names)} are true, and the recipe wants exactly one"
+
+
+def repeated_image(earlier: Example, labels: Sequence[bool]) -> tuple[str, str]:
+    """Return the message and the cause of a row with these labels whose image an earlier row lists."""
+    if earlier.labels == tuple(labels):
+        return f"{earlier.name} is listed twice, see {earlier.place}: keep one of the two", "is listed twice"
+    return f"{earlier.name} has other labels, see {earlier.place}: keep one of the two", "has other labels"
 
 
 class FolderIndex:
@@ -270,8 +284,8 @@ class FolderIndex:
         self.files = ImageFiles(root, mask_folders if root == folder else ())
         self.masks = MaskFiles(folder)
         self.problems: list[Problem] = []
-        self.groups = self._read_groups(folder / GROUPS)
-        self._labelled = self._read_labelled(folder / LABELLED)
+        self.groups = self._read_groups(find_in_any_case(folder, GROUPS))
+        self._labelled = self._read_labelled(find_in_any_case(folder, LABELLED))
 
     def group(self, name: str) -> str | None:
         """Return the group of an image by ``groups.csv``; None if ``groups.csv`` does not list the image."""
@@ -295,8 +309,19 @@ class FolderIndex:
             ),
             *unused_images_warning(unreadable_images, "of a kind that can't be read: save them as JPEG or PNG"),
         ]
+        if self.groups is not None:
+            unlisted = [example.name for example in examples if example.name not in self.groups]
+            return [
+                *warnings,
+                *unused_images_warning(
+                    unlisted, f"that {GROUPS} does not list: each counts as its own group, so list them"
+                ),
+            ]
+        if elsewhere := sorted(path for path in self.folder.rglob("*.csv") if path.name.lower() == GROUPS):
+            place = elsewhere[0].relative_to(self.folder).as_posix()
+            warnings.append(f"{place} is not read: move it to the top of the dataset's folder")
         single_images = sum(example.group == example.name for example in examples)
-        return [*warnings, UNGROUPED] if self.groups is None and single_images > 1 else warnings
+        return [*warnings, UNGROUPED] if single_images > 1 else warnings
 
     def _name(self, given: str) -> str:
         try:
@@ -365,9 +390,9 @@ class NameDifferences:
             first = names[0]
             differ = f"{len(names)} names differ from their files" if len(names) > 1 else "1 name differs from its file"
             accepted = "were accepted" if len(names) > 1 else "was accepted"
-            rows = f"{first.place.unit}s {ranges_of(name.place.line for name in names)} of {first.place.file}"
+            rows = f"{first.place.unit}s {ranges_of(name.place.line for name in names)}"
             example = f"{first.given} is {first.file_name}"
-            lines.append(f"{differ} in {' and '.join(kinds)} ({rows}: {example}), and {accepted}")
+            lines.append(f"{differ} in {', '.join(kinds)} ({first.place.file}, {rows}: {example}), and {accepted}")
         return lines
 
 
@@ -400,10 +425,9 @@ class _Reader:
         """Add the rows of a table."""
         missing = [name for name in (IMAGE_COLUMN, *self._names) if name not in table.columns]
         if missing or not self._names:
-            missing_columns = ", ".join(missing) or "a label"
-            columns = ", ".join(filter(None, table.columns)) or "none"
+            columns = ", ".join(filter(None, table.columns)) or "–"
             text = (
-                f"no column for {missing_columns}: the first line names {IMAGE_COLUMN} and each label, "
+                f"no column for {', '.join(missing or ['LABEL'])}: the first line names {IMAGE_COLUMN} and each label, "
                 f"and its columns are {columns}"
             )
             raise DatasetError([Problem(table.top, text)])
@@ -434,8 +458,7 @@ class _Reader:
         name = file.name
         earlier = self.examples.get(name)
         if earlier:
-            problem = "is listed twice" if earlier.labels == labels else "has other labels"
-            raise _WrongRow(f"{name} {problem}, see {earlier.place}: keep one of the two", problem)
+            raise _WrongRow(*repeated_image(earlier, labels))
         self._differences.note(row.cells[IMAGE_COLUMN], file, row.place)
         labelled_by, labelled_at = self.index.labelled(name)
         masks = tuple(self.index.masks.of(name, self._names))

@@ -110,7 +110,7 @@ def read_annotations(folder: Path, only_file: Path | None) -> Annotations | None
     if len(files_by_format) > 1:
         formats = [f"{format_.kind} ({paths[0].relative_to(folder)})" for format_, paths in files_by_format.items()]
         raise DatasetError(
-            [f"{folder}: holds {' and '.join(formats)}: name the file of one of them instead of the folder"]
+            [f"{folder}: holds {', '.join(formats)}: name the file of one of them instead of the folder"]
         )
     for format_, paths in files_by_format.items():
         return format_.read(paths, folder)

@@ -84,14 +84,14 @@ def problem_lines(problems: Sequence[Problem | str]) -> list[str]:
 
 
 def ranges_of(numbers: Iterable[int]) -> str:
-    """Return numbers as ranges, such as ``2 to 5, 9``; at most `MOST_RANGES`."""
+    """Return numbers as ranges, such as ``2-5, 9``; at most `MOST_RANGES`."""
     ranges: list[list[int]] = []
     for number in sorted(set(numbers)):
         if ranges and ranges[-1][-1] == number - 1:
             ranges[-1].append(number)
         else:
             ranges.append([number])
-    texts = [f"{each[0]} to {each[-1]}" if len(each) > 1 else f"{each[0]}" for each in ranges]
+    texts = [f"{each[0]}-{each[-1]}" if len(each) > 1 else f"{each[0]}" for each in ranges]
     return ", ".join([*texts[:MOST_RANGES], *(["…"] if len(texts) > MOST_RANGES else [])])
 
 

@@ -70,6 +70,10 @@ def _path_of(file: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link or "\0" in entry.filename:
-        problem = f"{entry.filename[:80]!r} is a link, or a path outside of the folder: pack the zip without it"
-        raise DatasetError([f"{file.name}: {problem}"])
+        raise DatasetError(
+            [
+                f"{file.name}: {entry.filename[:80]!r} is a link, or a path outside of the folder: pack the zip "
+                "without it"
+            ]
+        )
     return path

@@ -17,4 +17,4 @@ def references_of(bundle: Bundle) -> References | None:
     try:
         return References.read(bundle.file(REFERENCES), bundle.recipe.image)
     except ReferencesError as error:
-        raise BundleError(f"model {bundle.version}: {error}") from error
+        raise BundleError(f"model {bundle.version} can't be used: {error}") from error

@@ -24,7 +24,7 @@ def load_network(content: bytes) -> keras.Model:
     try:
         description_of(content)
     except ForeignNetwork as error:
-        raise EngineError(f"Keras can't load {KERAS}: it {error}") from error
+        raise EngineError(f"{KERAS} {error}") from error
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, KERAS)
         path.write_bytes(content)

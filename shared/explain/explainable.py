@@ -25,7 +25,7 @@ def refuse_unexplainable(bundle: Bundle) -> None:
         description = description_of(bundle.file(KERAS))
         layers, tensors = {layer: kind for kind, layer in _layers(description)}, list(_tensors(description))
     except (ForeignNetwork, LookupError, TypeError) as error:
-        raise BundleError(f"model {bundle.version}: {KERAS} {error}") from error
+        raise BundleError(f"model {bundle.version} can't be used: {KERAS} {error}") from error
     name = bundle.version
     if not any("Conv" in kind for kind in layers.values()):
         raise BundleError(f"model {name} has no convolution: no heatmap can be computed")

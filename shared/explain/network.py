@@ -35,7 +35,7 @@ def read_network(bundle: Bundle) -> keras.Model:
     try:
         return load_network(bundle.file(KERAS))
     except EngineError as error:
-        raise BundleError(f"model {bundle.version}: {error}") from error
+        raise BundleError(f"model {bundle.version} can't be used: {error}") from error
 
 
 def target_layer_of(network: keras.Model, recipe: Recipe) -> str:

@@ -135,7 +135,7 @@ class References:
         try:
             image = decode(self._files[name])
         except UnreadableImage as error:
-            raise ReferencesError(f"{name}: {error}") from error
+            raise ReferencesError(f"{name} is no reference image: {error}") from error
         if image.shape[:2] != (self._spec.height, self._spec.width):
             raise ReferencesError(
                 f"{name}: a reference image of {image.shape[1]} x {image.shape[0]}, and the network's images are "

@@ -224,7 +224,7 @@ class MinioStore:
         except ParseError:
             raise StorageUnavailable(f"the server at {self._address} is not an S3 object store") from None
         except HTTPError as error:
-            raise StorageUnavailable(f"object storage at {self._address} {_failure_of(error)}") from None
+            raise _unavailable(self._address, error) from None
 
     def _to_storage_error(self, status: int, code: str, key: str) -> StorageError:
         status_text = f"{status} {code}".strip()
@@ -242,13 +242,16 @@ class MinioStore:
         return StorageError(f"object storage at {self._address} refused a request ({status_text})")
 
 
-def _failure_of(error: HTTPError) -> str:
-    """Return how a connection failed, as the predicate of a sentence, without the request that urllib3 quotes."""
+def _unavailable(address: str, error: HTTPError) -> StorageUnavailable:
+    """Return the error of a connection that failed, without the request that urllib3 quotes."""
     reason = getattr(error, "reason", None) or error
     for cause in reason.args:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"has a certificate that is not trusted here ({cause.verify_message}): check TLS_CA and the address"
-    return f"can't be reached ({type(reason).__name__})"
+            return StorageUnavailable(
+                f"object storage at {address} has a certificate that is not trusted here ({cause.verify_message}): "
+                "check TLS_CA and the address"
+            )
+    return StorageUnavailable(f"object storage at {address} can't be reached ({type(reason).__name__})")
 
 
 def _status_and_code(error: MinioException) -> tuple[int, str]:

@@ -193,7 +193,7 @@ def test_images_that_no_reference_fits_are_named_and_can_be_left_out(folder: Pat
     )
     recipe = boards_recipe()
     dataset = read_dataset(tmp_path, recipe.label_names)
-    with pytest.raises(DatasetError, match=r"strange\.png: it does not look like the reference image"):
+    with pytest.raises(DatasetError, match=r"strange\.png can't be used: it does not look like the reference image"):
         decode_images(dataset, recipe.image, tmp_path)
     left, store = decode_images(dataset, recipe.image, tmp_path, "skip")
     assert [example.name for example in left.examples] == ["000.png", "001.png"]

@@ -21,6 +21,7 @@ from services.dashboard.frames.schemas import (
 from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.web.authorization import Operator, at_least
 from services.dashboard.web.callers import Role
+from services.dashboard.web.language import reported
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
 from services.dashboard.web.query_times import QueryTime
@@ -124,7 +125,7 @@ def get_explanation(frames: Frames, frame_id: FrameId, response: Response, *, la
     200 if they are there. 202 while the explainer makes them: ask again, here or at `frame_url` (`Location`); the live
     stream has an event of the frame as well. 404 if they were not requested in the last minute: POST here.
     """
-    return _with_status(frames.explanation(frame_id, label or ()), response)
+    return _answered(frames.explanation(frame_id, label or ()), response)
 
 
 @router.post("/{frame_id}/explanation", responses={**UNDER_WAY, **documented(401, 403, 404, 422, 503)})
@@ -135,14 +136,15 @@ def explain_frame(
 
     200 if they are there, 202 while the explainer makes them. Repeated requests reach the explainer once.
     """
-    return _with_status(frames.explain(frame_id, label or (), by=caller.name), response)
+    return _answered(frames.explain(frame_id, label or (), by=caller.name), response)
 
 
-def _with_status(view: ExplanationView, response: Response) -> ExplanationView:
+def _answered(view: ExplanationView, response: Response) -> ExplanationView:
+    """Set the status of an answer, and translate the reason why there are no heatmaps."""
     if view.state is ExplanationState.UNDER_WAY:
         response.status_code = 202
         response.headers.update({"Location": view.frame_url, "Retry-After": "1"})
-    return view
+    return view.model_copy(update={"reason": reported(view.reason)})
 
 
 IMAGE: Final[dict[int | str, dict[str, Any]]] = {

@@ -22,7 +22,7 @@ from services.dashboard.frames.schemas import (
 )
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.web.language import gettext
+from services.dashboard.web.language import gettext, reported
 from services.dashboard.web.paging import cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT
@@ -228,7 +228,10 @@ class FramesService:
         verdict = frame.verdict
         if not verdict.findings:
             raise Problem(
-                404, gettext("this frame has no scores, so nothing can be explained: %(reason)s", reason=verdict.reason)
+                404,
+                gettext(
+                    "this frame has no scores, so nothing can be explained: %(reason)s", reason=reported(verdict.reason)
+                ),
             )
         if unknown := sorted(set(labels) - verdict.findings.keys()):
             known = ", ".join(verdict.findings)
@@ -268,7 +271,9 @@ class FramesService:
         except ObjectNotFound as error:
             raise Problem(404, gettext("it is not in object storage yet, or no longer")) from error
         except ObjectTooLarge as error:
-            raise Problem(404, gettext("it is too large to be an image of a frame: %(error)s", error=error)) from error
+            raise Problem(
+                404, gettext("it is too large to be an image of a frame: %(error)s", error=reported(error))
+            ) from error
         return ServedImage(content, CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream"))
 
 

@@ -212,7 +212,8 @@ class LabellingService:
             return self._images.thumbnail(source, frame, inspected, width)
         except (UnreadableMedia, ObjectNotFound) as error:
             raise Problem(
-                404, gettext("the image of frame %(frame)s can't be read: %(error)s", frame=frame, error=error)
+                404,
+                gettext("the image of frame %(frame)s can't be read: %(error)s", frame=frame, error=translated(error)),
             ) from error
 
     def label(self, source_id: str, request: LabelRequest, by: str) -> AnnotationView:

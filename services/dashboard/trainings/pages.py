@@ -29,6 +29,7 @@ from services.dashboard.web.service_registry import provided
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
+from shared.datasets.coverage import FEWEST_GROUPS
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import InvalidKey
 from shared.validation import describe
@@ -78,6 +79,16 @@ class TrainingFormServices:
             if chosen and recipe and set(recipe.label_names) == set(chosen.labels):
                 return name
         return names[0] if names and not chosen else ""
+
+    def dataset_for(self, recipe: Recipe | None) -> str:
+        """Return the name of the dataset with the newest version of those with the labels of a recipe; or nothing."""
+        newest = {name: self.datasets.version(name) for name in self.datasets.names().datasets}
+        made_at = {
+            name: version.made_at
+            for name, version in newest.items()
+            if version and recipe and set(recipe.label_names) <= set(version.labels)
+        }
+        return max(made_at, key=made_at.__getitem__, default="")
 
 
 def _form_services(recipes: Recipes, datasets: Datasets, estimates: Estimates) -> TrainingFormServices:
@@ -188,12 +199,16 @@ class CheckedForm:
 
 @router.get("/trainings/new")
 def show_form(request: Request, services: FormServices) -> HTMLResponse:
-    """Show the form with the only dataset and a recipe of its labels; the address may hold other fields."""
+    """Show the form with the only dataset, or the newest one of a recipe, and a recipe of its labels.
+
+    The address may hold other fields.
+    """
     given = {name: value for name, value in request.query_params.items() if name in TrainingForm.model_fields}
     form = TrainingForm(**{**DEFAULTS, **given})
     names = services.datasets.names().datasets
-    if "dataset" not in given and len(names) == 1:
-        form.dataset = names[0]
+    if "dataset" not in given:
+        recipe = services.recipe(form.recipe, form.recipe_yaml)
+        form.dataset = names[0] if len(names) == 1 else services.dataset_for(recipe)
     if "recipe" not in given and "recipe_yaml" not in given:
         form.recipe = services.recipe_for(form.dataset)
     return _form(request, CheckedForm(form), services)
@@ -275,6 +290,7 @@ def _form(request: Request, checked: CheckedForm, services: TrainingFormServices
         architectures=ARCHITECTURES,
         operating_points=MEANINGS,
         few=FEWEST_IMAGES,
+        fewest_groups=FEWEST_GROUPS,
         longest_name=LONGEST_NAME,
     )
     page.status_code = 422 if checked.problems else 200

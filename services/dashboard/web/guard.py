@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.callers import Caller
-from services.dashboard.web.language import gettext, speak
+from services.dashboard.web.language import gettext, speak, translated
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from shared.storage.port import StorageError
 
@@ -149,7 +149,7 @@ class Guard:
         except (*REDIS_UNAVAILABLE, StorageError) as error:
             return Problem(
                 503,
-                gettext("callers can't be identified right now: %(error)s", error=error),
+                gettext("callers can't be identified right now: %(error)s", error=translated(error)),
                 headers={"Retry-After": "5"},
             )
         if caller is None:

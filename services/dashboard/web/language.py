@@ -58,14 +58,18 @@ FORMS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """Formats of times by language: with 24 hours, and with the same number of digits in each row of a table."""
-REPORTED: Final = "services/dashboard/web/reported_texts.py"
-"""The module with the sentences of messages."""
-NESTED: Final = "reason"
-"""The name of the placeholder whose value is itself a sentence of `REPORTED`."""
+REPORTED: Final = frozenset({"services/dashboard/web/reported_texts.py", "shared/validation.py"})
+"""The modules with the sentences of messages, and with those about wrong values, which they contain."""
+NESTED: Final = frozenset(
+    {"reason", "error", "state", "format", "sources", "given", "used", "left_out", "place", "places", "allowed"}
+)
+"""The names of placeholders whose values are themselves sentences, or lists of sentences."""
 MOST_SENTENCES: Final = 10_000
 """Most sentences whose translations are cached: hundreds of frames have the same reason."""
-PLACE: Final = re.compile(r"%\((\w+)\)[sd]")
-"""A placeholder of a text, which is replaced by a value."""
+PLACE: Final = re.compile(r"%\((\w+)\)([sd])")
+"""A placeholder of a text, which is replaced by a value: any (``s``), or whole numbers (``d``), such as 2-5, 9."""
+BRACES: Final = re.compile(r"\{(\w+)\}")
+"""The other form of a placeholder, in texts about wrong values."""
 
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
@@ -144,7 +148,7 @@ def reported(text: object) -> str:
     """Return the translation of a sentence from a message; return a sentence that `REPORTED` lacks unchanged.
 
     Values in the sentence, such as names of labels, are not translated. The parts of a list are translated one by one,
-    because the reason of a verdict is a list of faults.
+    because the reason of a verdict is a list of faults; so are the lines of a text, such as the problems of a dataset.
     """
     whole = str(text or "")
     return whole if language() == ENGLISH or not whole else _translated_sentence(whole, language())
@@ -153,11 +157,12 @@ def reported(text: object) -> str:
 @lru_cache(maxsize=MOST_SENTENCES)
 def _translated_sentence(whole: str, of: str) -> str:
     """Return the translation of a sentence into a language, in which the request is answered."""
+    if (lines := whole.splitlines())[1:] and (shown := list(map(reported, lines))) != lines:
+        return "\n".join(shown)
     for pattern, translation in _sentences(of):
         if match := pattern.fullmatch(whole):
             return translation % {
-                name: translated(value) if name == "state" else reported(value) if name == NESTED else value
-                for name, value in match.groupdict().items()
+                name: translated(value) if name in NESTED else value for name, value in match.groupdict().items()
             }
     for between in ("; ", ", "):
         if len(parts := whole.split(between)) > 1:
@@ -170,12 +175,26 @@ def _sentences(of: str) -> list[tuple[re.Pattern[str], str]]:
     """Return the sentences of `REPORTED` as patterns with their translations, the longest first."""
     found = []
     for message in catalogue(of):
-        if isinstance(message.id, str) and " " in message.id and any(file == REPORTED for file, _ in message.locations):
-            pieces = [re.escape(piece.replace("%%", "%")) for piece in PLACE.split(message.id)[::2]]
-            groups = [f"(?P<{name}>{'.' if name == NESTED else '[^;]'}+?)" for name in PLACE.findall(message.id)]
+        if isinstance(message.id, str) and " " in message.id and REPORTED & {file for file, _ in message.locations}:
+            text, translation = (BRACES.sub(r"%(\1)s", str(each)) for each in (message.id, message.string))
+            pieces = [re.escape(piece.replace("%%", "%")) for piece in PLACE.split(text)[::3]]
+            groups = [_value(*place.groups(), is_first=not place.start()) for place in PLACE.finditer(text)]
             pattern = "".join(piece + group for piece, group in zip(pieces, [*groups, ""], strict=True))
-            found.append((len("".join(pieces)), re.compile(pattern, re.DOTALL), str(message.string)))
+            found.append((len("".join(pieces)), re.compile(pattern, re.DOTALL), PLACE.sub(r"%(\1)s", translation)))
     return [each[1:] for each in sorted(found, key=lambda each: -each[0])]
+
+
+def _value(name: str, kind: str, *, is_first: bool) -> str:
+    """Return the pattern of the value of a placeholder.
+
+    At the beginning of a sentence, a value that is no sentence holds no colon: what is before it may be a place, such
+    as a line of a file, which is a sentence of its own.
+    """
+    if kind == "d":
+        return rf"(?P<{name}>\d[\d, …-]*)"
+    if name in NESTED:
+        return f"(?P<{name}>.+?)"
+    return f"(?P<{name}>(?:(?!: )[^;])+?)" if is_first else f"(?P<{name}>[^;]+?)"
 
 
 def capitalised(text: str) -> str:

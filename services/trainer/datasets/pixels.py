@@ -95,7 +95,7 @@ def decode_images(
             decoded = decode(content)
             pixels[row] = pixels_of(decoded, image, references)
         except (OSError, UnreadableImage, NotAligned) as error:
-            return Problem(example.place, f"{example.name}: {error}", str(error))
+            return Problem(example.place, f"{example.name} can't be used: {error}", str(error))
         # a PNG of 16 bits that uses only 12 of them has 4 bits left in the 8 highest, which are decoded
         is_dim = content.startswith(PNG) and content[PNG_DEPTH] == 16 and bool(decoded.max() < 16)
         return DecodedImage(hashlib.sha256(content).hexdigest(), is_dim)

@@ -51,7 +51,9 @@ def read_references(examples: Sequence[Example], image: ImageSpec) -> References
         try:
             pixels[example.name] = resize(decode(as_jpeg_or_png(example.image.read_bytes())), image)
         except (OSError, UnreadableImage) as error:
-            raise DatasetError([Problem(example.place, f"{example.name}: {error}", str(error))]) from error
+            raise DatasetError(
+                [Problem(example.place, f"{example.name} can't be used: {error}", str(error))]
+            ) from error
     try:
         return References.of(pixels, image)
     except ReferencesError as error:

@@ -46,11 +46,15 @@ def find_version(store: ObjectStore, reference: str) -> DatasetVersion:
     try:
         found = read_version(store, name, version) if version else newest_version(store, name)
     except ObjectNotFound:
-        known = ", ".join(versions(store, name)) or "none"
+        known = ", ".join(versions(store, name)) or "–"
         raise DatasetError([f"dataset {name!r} has no version {version!r}; there is {known}"]) from None
     if found is None:
-        how = "make it from annotations on the dashboard, or import a folder (`dataset import`)"
-        raise DatasetError([f"there is no dataset {name!r} in object storage: {how}"])
+        raise DatasetError(
+            [
+                f"there is no dataset {name!r} in object storage: make it from annotations on the dashboard, or import "
+                "a folder (`dataset import`)"
+            ]
+        )
     return found
 
 

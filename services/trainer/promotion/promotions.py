@@ -144,7 +144,7 @@ class Promotions:
         try:
             self._check_model(request)
         except _Refusal as refusal:
-            raise BundleError(f"{folder}: {refusal}") from None
+            raise BundleError(f"{folder} can't be used: {refusal}") from None
         return self._move_pointer(request, [], _Approval(NOTHING_BEFORE))
 
     def record_published(self, promoted: ModelPromoted) -> None:

@@ -203,10 +203,12 @@ def mask_of_run_lengths(runs: RunLengths, place: Place) -> NDArray[np.bool_]:
     """Return a mask, (height, width)."""
     height, width = runs.size
     if height < 1 or width < 1 or height * width > PIXEL_LIMIT:
-        raise DatasetError([f"{place}: a mask of {width} x {height} pixels, which no image has: export it again"])
+        raise DatasetError(
+            [Problem(place, f"a mask of {width} x {height} pixels, which no image has: export it again")]
+        )
     counts = decode_run_lengths(runs.counts) if isinstance(runs.counts, str) else runs.counts
     if any(count < 0 for count in counts) or sum(counts) != height * width:
-        raise DatasetError([f"{place}: the runs of a mask don't add up to its {width} x {height} pixels"])
+        raise DatasetError([Problem(place, f"the runs of a mask don't add up to its {width} x {height} pixels")])
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T
 

@@ -66,7 +66,7 @@ def _annotated_image(image: Element, place: Place, skipped: Counter[str]) -> Ann
         if region:
             regions.append(region)
         elif shape.tag != "tag":
-            skipped[f"shapes of kind {shape.tag}, of which only the label is used"] += 1
+            skipped[f"shapes of kind {shape.tag} (only their label is used)"] += 1
     return AnnotatedImage(image.get("name") or "", place, frozenset(labels), tuple(regions), size)
 
 

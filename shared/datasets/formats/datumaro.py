@@ -126,7 +126,7 @@ def _annotated_image(
         if region := region_of(annotation, label, place):
             regions.append(region)
         elif annotation.type != "label":
-            skipped[f"shapes of kind {annotation.type}, of which only the label is used"] += 1
+            skipped[f"shapes of kind {annotation.type} (only their label is used)"] += 1
     size = (image.size[1], image.size[0]) if image.size else None
     return AnnotatedImage(given, place, frozenset(labels), tuple(regions), size)
 

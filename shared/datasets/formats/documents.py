@@ -87,7 +87,8 @@ def read_json(path: Path, model: type[T], kind: str) -> T:
 def _first_error(error: ValidationError) -> str:
     """Return the field of the first error, and the error."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return ": ".join(filter(None, (".".join(str(part) for part in first["loc"]), describe(first))))
+    field = ".".join(str(part) for part in first["loc"])
+    return f"field {field}: {describe(first)}" if field else describe(first)
 
 
 def read_yaml(path: Path) -> object:

@@ -70,7 +70,7 @@ def read_yolo(paths: Sequence[Path], folder: Path) -> Annotations:
         images[name] = AnnotatedImage(_below_images(name), Place(relative.as_posix(), 1), regions=tuple(regions))
     empty = [name for name in files.images if name not in images and name not in incomplete_images]
     for index, name in enumerate(empty, start=1):
-        images[name] = AnnotatedImage(_below_images(name), Place(paths[0].name, index, "image without objects"))
+        images[name] = AnnotatedImage(_below_images(name), Place(paths[0].name, index, "empty image"))
     source = paths[0].relative_to(folder).as_posix()
     if empty:
         source += f"; {len(empty)} images without a label file have no object"

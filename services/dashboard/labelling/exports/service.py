@@ -24,7 +24,7 @@ from services.dashboard.labelling.exports.labelled import (
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.schemas import DatasetMade, DatasetRequest
 from services.dashboard.labelling.sources import FrameSources
-from services.dashboard.web.language import gettext
+from services.dashboard.web.language import gettext, reported
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, LabelledImage, next_version, put_image, write_version
 from shared.imaging.video import UnreadableMedia
@@ -89,7 +89,7 @@ class ExportService:
             try:
                 version, is_new = next_version(self._store, request.name, names, images, by=by, source=source)
             except DatasetVersionError as error:
-                raise Problem(409, gettext("name: %(error)s: choose another name", error=error)) from error
+                raise Problem(409, gettext("name: %(error)s: choose another name", error=reported(error))) from error
             if is_new:
                 write_version(self._store, version)
         listed = sum(len(each.grouped) + each.incomplete for each in labelled)

@@ -22,7 +22,6 @@ SECONDS: Final = 900
 """Most seconds of the child process."""
 FILE_BYTES: Final = 1024**3
 """Most bytes of a file that is written."""
-TOO_LARGE: Final = "it can't be read within the limits of memory and time: make several of it"
 
 
 class UnreadableZip(ValueError):
@@ -33,9 +32,16 @@ class SandboxRequest(BaseModel):
     """The arguments of the child process."""
 
     file: Path
+    name: str
+    """The name of the file as it was uploaded, for errors."""
     folder: Path
     task: Task | None
     skip_problems: bool
+
+    @property
+    def too_large(self) -> str:
+        """The error that the limits are exceeded."""
+        return f"{self.name}: can't be read within the limits of memory and time: make several of it"
 
 
 class ZipContents(BaseModel):
@@ -55,22 +61,21 @@ class ZipContents(BaseModel):
         return list(dict.fromkeys(digest for each in self.images for digest in (each.digest, *each.masks.values())))
 
 
-def read_in_sandbox(file: Path, folder: Path, task: Task | None, *, skip_problems: bool) -> ZipContents:
-    """Read a zip in a child process with limits, which writes the images and masks into the folder.
+def read_in_sandbox(request: SandboxRequest) -> ZipContents:
+    """Read a zip in a child process with limits, which writes the images and masks into the folder of the request.
 
     Raises:
         UnreadableZip: the zip can't be used, or exceeds the limits.
     """
-    request = SandboxRequest(file=file.absolute(), folder=folder.absolute(), task=task, skip_problems=skip_problems)
     command = [sys.executable, "-m", "services.dashboard.labelling.imports.zip_reader", request.model_dump_json()]
-    environment = {**sandbox_environment(), "TMPDIR": str(folder)}
+    environment = {**sandbox_environment(), "TMPDIR": str(request.folder)}
     try:
         ended = subprocess.run(  # noqa: S603  our own module
             command, check=False, env=environment, cwd=ROOT, capture_output=True, timeout=SECONDS
         )
         found = ZipContents.model_validate_json(ended.stdout)
     except (subprocess.TimeoutExpired, ValidationError) as error:
-        raise UnreadableZip(TOO_LARGE) from error
+        raise UnreadableZip(request.too_large) from error
     if found.error:
         raise UnreadableZip(found.error)
     return found

@@ -9,11 +9,11 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.dashboard.labelling.imports.sandbox import UnreadableZip, read_in_sandbox
+from services.dashboard.labelling.imports.sandbox import SandboxRequest, UnreadableZip, read_in_sandbox
 from services.dashboard.labelling.schemas import DatasetImported
 from services.dashboard.labelling.videos.repository import plain_name
 from services.dashboard.labelling.videos.transfers import Upload, multipart_body
-from services.dashboard.web.language import gettext, translated
+from services.dashboard.web.language import gettext, reported, translated
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, next_version, put_image, write_version
 from shared.messages import Name
@@ -88,16 +88,26 @@ class ImportService:
         """
         with tempfile.TemporaryDirectory(prefix="seamline-import-") as folder:
             try:
-                found = read_in_sandbox(path, Path(folder), request.task, skip_problems=request.skip_problems)
+                found = read_in_sandbox(
+                    SandboxRequest(
+                        file=path.absolute(),
+                        name=file,
+                        folder=Path(folder).absolute(),
+                        task=request.task,
+                        skip_problems=request.skip_problems,
+                    )
+                )
             except UnreadableZip as error:
-                raise Problem(422, f"{file}: {translated(error)}") from error
+                raise Problem(422, reported(error)) from error
             with self._making:
                 try:
                     version, is_new = next_version(
                         self._store, request.name, found.label_names, found.images, by=by, source=file
                     )
                 except DatasetVersionError as error:
-                    raise Problem(409, gettext("name: %(error)s: choose another name", error=error)) from error
+                    raise Problem(
+                        409, gettext("name: %(error)s: choose another name", error=reported(error))
+                    ) from error
                 if is_new:
                     for digest in found.files:
                         if put_image(self._store, (Path(folder) / digest).read_bytes()) != digest:
@@ -112,6 +122,6 @@ class ImportService:
             groups=version.group_count,
             masks=sum(bool(image.masks) for image in version.images),
             labels=version.counts,
-            left_out=found.left_out,
-            notes=found.notes,
+            left_out=list(map(reported, found.left_out)),
+            notes=list(map(reported, found.notes)),
         )

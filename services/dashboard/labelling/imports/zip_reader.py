@@ -18,7 +18,6 @@ from services.dashboard.labelling.imports.sandbox import (
     FILE_BYTES,
     MEMORY_BYTES,
     SECONDS,
-    TOO_LARGE,
     SandboxRequest,
     ZipContents,
 )
@@ -51,10 +50,10 @@ def read_zip(request: SandboxRequest) -> ZipContents:
     )
 
 
-def without_folder(lines: Sequence[str], request: SandboxRequest) -> list[str]:
-    """Return texts in which the path of the unpacked zip is replaced by `the zip`."""
-    unpacked = re.compile(rf"{re.escape(str(request.folder))}/[^/\s:,]+")
-    return [unpacked.sub("the zip", line) for line in lines]
+def with_name(lines: Sequence[str], request: SandboxRequest) -> list[str]:
+    """Return texts in which the name of the upload stands for its file here, and for the folder of its content."""
+    own = re.compile(rf"{re.escape(str(request.folder))}/[^/\s:,]+|^{re.escape(request.file.name)}(?=: )")
+    return [own.sub(lambda _: request.name, line) for line in lines]
 
 
 def main() -> None:
@@ -67,12 +66,12 @@ def main() -> None:
     try:
         found = read_zip(request)
         found = found.model_copy(
-            update={"left_out": without_folder(found.left_out, request), "notes": without_folder(found.notes, request)}
+            update={"left_out": with_name(found.left_out, request), "notes": with_name(found.notes, request)}
         )
     except DatasetError as error:
-        found = ZipContents(error=" ".join(without_folder([str(error)], request)))
+        found = ZipContents(error="\n".join(with_name(str(error).splitlines(), request)))
     except (MemoryError, OSError, cv2.error):
-        found = ZipContents(error=TOO_LARGE)
+        found = ZipContents(error=request.too_large)
     sys.stdout.write(json.dumps(found.model_dump(mode="json")))
 
 

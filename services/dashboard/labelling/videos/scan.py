@@ -147,15 +147,17 @@ def scan_album(path: Path) -> VideoContent:
             broken = []
             for entry in entries:
                 if entry.file_size > IMAGE_BYTES:
-                    broken.append(f"{entry.filename}: {entry.file_size / 1e6:.0f} MB")
+                    broken.append(
+                        f"{entry.filename} has {entry.file_size / 1e6:.0f} MB, and the limit is {IMAGE_BYTES / 1e6:.0f}"
+                    )
                     continue
                 try:
                     with archive.open(entry) as file:
                         decode(as_jpeg_or_png(file.read(IMAGE_BYTES + 1)))
                 except UnreadableImage as error:
-                    broken.append(f"{entry.filename}: {error}")
+                    broken.append(f"{entry.filename} can't be used: {error}")
             if broken:
-                more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+                more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
                 raise UnreadableMedia(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
             names = sorted((entry.filename for entry in entries), key=natural_order)
             width, height = size_of(as_jpeg_or_png(archive.read(names[0])))

@@ -9,12 +9,25 @@ from shared.storage.port import ObjectStore
 from tests.dashboards import problem
 
 
-def put_version(store: ObjectStore, number: int, *labels: tuple[bool, bool]) -> str:
+def put_version(
+    store: ObjectStore,
+    number: int,
+    *labels: tuple[bool, bool],
+    own_groups: bool = False,
+    name: str = "seam",
+    label_names: tuple[str, str] = ("good", "break"),
+) -> str:
     images = [
-        LabelledImage(name=f"{row}.png", digest="0" * 64, labels=truth, group="part-1", table="labels.csv")
+        LabelledImage(
+            name=f"{row}.png",
+            digest="0" * 64,
+            labels=truth,
+            group=f"{row}.png" if own_groups else "part-1",
+            table="labels.csv",
+        )
         for row, truth in enumerate(labels)
     ]
-    version = make_version("seam", number, ("good", "break"), images, by="eva", source="a folder")
+    version = make_version(name, number, label_names, images, by="eva", source="a folder")
     write_version(store, version)
     return version.reference
 
@@ -42,3 +55,28 @@ def test_a_restored_version_is_listed_again(client: httpx.Client, store: ObjectS
     assert client.get("/api/datasets/seam").json() == {"versions": [], "next": None}
     store.put(key, whole)
     assert [version["reference"] for version in client.get("/api/datasets/seam").json()["versions"]] == [reference]
+
+
+def test_the_form_of_a_training_warns_of_too_few_groups_and_of_images_that_are_all_groups_of_their_own(
+    client: httpx.Client, store: ObjectStore
+) -> None:
+    def warnings(reference: str) -> str:
+        return client.get("/trainings/new", params={"dataset": reference}, headers={"accept": "text/html"}).text
+
+    one_group = warnings(put_version(store, 1, (True, False), (False, True)))
+    assert "▲ The images are of 1 group: what a network learns from them" in one_group
+    own_groups = warnings(put_version(store, 2, *[(True, False), (False, True)] * 2, own_groups=True))
+    assert "▲ Each image is a group of its own." in own_groups
+    assert "The images are of" not in own_groups
+
+
+def test_the_form_of_a_training_has_the_dataset_with_the_labels_of_its_recipe(
+    client: httpx.Client, store: ObjectStore
+) -> None:
+    put_version(store, 1, (True, False))
+    put_version(store, 1, (True, False), name="fruit", label_names=("apple", "orange"))
+    labels = "{apple: {colour: green, role: attribute}, orange: {colour: blue, role: attribute}}"
+    recipe = {"replaces": 0, "recipe_yaml": f"name: fruit\ntask: exclusive\nlabels: {labels}\n"}
+    assert client.put("/api/recipes/fruit", json=recipe).status_code == 200
+    page = client.get("/trainings/new", params={"recipe": "fruit"}, headers={"accept": "text/html"}).text
+    assert '<option value="fruit" selected>' in page

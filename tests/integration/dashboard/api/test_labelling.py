@@ -116,9 +116,10 @@ def zip_of(folder: Path) -> bytes:
     return content.getvalue()
 
 
-def import_zip(client: httpx.Client, content: bytes, **fields: str) -> httpx.Response:
+def import_zip(client: httpx.Client, content: bytes, language: str = "en", **fields: str) -> httpx.Response:
     files = {"files": ("Äpfel.zip", content, "application/zip")}
-    return client.post("/api/labelling/datasets/import", files=files, data=fields, timeout=120)
+    headers = {"Accept-Language": language}
+    return client.post("/api/labelling/datasets/import", files=files, data=fields, headers=headers, timeout=120)
 
 
 def test_a_zip_of_labelled_images_becomes_a_dataset_version(
@@ -126,7 +127,7 @@ def test_a_zip_of_labelled_images_becomes_a_dataset_version(
 ) -> None:
     coco(tmp_path / "set")
     refused = import_zip(client, zip_of(tmp_path / "set"), name="parts")
-    problem(refused, 422, "annotations.json, image 4: 3.png is not there: put it into the zip, or remove the row")
+    problem(refused, 422, "annotations.json, image 4: 3.png is not there: put it into Äpfel.zip, or remove the row")
     assert client.get("/api/datasets").json()["datasets"] == []
     made = import_zip(client, zip_of(tmp_path / "set"), name="parts", skip_problems="true").json()
     assert (made["images"], made["labels"], made["masks"], made["is_new"]) == (
@@ -146,9 +147,17 @@ def test_a_zip_of_labelled_images_becomes_a_dataset_version(
     assert get_image(store, version, listed.name, listed.digest) == (tmp_path / "set" / "0.png").read_bytes()
     (mask,) = listed.masks.items()
     assert get_image(store, version, *mask).startswith(b"\x89PNG")
-    again = import_zip(client, zip_of(tmp_path / "set"), name="parts", skip_problems="true").json()
+    again = import_zip(client, zip_of(tmp_path / "set"), "de", name="parts", skip_problems="true").json()
     assert (again["is_new"], again["dataset"]) == (False, made["dataset"])
-    problem(import_zip(client, b"PK\x03\x04 broken"), 422, "can't be unpacked")
+    assert again["left_out"] == [
+        "annotations.json, Bild 4: 3.png ist nicht vorhanden: in Äpfel.zip ablegen oder die Zeile entfernen"
+    ]
+    (balance,) = (note for note in again["notes"] if note.startswith("COCO"))
+    assert "4 Bilder, 2 Merkmale, 2 Rechtecke" in balance
+    assert "Bilder, deren Datei fehlt: 1" in balance
+    assert [note for note in again["notes"] if " image" in note] == []
+    broken = import_zip(client, b"PK\x03\x04 broken", "de")
+    problem(broken, 422, "Äpfel.zip: ist nicht entpackbar (File is not a zip file): ohne Passwort neu packen")
     problem(import_zip(client, zip_of(tmp_path / "set"), task="both"), 422, "task")
 
 

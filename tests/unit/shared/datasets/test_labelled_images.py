@@ -121,7 +121,7 @@ def test_many_rows_with_one_cause_are_one_line_and_few_are_a_line_each(folder: P
     write(folder, "name,good\n" + "\n".join(rows))
     missing, perhaps, maybe = complaint(folder).splitlines()
     assert missing.startswith("labels.csv, line 2: x0.png is not there")
-    assert missing.endswith("(and 24 more of this kind: lines 2 to 26)")
+    assert missing.endswith("(and 24 more of this kind: lines 2-26)")
     assert perhaps.startswith("labels.csv, line 27: good is 'perhaps'")
     assert maybe.startswith("labels.csv, line 28: good is 'maybe'")
 
@@ -145,7 +145,7 @@ def test_names_that_differ_a_little_are_taken_and_said_in_one_line(folder: Path,
     (warning,) = dataset.warnings
     assert "3 names differ from their files" in warning
     assert NEAR_NAMES[written] in warning
-    assert "lines 2 to 4 of labels.csv" in warning
+    assert "labels.csv, lines 2-4: " in warning
     assert names[0] in warning
 
 
@@ -269,9 +269,7 @@ def test_two_columns_of_one_name_are_refused(folder: Path) -> None:
     assert "labels.csv, line 1: two columns are named 'good'" in complaint(folder)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"), [("True,True", "apple and orange is true"), ("False,False", "no label")]
-)
+@pytest.mark.parametrize(("values", "expected"), [("True,True", "apple, orange are true"), ("False,False", "no label")])
 def test_exclusive_labels_are_one_of_many(folder: Path, values: str, expected: str) -> None:
     write(folder, f"name,apple,orange\n0.png,{values}\n")
     assert expected in complaint(folder, task=Task.EXCLUSIVE)
@@ -289,6 +287,25 @@ def test_images_whose_group_is_empty_are_passed_over_when_asked_and_are_no_group
     assert "groups.csv, line 2: 0.png has no group" in complaint(folder)
     dataset = read_dataset(folder, on_problem="skip")
     assert [(example.name, example.group) for example in dataset.examples] == [("2.png", "a")]
+
+
+def test_a_table_of_groups_is_read_in_any_case_and_one_in_another_folder_is_named(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,True\n")
+    groups = "name,group\n0.png,a\n1.png,a\n2.png,b\n"
+    write(folder, groups, "images/groups.csv")
+    misplaced, ungrouped = read_dataset(folder).warnings
+    assert misplaced == "images/groups.csv is not read: move it to the top of the dataset's folder"
+    assert ungrouped.startswith("no groups.csv")
+    write(folder, groups, "Groups.csv")
+    dataset = read_dataset(folder)
+    assert ([example.group for example in dataset.examples], dataset.warnings) == (["a", "a", "b"], ())
+
+
+def test_images_that_a_table_of_groups_does_not_list_are_named(folder: Path) -> None:
+    write(folder, "name,label\n0.png,good\n1.png,bad\n2.png,bad\n", "classes.csv")
+    write(folder, "name,group\n0.png,a\n", "groups.csv")
+    *_, warning = read_dataset(folder).warnings
+    assert warning == "2 images (1.png, …) that groups.csv does not list: each counts as its own group, so list them"
 
 
 def test_a_split_of_ungrouped_images_warns(folder: Path, store: FilesystemStore) -> None:
@@ -322,7 +339,7 @@ def test_a_table_that_is_no_text_is_refused(folder: Path) -> None:
 def test_an_image_that_cant_be_decoded_is_named_by_its_row(folder: Path, tmp_path: Path) -> None:
     (folder / "images" / "1.png").write_bytes(b"")
     write(folder, "name,good\n0.png,True\n1.png,True\n")
-    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: the image has zero bytes"):
+    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png can't be used: the image has zero bytes"):
         decode_images(read_dataset(folder), SMALL, tmp_path)
 
 

@@ -88,7 +88,7 @@ def _archive(files: dict[str, bytes]) -> bytes:
     ("files", "complaint"),
     [
         ({}, "0 reference images"),
-        ({"a.png": b"text"}, "a.png: neither a JPEG nor a PNG"),
+        ({"a.png": b"text"}, "a.png is no reference image: neither a JPEG nor a PNG"),
         ({"a.png": encode(board(0)[:32], "png")}, "a.png: a reference image of 64 x 32"),
         ({"a.png": encode(np.full((64, 64, 3), 9, np.uint8), "png")}, "one brightness"),
     ],

@@ -99,10 +99,10 @@ def test_an_unreadable_image_stops_the_split_of_a_folder_or_is_passed_over_as_a_
 ) -> None:
     (source / "images" / "stroke_0007.png").write_bytes(b"no image")
     words = ("split", source, "--split", "0.6,0.2,0.2", "--seed", "1", "--out", tmp_path / "split")
-    assert commands.complaint(*words) == "labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG\n"
+    assert commands.complaint(*words) == "labels.csv, line 9: stroke_0007.png can't be used: neither a JPEG nor a PNG\n"
     assert not (tmp_path / "split").exists()
     passed = commands.run(*words, "--skip-problems")
-    assert "left out: labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG" in passed.stderr
+    assert "left out: labels.csv, line 9: stroke_0007.png can't be used: neither a JPEG nor a PNG" in passed.stderr
     (tmp_path / "scratch").mkdir()
     learned, _ = decode_images(read_dataset(source), ImageSpec(), tmp_path / "scratch", "skip")
     parts = split(learned, Shares(train=0.6, valid=0.2, test=0.2), 1)
@@ -124,7 +124,7 @@ def test_wrong_rows_stop_the_import_or_are_passed_over_each_with_its_place(
     assert versions(FilesystemStore(tmp_path / "objects"), "strokes") == []
     passed = commands.run(*words, "--skip-problems")
     assert "left out: labels.csv, line 5: stroke_0003.png is not there" in passed.stderr
-    assert "left out: labels.csv, line 9: stroke_0007.png: neither a JPEG nor a PNG" in passed.stderr
+    assert "left out: labels.csv, line 9: stroke_0007.png can't be used: neither a JPEG nor a PNG" in passed.stderr
     assert "38 images" in passed.stdout
 
 

@@ -117,7 +117,7 @@ def test_a_version_is_split_as_its_folder_is(strokes: Path, store: FilesystemSto
 
 def test_an_image_that_cant_be_decoded_stops_the_import_or_is_passed_over(folder: Path, store: FilesystemStore) -> None:
     (folder / "images" / "1.png").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png: neither a JPEG nor a PNG"):
+    with pytest.raises(DatasetError, match=r"labels.csv, line 3: 1.png can't be used: neither a JPEG nor a PNG"):
         kept(folder, store)
     assert list(store.keys("")) == []
     passed = import_dataset(read_dataset(folder), store, "seam", by="ada", source="x", on_problem="skip")

@@ -237,7 +237,7 @@ def test_the_shapes_of_datumaro_are_masks_and_its_subsets_are_joined(tmp_path: P
     assert mask(dataset, "2", "dent").sum() == 6
     (balance,) = (each for each in dataset.warnings if each.startswith("Datumaro"))
     assert "annotations without a label that the file lists: 1" in balance
-    assert "shapes of kind polyline, of which only the label is used: 1" in balance
+    assert "shapes of kind polyline (only their label is used): 1" in balance
 
 
 def packed_number(value: int) -> str:
@@ -254,7 +254,7 @@ def packed_number(value: int) -> str:
 def test_two_exports_in_one_folder_are_named_and_one_file_is_read(tmp_path: Path) -> None:
     coco(tmp_path)
     label_studio(tmp_path)
-    with pytest.raises(DatasetError, match=r"holds COCO \(annotations.json\) and Label Studio \(project.json\)"):
+    with pytest.raises(DatasetError, match=r"holds COCO \(annotations.json\), Label Studio \(project.json\)"):
         read_dataset(tmp_path)
     assert len(read_dataset(tmp_path / "project.json").examples) == 3
 
@@ -265,12 +265,12 @@ def test_two_exports_in_one_folder_are_named_and_one_file_is_read(tmp_path: Path
         (
             "a.json",
             '{"images": [{"id": 1}], "categories": []}',
-            "image 1: can't be read (file_name: missing",
+            "image 1: can't be read (field file_name: missing",
         ),
         (
             "a.json",
             '{"items": [{"annotations": []}], "categories": {}}',
-            "item 1: can't be read (id: missing",
+            "item 1: can't be read (field id: missing",
         ),
         ("a.json", '{"images": "categories" x', "can't be read as JSON"),
         ("a.json", '{"images": [], "categories": [', "can't be read as JSON"),
@@ -313,9 +313,9 @@ def test_an_image_of_which_something_cant_be_read_is_left_out_and_the_others_are
     document["items"][1]["annotations"][0]["points"] = ["five"]
     write_json(tmp_path / "datumaro" / "annotations" / "train.json", document)
     said = {
-        "coco": ["image 4: can't be read (file_name", "annotation 2: can't be read (bbox.2"],
+        "coco": ["image 4: can't be read (field file_name", "annotation 2: can't be read (field bbox.2"],
         "yolo": ["1.txt, line 1: 3 numbers after the class"],
-        "datumaro": ["train.json, item 2: can't be read (annotations.0.points.0"],
+        "datumaro": ["train.json, item 2: can't be read (field annotations.0.points.0"],
     }
     for kind, problems in said.items():
         with pytest.raises(DatasetError) as refused:
