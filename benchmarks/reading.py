@@ -26,6 +26,7 @@ from tests.rtsp_camera import RtspCamera
 
 SIZE = (1920, 1080)
 FRAMES = 200
+MOTION_JPEG_FRAMES = 80
 STREAMED = 100
 TURNS = 5
 
@@ -38,9 +39,9 @@ def scene(number: int) -> cv2.typing.MatLike:
     return image
 
 
-def write(path: Path, frames: int) -> Path:
+def write(path: Path, frames: int, codec: str = "mp4v") -> Path:
     """Draw a video."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, SIZE)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, SIZE)
     for number in range(frames):
         writer.write(scene(number))
     writer.release()
@@ -91,7 +92,7 @@ def compare(title: str, before: Callable[[], int], after: Callable[[], int]) -> 
 
 
 def main() -> None:
-    """Compare videos, streams and JPEG files."""
+    """Compare videos, a stream and JPEG files."""
     with tempfile.TemporaryDirectory() as folder:
         given = Path(sys.argv[1]) if len(sys.argv) > 1 else None
         video = given or write(Path(folder) / "video.mp4", FRAMES)
@@ -100,6 +101,12 @@ def main() -> None:
             f"a video ({what}), {FRAMES} frames",
             lambda: read_plainly(str(video), FRAMES),
             lambda: read_video(str(video), FRAMES),
+        )
+        images = write(Path(folder) / "video.avi", MOTION_JPEG_FRAMES, "MJPG")
+        compare(
+            f"a video (motion JPEG, 1080p), {MOTION_JPEG_FRAMES} frames",
+            lambda: read_plainly(str(images), MOTION_JPEG_FRAMES),
+            lambda: read_video(str(images), MOTION_JPEG_FRAMES),
         )
         with RtspCamera(given or write(Path(folder) / "stream.mp4", 50)) as camera:
             address = camera.address.replace("admin:hunter2@", "")

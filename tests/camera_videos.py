@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -27,13 +27,28 @@ def number_of(image: NDArray[np.uint8] | None) -> int:
     return sum(1 << bit for bit, field in enumerate(fields) if field > 127)
 
 
+def scene(number: int, size: tuple[int, int] = (160, 128)) -> NDArray[np.uint8]:
+    """A textured image in which a bright bar moves, so that an encoded frame is large."""
+    image = np.random.default_rng(7).integers(40, 140, (size[1] // 8, size[0] // 8, 3)).astype(np.uint8)
+    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    image[:, number * 4 % size[0] :][:, :16] = 250
+    image[number * 3 % size[1] :, :][:16, :] = 5
+    return image
+
+
 def write_video(
-    path: Path, images: int, *, frames_per_second: float = 25, size: tuple[int, int] = (64, 48), codec: str = "mp4v"
+    path: Path,
+    images: int,
+    *,
+    frames_per_second: float = 25,
+    size: tuple[int, int] = (64, 48),
+    codec: str = "mp4v",
+    draw: Callable[[int, tuple[int, int]], NDArray[np.uint8]] = image_of,
 ) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), frames_per_second, size)
     assert writer.isOpened()
     for number in range(images):
-        writer.write(image_of(number, size))
+        writer.write(draw(number, size))
     writer.release()
     return path
 

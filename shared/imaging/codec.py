@@ -43,6 +43,8 @@ HUFFMAN_TABLES: Final = 0xC4
 AC_TABLE: Final = 0x10
 MOST_TABLES: Final = 4096
 """Most bytes of the Huffman tables of a JPEG."""
+SMALLEST: Final = 8
+"""Share of its height and width to which libjpeg scales an image down at most."""
 END_OF_IMAGE: Final = b"\xff\xd9"
 ZEROS_AT_END: Final = bytes(256)
 LOST_BLOCK: Final = bytes(32)
@@ -150,18 +152,43 @@ def _decode_jpeg(content: bytes) -> Image | None:
     Raises:
         UnreadableImage: a part of the image is missing or damaged.
     """
+    pixels, colours = _pixels_of_jpeg(content, "BGR")
+    is_for_opencv = colours in ("CMYK", "YCCK") or EXIF in content[:EXIF_WITHIN]
+    return None if is_for_opencv else pixels
+
+
+def check_jpeg(content: bytes) -> None:
+    """Check that a JPEG is whole, in less time than it takes to decode it.
+
+    Raises:
+        UnreadableImage: not a JPEG, or a part of the image is missing or damaged.
+    """
+    width, height = size_of(content)
+    _pixels_of_jpeg(content, "GRAY", (-(-height // SMALLEST), -(-width // SMALLEST)))
+
+
+def _pixels_of_jpeg(
+    content: bytes, colours: Literal["BGR", "GRAY"], least: tuple[int, int] = (0, 0)
+) -> tuple[Image, str]:
+    """Decode a JPEG, and return its pixels and the colours that it is stored in.
+
+    Args:
+        content: of the file.
+        colours: of the pixels that are returned.
+        least: height and width, to which it is scaled down at most; 0 for its own size.
+    """
+    options = {"fastdct": bool(least[0]), "min_height": least[0], "min_width": least[1]}
     try:
-        colours = simplejpeg.decode_jpeg_header(content)[2]
+        stored = simplejpeg.decode_jpeg_header(content)[2]
         try:
-            pixels = simplejpeg.decode_jpeg(content, "BGR", strict=True)
+            pixels = simplejpeg.decode_jpeg(content, colours, strict=True, **options)
         except ValueError as error:
             if not PADDING.search(str(error)):
                 raise
-            pixels = simplejpeg.decode_jpeg(content, "BGR", strict=False)
+            pixels = simplejpeg.decode_jpeg(content, colours, strict=False, **options)
     except (ValueError, KeyError, RuntimeError) as error:  # KeyError: unknown colours
         raise UnreadableImage(f"broken image: {error}") from error
-    is_for_opencv = colours in ("CMYK", "YCCK") or EXIF in content[:EXIF_WITHIN]
-    return None if is_for_opencv else np.asarray(pixels, np.uint8)
+    return np.asarray(pixels, np.uint8), stored
 
 
 def size_of(content: bytes) -> tuple[int, int]:

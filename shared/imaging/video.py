@@ -6,7 +6,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,10 @@ from typing import IO, Final
 
 import cv2
 
-from shared.imaging.decoder_log import count_repairs, repairs
+from shared.imaging.decoder_log import gaps, listen, repairs
+from shared.imaging.matroska import checked, is_matroska
+from shared.imaging.packets import MOTION_JPEG, REPORTING, Packet, PacketDamage, codec_of, is_damaged
+from shared.imaging.transport_stream import is_transport_stream, transport_packets
 
 TIMEOUT_MILLISECONDS: Final = 5_000
 """Time limit to open a video, and to read one frame."""
@@ -28,6 +31,8 @@ HIGHEST_FRAME_RATE: Final = 1_000.0
 UNKNOWN: Final = 0xFFFFFFFF
 UNKNOWN_LONG: Final = 0xFFFFFFFFFFFFFFFF
 """Durations of a movie header that say nothing."""
+READ_AHEAD: Final = 2
+"""Frames, at most, that come out between the reading of data and the frame of these data."""
 MOST_REORDERED: Final = 8
 """Frames of a video with B frames, at most, that come out between the decoding of a frame and the frame itself."""
 
@@ -42,10 +47,17 @@ def silence_opencv() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def open_video(source: Path | str, read_milliseconds: int = TIMEOUT_MILLISECONDS) -> cv2.VideoCapture:
+def open_video(
+    source: Path | str, read_milliseconds: int = TIMEOUT_MILLISECONDS, *, is_decoded: bool = True
+) -> cv2.VideoCapture:
     """Open a video file or a network address.
 
     One thread decodes: then a repair belongs to the frame that is being read, and no frame waits in a second thread.
+
+    Args:
+        source: path or address.
+        read_milliseconds: time limit to read one frame.
+        is_decoded: whether frames are read as images, else as they are encoded in the file.
 
     Raises:
         UnreadableMedia: It can't be opened.
@@ -56,11 +68,13 @@ def open_video(source: Path | str, read_milliseconds: int = TIMEOUT_MILLISECONDS
         cv2.CAP_PROP_READ_TIMEOUT_MSEC: read_milliseconds,
         cv2.CAP_PROP_N_THREADS: 1,
     }
+    if not is_decoded:
+        options[cv2.CAP_PROP_FORMAT] = -1
     capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, [each for option in options.items() for each in option])
     if not capture.isOpened():
         capture.release()
         raise UnreadableMedia("not a video that can be read: convert it with `ffmpeg -i FILE video.mp4`")
-    count_repairs()
+    listen()
     return capture
 
 
@@ -87,38 +101,106 @@ class Grabbed:
 class Grabber:
     """Go through the frames of an open video or stream, past what can't be decoded."""
 
-    def __init__(self, capture: cv2.VideoCapture, longest_damage: int = LONGEST_DAMAGE) -> None:
-        """``longest_damage``: packets in a row that can't be decoded, after which the video is at its end."""
+    def __init__(
+        self, capture: cv2.VideoCapture, longest_damage: int = LONGEST_DAMAGE, packets: Iterator[Packet] | None = None
+    ) -> None:
+        """Begin before the first frame.
+
+        Args:
+            capture: an open video or stream.
+            longest_damage: packets in a row that can't be decoded, after which the video is at its end.
+            packets: of the same video (`packets_of`), so that damage that the decoder does not notice is found.
+        """
         self._capture = capture
         self._longest_damage = longest_damage
+        self._packets = PacketDamage(packets) if packets else None
+        # of motion JPEG over RTP, FFmpeg leaves out each image that misses a part
+        self._read_ahead = 0 if codec_of(capture) == MOTION_JPEG else READ_AHEAD
         self._repaired = False
-        self._since_repair = 0
+        self._since_repair = self._since_gap = LONGEST_WAIT_FOR_INTRA
         self._reorders = False
+        self.damaged = False
+        """Whether damage was found so far, also behind the last frame."""
 
     def grab(self, longest_seconds: float = TIMEOUT_MILLISECONDS / 1000) -> Grabbed | None:
         """Go to the next frame that can be decoded; return None at the end, or if no data came for this time."""
-        before = repairs()
+        repairs_before, gaps_before = repairs(), gaps()
         for lost in range(self._longest_damage):
             began = time.monotonic()
             done = self._capture.grab()
+            self.damaged = self.damaged or gaps() > gaps_before
             if time.monotonic() - began >= longest_seconds:
                 return None  # after its time limit, FFmpeg hands out what its decoder still holds
             if done:
-                return Grabbed(lost, self._is_repaired(lost > 0 or repairs() > before))
+                damage = lost > 0 or repairs() > repairs_before
+                gap = gaps() > gaps_before
+                if self._packets:
+                    damage |= self._packets.reaches(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)))
+                    gap = False
+                return Grabbed(lost, self._is_repaired(damage, gap))
         return None
 
-    def _is_repaired(self, damage: bool) -> bool:
-        """Return whether the current frame shows damage: from a repair on, until an intra frame was decoded whole."""
+    def _is_repaired(self, damage: bool, gap: bool) -> bool:
+        """Return whether the current frame shows damage: from a repair on, until an intra frame was decoded whole.
+
+        Args:
+            damage: the frame is damaged.
+            gap: data of this frame or of one of the next frames are missing.
+        """
         frame_type = int(self._capture.get(cv2.CAP_PROP_FRAME_TYPE))
         self._reorders = self._reorders or frame_type == ord("B")
         self._since_repair = 0 if damage else self._since_repair + 1
-        if damage:
-            self._repaired = True
+        self._since_gap = 0 if gap else self._since_gap + 1
+        if damage or gap:
+            self._repaired = self.damaged = True
         elif self._repaired:
             # with B frames, a frame comes out some frames after it was decoded
-            is_whole = frame_type == ord("I") and self._since_repair > (MOST_REORDERED if self._reorders else 0)
-            self._repaired = not is_whole and self._since_repair <= LONGEST_WAIT_FOR_INTRA
+            delay = MOST_REORDERED if self._reorders else 0
+            is_decoded_since = self._since_repair > delay and self._since_gap > delay + self._read_ahead
+            is_whole = frame_type == ord("I") and is_decoded_since
+            self._repaired = not is_whole and min(self._since_repair, self._since_gap) <= LONGEST_WAIT_FOR_INTRA
         return self._repaired
+
+
+def packets_of(path: Path, check_jpeg: Callable[[bytes], None]) -> Iterator[Packet]:
+    """Return the packets of a video file, and which of them are damaged, as far as its container tells.
+
+    Args:
+        path: of the file.
+        check_jpeg: raises ValueError if an image of motion JPEG is not whole.
+    """
+    if is_transport_stream(path):
+        return transport_packets(path)
+    capture = open_video(path, is_decoded=False)
+    packets = encoded_packets(capture, check_jpeg)
+    # a wrong check sum costs seconds of video
+    return checked(packets, path) if is_matroska(path) and codec_of(capture) not in REPORTING else packets
+
+
+def encoded_packets(capture: cv2.VideoCapture, check_jpeg: Callable[[bytes], None]) -> Iterator[Packet]:
+    """Yield the packets of a video that was opened to be read without decoding.
+
+    A packet is damaged by its content (`is_damaged`), or if its container does not continue behind it.
+    """
+    codec = codec_of(capture)
+    packet: Packet | None = None
+    failures = 0
+    while failures < LONGEST_DAMAGE:
+        before = gaps()
+        grabbed = capture.grab()
+        if packet and gaps() > before:
+            packet = packet[0], True
+        failures = 0 if grabbed else failures + 1
+        if not grabbed:
+            continue
+        if packet:
+            yield packet
+        _, data = capture.retrieve()
+        content = b"" if data is None else data.tobytes()
+        packet = float(capture.get(cv2.CAP_PROP_POS_MSEC)), is_damaged(content, codec, check_jpeg)
+    if packet:
+        yield packet
+    capture.release()
 
 
 def frame_rate_of(capture: cv2.VideoCapture, default: float) -> float:

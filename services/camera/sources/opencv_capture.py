@@ -13,8 +13,11 @@ from services.camera.settings import Resolution
 from services.camera.sources.address import encoding_hint, is_address, redacted
 from shared.imaging.video import TIMEOUT_MILLISECONDS, UnreadableMedia, open_video, silence_opencv
 
-RTSP_OPTIONS: Final = "rtsp_flags;prefer_tcp|allowed_media_types;video"
-"""Options of FFmpeg for RTSP, unless OPENCV_FFMPEG_CAPTURE_OPTIONS is set: use TCP first, and receive no sound."""
+RTSP_OPTIONS: Final = "rtsp_flags;prefer_tcp|allowed_media_types;video|reorder_queue_size;10"
+"""Options of FFmpeg for RTSP, unless OPENCV_FFMPEG_CAPTURE_OPTIONS is set: use TCP first, and receive no sound.
+
+With a queue, FFmpeg tells which packets are missing over TCP too: a camera that is too busy leaves out some.
+"""
 
 
 Device = int | Path

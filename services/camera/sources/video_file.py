@@ -20,12 +20,16 @@ from services.camera.sources.captured_image import CapturedImage, Unreadable, cl
 from services.camera.sources.opencv_capture import open_capture
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.stream import Read
-from shared.imaging.video import Grabber, frame_rate_of, played_seconds
+from shared.imaging.codec import check_jpeg
+from shared.imaging.packets import Packet
+from shared.imaging.video import Grabber, UnreadableMedia, frame_rate_of, packets_of, played_seconds
 
 RETRY_SECONDS: Final = 5.0
 """Seconds between two attempts to open a video again."""
 LONGEST_STEP: Final = 5.0
 """Most seconds between two images, or three intervals at the video's rate; a longer step is cut to one interval."""
+MOST_DISORDER: Final = 1.0
+"""Seconds by which a damaged image comes too late from the decoder, at most; more is a clock that starts over."""
 COUNTED: Final = (".avi", ".m4v", ".mov", ".mp4")
 """Containers that contain the number of their images; OpenCV estimates it for others."""
 MOST_TRIMMED: Final = 0.02
@@ -96,51 +100,113 @@ class VideoFile:
                 return Unreadable("an image of the video is broken")
             return CapturedImage(captured_at, np.asarray(image, np.uint8))
 
-        count, at, last, damaged = 0, 0.0, 0.0, False
-        usual = 1 / self.frames_per_second
-        grabber = Grabber(capture)
+        video_clock = _VideoClock(self._name, self.frames_per_second, self._jumps)
+        count, end, lost, was_damaged = 0, 0, 0, False
+        grabber = Grabber(capture, packets=self._packets())
         try:
             while grabbed := grabber.grab():
                 for _ in range(grabbed.lost):
-                    yield at, Unreadable("an image of the video can't be decoded")
-                file_time = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-                step = self._step(file_time - last, usual) if count else 0.0
-                last, usual = file_time, min(usual, step or usual)
-                if grabbed.repaired or grabbed.lost:
-                    damaged = True
-                    # after damage, the container continues at a later image
-                    skipped = max(0, round(step * self.frames_per_second) - 1 - grabbed.lost)
-                    yield from repeat((at, Unreadable(SKIPPED)), skipped)
-                    count += skipped
-                at += step
+                    yield video_clock.at, Unreadable("an image of the video can't be decoded")
+                before, skipped = video_clock.at, video_clock.advance(float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
+                is_damaged = grabbed.repaired or grabbed.lost > 0
+                lost += grabbed.lost
+                if is_damaged or was_damaged:  # the container continues at a later image
+                    yield from repeat((before, Unreadable(SKIPPED)), max(0, skipped - lost))
+                    count += max(0, skipped - lost)
+                    lost = max(0, lost - skipped)
                 if grabbed.repaired and not self._accept_repaired:
-                    yield at, Unreadable("an image of the video is damaged, and the decoder repaired it")
+                    yield video_clock.at, Unreadable("an image of the video is damaged, and the decoder repaired it")
                 else:
-                    yield at, read
+                    yield video_clock.at, read
                 count += 1 + grabbed.lost
+                was_damaged, end = is_damaged, 1 + int(capture.get(cv2.CAP_PROP_PTS))
         finally:
             capture.release()
-        if count < self._length and not self._jumps:
-            log.warning("the video ended early", source=self._name, images=count, announced=self._length)
-            if (self._has_count or damaged) and self._length - count > max(2, self._length * MOST_TRIMMED):
-                yield from repeat((at, Unreadable(SKIPPED)), self._length - count)
+            self._jumps = video_clock.jumps
+        if not self._jumps:
+            missing = self._missing(count, end, damaged=grabber.damaged)
+            yield from repeat((video_clock.at, Unreadable(SKIPPED)), missing)
 
-    def _step(self, seconds: float, usual: float) -> float:
-        """Return the time from one image to the next. A clock that jumps goes on with the shortest step before it.
+    def _missing(self, count: int, end: int, *, damaged: bool) -> int:
+        """Return how many images are missing behind the last one, or anywhere if the container counts its images.
 
-        The rate of the video may be too low: a container that divides its images by its time counts the jump too.
+        Args:
+            count: of the images that were read or reported.
+            end: number of the image that would follow the last one, by its time.
+            damaged: whether any damage was found.
         """
-        if 0 < seconds <= max(LONGEST_STEP, 3 / self.frames_per_second):
-            return seconds
-        if seconds:
-            self._jumps += 1
-            if self._jumps <= MOST_LOGGED:
-                log.info(
-                    "the clock of the video jumps; the next image is played after one interval",
-                    source=self._name,
-                    seconds=seconds,
-                )
-        return usual
+        missing = self._length - (count if self._has_count else max(count, end))
+        if missing <= 0:
+            return 0
+        log.warning("the video ended early", source=self._name, images=count, announced=self._length)
+        if self._has_count and damaged:
+            return missing
+        is_known = self._has_count or damaged
+        return missing if is_known and missing > max(2, self._length * MOST_TRIMMED) else 0
+
+    def _packets(self) -> Iterator[Packet] | None:
+        """Return the packets of the file; None where they are not checked. A video on a server would be loaded twice.
+
+        Raises:
+            CameraError: the file can't be opened.
+        """
+        if is_address(self._address) or self._accept_repaired:
+            return None
+        try:
+            return packets_of(Path(self._address), check_jpeg)
+        except (OSError, UnreadableMedia) as error:
+            raise CameraError(f"{self._name} can't be read: {error}") from error
+
+
+class _VideoClock:
+    """The time of the images of a video, which rises from 0 whatever the container says."""
+
+    def __init__(self, name: str, frames_per_second: float, jumps: int) -> None:
+        self.at = 0.0
+        """Seconds from the first image to the present one."""
+        self.jumps = jumps
+        """How often the clock of the container jumped so far, also while the video was played before."""
+        self._name = name
+        self._frames_per_second = frames_per_second
+        self._usual = 1 / frames_per_second
+        self._last: float | None = None
+        self._latest = 0.0
+
+    def advance(self, file_time: float) -> int:
+        """Go to the next image, and return how many images are missing before it if the video is damaged.
+
+        A clock that jumps goes on with the shortest step before it. The rate of the video may be too low: a container
+        that divides its images by its time counts the jump too.
+
+        Args:
+            file_time: time of the image by the container, in seconds; 0 also if it says none.
+        """
+        if self._last is None:
+            self._last = self._latest = file_time
+            return 0
+        if not file_time and self._last > 0:  # after damage, the time of an image may be lost
+            file_time = self._last + self._usual
+        step = seconds = file_time - self._last
+        if not 0 < seconds <= max(LONGEST_STEP, 3 / self._frames_per_second):
+            step = self._usual
+            if seconds:
+                self._log_jump(seconds)
+        # after damage, a decoder may hand out an image out of order
+        missing = max(0, round(min(step, file_time - self._latest) * self._frames_per_second) - 1)
+        is_restarted = not self._latest - file_time < MOST_DISORDER
+        self._latest = file_time if is_restarted else max(self._latest, file_time)
+        self._last, self._usual = file_time, min(self._usual, step)
+        self.at += step
+        return missing
+
+    def _log_jump(self, seconds: float) -> None:
+        self.jumps += 1
+        if self.jumps <= MOST_LOGGED:
+            log.info(
+                "the clock of the video jumps; the next image is played after one interval",
+                source=self._name,
+                seconds=seconds,
+            )
 
 
 class Player:

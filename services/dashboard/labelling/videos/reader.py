@@ -18,8 +18,8 @@ from typing import Final, Protocol
 import cv2
 import numpy as np
 
-from shared.imaging.codec import as_jpeg_or_png, encode
-from shared.imaging.video import Grabbed, Grabber, UnreadableMedia, open_video
+from shared.imaging.codec import as_jpeg_or_png, check_jpeg, encode
+from shared.imaging.video import Grabbed, Grabber, UnreadableMedia, open_video, packets_of
 
 READ_AHEAD: Final = 30
 """A frame at most this far ahead is reached by reading, not by seeking."""
@@ -56,7 +56,7 @@ class VideoReader:
         self._times = times
         self._can_seek = all(earlier < later for earlier, later in pairwise(times))
         self._capture = open_video(path)
-        self._grabber = Grabber(self._capture)
+        self._grabber = self._open_grabber()
         self._position = -1
         """Number of the frame that was read last."""
         self._cache: OrderedDict[int, bytes] = OrderedDict()
@@ -97,8 +97,12 @@ class VideoReader:
     def _rewind(self) -> None:
         self._capture.release()
         self._capture = open_video(self._path)
-        self._grabber = Grabber(self._capture)
+        self._grabber = self._open_grabber()
         self._position = -1
+
+    def _open_grabber(self) -> Grabber:
+        """Begin to read; only without times of frames is their damage asked for (`_is_left_out`)."""
+        return Grabber(self._capture, packets=None if self._can_seek else packets_of(self._path, check_jpeg))
 
     def _read_to(self, number: int) -> bool:
         """Read forward, and cache the frames shortly before this one. Return whether it is in the cache."""

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import cv2
 
-from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode, size_of
+from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, check_jpeg, decode, size_of
 from shared.imaging.formats import is_hidden, is_other_image, is_readable
 from shared.imaging.video import (
     Grabber,
@@ -19,6 +19,7 @@ from shared.imaging.video import (
     frame_rate_of,
     natural_order,
     opened_video,
+    packets_of,
     played_seconds,
 )
 
@@ -106,7 +107,7 @@ def scan_video(path: Path) -> VideoContent:
             raise UnreadableMedia(f"its frames have {width} x {height} pixels: scale it down")
         frame_rate = frame_rate_of(capture, default=0.0)
         announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        grabber, damaged, start = Grabber(capture), 0, 0.0
+        grabber, damaged, start = Grabber(capture, packets=packets_of(path, check_jpeg)), 0, 0.0
         while grabbed := grabber.grab():
             damaged += grabbed.lost
             if grabbed.repaired:

@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from services.camera.sources.captured_image import CapturedImage, Unreadable
+from shared.imaging.decoder_log import gaps
 from shared.messages import CameraState
+from tests.camera_videos import scene, write_video
 from tests.processes import wait_until
 from tests.rtsp_camera import RtspCamera
 from tests.unit.camera.sources.test_reconnecting import Watcher
@@ -24,23 +26,9 @@ H264 = Path(__file__).with_name("scene.h264.mp4")
 """Two seconds of a drawn scene, 160 x 128: `ffmpeg -c:v libx264 -tune zerolatency -g 25`."""
 
 
-def scene(number: int) -> NDArray[np.uint8]:
-    """A textured image in which a bright bar moves, so that a frame has many packets."""
-    image = np.random.default_rng(7).integers(40, 140, (SIZE[1] // 8, SIZE[0] // 8, 3)).astype(np.uint8)
-    image = np.asarray(cv2.resize(image, SIZE, interpolation=cv2.INTER_NEAREST), np.uint8)
-    image[:, number * 4 % SIZE[0] :][:, :16] = 250
-    image[number * 3 % SIZE[1] :, :][:16, :] = 5
-    return image
-
-
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("rtsp") / "scene.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, SIZE)
-    for number in range(FRAMES):
-        writer.write(scene(number))
-    writer.release()
-    return path
+    return write_video(tmp_path_factory.mktemp("rtsp") / "scene.mp4", FRAMES, size=SIZE, draw=scene)
 
 
 @pytest.fixture
@@ -72,12 +60,14 @@ def distance(image: CapturedImage) -> float:
 
 def test_an_image_that_lost_data_is_told_and_never_shown_as_whole(camera: RtspCamera, watcher: Watcher) -> None:
     whole = max(distance(image) for image in watcher.next(10))
+    before = gaps()
     camera.loses = lambda frame, packet: frame % 30 == 20 and packet == 1
     seen = [next(watcher.shots) for _ in range(80)]
     unreadable = [each for each in seen if isinstance(each, Unreadable)]
     assert len(unreadable) >= 2
     assert all("lost on its way" in each.reason or "can't be decoded" in each.reason for each in unreadable)
     assert max(distance(each) for each in seen if isinstance(each, CapturedImage)) < whole + 2
+    assert gaps() > before, "the numbers of the packets tell it too, for codecs whose decoders do not"
     assert watcher.states == []
 
 
