@@ -37,8 +37,10 @@ FrameId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}-[0-9]{9}$")]
 
 SEQUENCE_LIMIT: Final = 999_999_999
 
-Session = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
-"""One run of a camera: a ULID."""
+Ulid = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+
+Session = Ulid
+"""One run of a camera."""
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))]
 """A moment, far enough from the limits of `datetime` for arithmetic in every time zone."""
@@ -151,7 +153,7 @@ class FrameIdentity(BaseModel):
     order: Name | None = None
     operator: Name | None = None
     recipe: Name | None = None
-    """The recipe that the trigger asks for: a worker of another recipe does not inspect the frame."""
+    """The recipe by which the frame is inspected; None: that of the workers (`INFERENCE_RECIPE`)."""
     encoder_count: int | None = None
     """The count of the line's encoder at the trigger, if the trigger says it."""
     check: Name | None = None
@@ -438,6 +440,18 @@ class OutputTestRequested(Message):
     at: Moment
 
 
+class RecipeChangeRequested(Message):
+    """A person changes the product of a line: its next parts are inspected by another recipe."""
+
+    topic: ClassVar[str] = "requested.line.recipe.{0.line}"
+
+    change_id: Ulid
+    line: Name
+    recipe: Name
+    by: str
+    at: Moment
+
+
 class Expected(StrEnum):
     """The verdict that a part of a challenge set must get."""
 
@@ -598,6 +612,9 @@ class CameraReported(Message):
         0, description="triggers that came while the camera was busy or away, and got no image"
     )
     waiting: Count = Field(description="frames in the outbox, not yet confirmed by the broker")
+    recipe: Name | None = Field(
+        None, description="recipe of the next part that no trigger gives one; None: the workers' own recipe"
+    )
     frames_per_second: float = Field(ge=0, le=1e6)
     at: Moment
 
@@ -698,6 +715,44 @@ class GatewayReported(Message):
     def ready(self) -> bool:
         """Whether parts may be inspected: the line is online, and no check is due."""
         return self.online and self.due_check is None
+
+
+class RecipeChange(BaseModel):
+    """A change of the recipe by which a line is inspected."""
+
+    model_config = ConfigDict(frozen=True)
+
+    change_id: Ulid
+    recipe: Name
+    previous: Name | None = Field(None, description="recipe before the change; None: it is not known")
+    by: str
+    at: Moment
+
+
+class RecipeAnnounced(Message):
+    """The gateway tells the cameras of a line its recipe: at each change, and every few seconds."""
+
+    topic: ClassVar[str] = "recipe.{0.line}"
+
+    line: Name
+    change: RecipeChange | None = Field(
+        None, description="last change; None: the workers' own recipe inspects the line"
+    )
+    at_part: bool = Field(
+        False, description="the change takes effect at a frame of another part, because frames name their parts"
+    )
+    every: int = Field(
+        1, ge=1, le=10**9, description="the change takes effect at a frame whose number is a multiple of this"
+    )
+    recipes: tuple[Name, ...] = Field((), description="recipes that have a model in production")
+    answered: Ulid | None = Field(None, description="last request for a change, which was done or refused")
+    refusal: str = Field("", max_length=REASON_LENGTH, description="why it was refused; empty: it was done")
+    at: Moment
+
+    @property
+    def recipe(self) -> str | None:
+        """Return the recipe of the line; None: the workers' own."""
+        return self.change.recipe if self.change else None
 
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ messages that were rejected, or whose readers died again; they stay there until 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -76,6 +76,11 @@ class Broadcast:
     name: str
     exchange: str
     binding: str
+    """Of a broadcast about lines, ``{line}`` stands for the line."""
+
+    def about(self, line: str) -> Broadcast:
+        """Return the broadcast about one line."""
+        return replace(self, binding=self.binding.format(line=line))
 
 
 FRAMES: Final = "seamline.frames"
@@ -134,6 +139,8 @@ QUEUES: Final = (
 PROMOTIONS: Final = Broadcast("promotions", MODELS, "happened.promoted.#")
 DECISIONS: Final = Broadcast("decisions", VERDICTS, "decided.#")
 """Decisions about parts, for the gateways that stand by: none of them decides about the part again."""
+LINE_RECIPES: Final = Broadcast("recipes", REPORTS, "recipe.{line}")
+"""The recipe of a line, for its cameras."""
 
 EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.FrameCaptured: FRAMES,
@@ -148,6 +155,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.PartDecided: VERDICTS,
     messages.OutputTestRequested: VERDICTS,
     messages.CheckRequested: VERDICTS,
+    messages.RecipeChangeRequested: VERDICTS,
     messages.LineChecked: VERDICTS,
     messages.TrainingRequested: MODELS,
     messages.TrainingCancelled: MODELS,
@@ -163,6 +171,7 @@ EXCHANGE_OF: Final[dict[type[messages.Message], str]] = {
     messages.CameraReported: REPORTS,
     messages.WorkerReported: REPORTS,
     messages.GatewayReported: REPORTS,
+    messages.RecipeAnnounced: REPORTS,
 }
 """The exchange of each message; its routing key is ``routing_key``."""
 
@@ -181,7 +190,9 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
         }
     ),
     GATEWAY_VERDICTS.name: frozenset({messages.FrameInspected}),
-    GATEWAY_COMMANDS.name: frozenset({messages.OutputTestRequested, messages.CheckRequested}),
+    GATEWAY_COMMANDS.name: frozenset(
+        {messages.OutputTestRequested, messages.CheckRequested, messages.RecipeChangeRequested}
+    ),
     GATEWAY_CHECKS.name: frozenset({messages.CheckFrameInspected}),
     DASHBOARD_VERDICTS.name: frozenset({messages.FrameInspected}),
     DASHBOARD_PARTS.name: frozenset({messages.PartDecided}),
@@ -197,8 +208,17 @@ TAKES: Final[dict[str, frozenset[type[messages.Message]]]] = {
             messages.PromotionRefused,
         }
     ),
-    GATEWAY_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported, messages.GatewayReported}),
-    DASHBOARD_REPORTS.name: frozenset({messages.CameraReported, messages.WorkerReported, messages.GatewayReported}),
+    **dict.fromkeys(
+        (GATEWAY_REPORTS.name, DASHBOARD_REPORTS.name),
+        frozenset(
+            {
+                messages.CameraReported,
+                messages.WorkerReported,
+                messages.GatewayReported,
+                messages.RecipeAnnounced,
+            }
+        ),
+    ),
 }
 """The messages that the readers of each queue accept. Other queues are not restricted."""
 

@@ -53,9 +53,9 @@ COLOURS: Final = {"black": (0, 0, 0), "blue": (255, 0, 0), "green": (0, 255, 0),
 """Blue green red."""
 
 
-def paint_recipe(extra: str = "") -> Recipe:
+def paint_recipe(extra: str = "", name: str = "paint") -> Recipe:
     """The recipe of these models, with further lines of YAML."""
-    return parse_recipe(PAINT + extra)
+    return parse_recipe(PAINT.replace("name: paint", f"name: {name}") + extra)
 
 
 def paint_bundle(
@@ -154,11 +154,22 @@ def painted(colour: str, height: int = 48, width: int = 64) -> Image:
 
 
 def captured(
-    sequence: int, image: Image | bytes, *, line: str = "line-1", stored_as: str | None = None
+    sequence: int,
+    image: Image | bytes,
+    *,
+    line: str = "line-1",
+    stored_as: str | None = None,
+    recipe: str | None = None,
+    part: str | None = None,
 ) -> FrameCaptured:
     """A frame as a camera sends it, as PNG; ``stored_as``: a file in its folder of object storage instead."""
     frame = FrameIdentity(
-        frame_id=frame_id(SESSION, sequence), line=line, camera="camera-1", captured_at=datetime.now(UTC)
+        frame_id=frame_id(SESSION, sequence),
+        line=line,
+        camera="camera-1",
+        part=part,
+        recipe=recipe,
+        captured_at=datetime.now(UTC),
     )
     return FrameCaptured(
         frame=frame,

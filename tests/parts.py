@@ -20,8 +20,9 @@ labels:
 """
 
 
-def plan(**parts: Any) -> Plan:
-    return Plan(Parts.model_validate(parts), parse_recipe(RECIPE), "v1")
+def plan(recipe: str = "seam", **parts: Any) -> Plan:
+    text = RECIPE.replace("name: seam", f"name: {recipe}")
+    return Plan(Parts.model_validate(parts), parse_recipe(text), "v1")
 
 
 def verdict(sequence: int = 0, said: str = "ok", *, defect: float | None = None, **frame: Any) -> FrameInspected:

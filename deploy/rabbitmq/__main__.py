@@ -42,7 +42,10 @@ class Rights:
 
 
 RIGHTS: Final = {
-    "camera": Rights(sends=(messages.FrameCaptured, messages.CheckFrame, messages.CameraReported)),
+    "camera": Rights(
+        sends=(messages.FrameCaptured, messages.CheckFrame, messages.CameraReported),
+        receives=(topology.LINE_RECIPES,),
+    ),
     "inference": Rights(
         sends=(
             messages.FrameInspected,
@@ -73,6 +76,7 @@ RIGHTS: Final = {
             messages.LineChecked,
             messages.WorkerReported,
             messages.GatewayReported,
+            messages.RecipeAnnounced,
         ),
         receives=(topology.DECISIONS,),
     ),
@@ -81,6 +85,7 @@ RIGHTS: Final = {
             messages.ExplanationRequested,
             messages.OutputTestRequested,
             messages.CheckRequested,
+            messages.RecipeChangeRequested,
             messages.TrainingRequested,
             messages.TrainingCancelled,
             messages.ComparisonRequested,
@@ -181,7 +186,13 @@ def topic_permissions(user: User) -> dict[str, dict[str, str]]:
             "write": _any_of(
                 [_keys_of(kind, user.fixed) for kind in rights.sends if topology.EXCHANGE_OF[kind] == exchange]
             ),
-            "read": _any_of([re.escape(each.binding) for each in rights.receives if each.exchange == exchange]),
+            "read": _any_of(
+                [
+                    re.escape(each.binding.format_map(user.fixed))
+                    for each in rights.receives
+                    if each.exchange == exchange
+                ]
+            ),
         }
         for exchange in topology.EXCHANGES
     }

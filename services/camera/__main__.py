@@ -15,6 +15,7 @@ from services.camera.errors import CameraError
 from services.camera.frame_identity import Session
 from services.camera.frame_maker import FrameMaker
 from services.camera.heartbeat import Heartbeat
+from services.camera.line_recipe import RecipeListener
 from services.camera.outbox import Outbox
 from services.camera.recorder import open_recorder
 from services.camera.reporter import CameraReporter
@@ -48,11 +49,15 @@ def main(stop: Stop) -> None:
     session = Session.of(settings)
     with Outbox.of(settings, session.id) as outbox, ExitStack() as opened:
         reporter = CameraReporter(session, outbox, settings.report_seconds)
-        sender = Sender(outbox, open_store(settings), reporter, partial(open_broker, settings), settings.window)
+        connect = partial(open_broker, settings)
+        opened.enter_context(closing(RecipeListener(session.recipe, session.line, connect)))
+        sender = Sender(outbox, open_store(settings), reporter, connect, settings.window)
         health.add_check(sender.troubles)
         heartbeat = Heartbeat(stop, health, sender.check)
         try:
-            triggers = opened.enter_context(closing(open_triggers(settings, outbox.count_missed_trigger)))
+            triggers = opened.enter_context(
+                closing(open_triggers(settings, outbox.count_missed_trigger, session.recipe.refusal))
+            )
 
             def set_state(state: CameraState, reason: str) -> None:
                 reporter.set_state(state, reason)

@@ -7,6 +7,7 @@ from typing import Self
 
 from ulid import ULID
 
+from services.camera.line_recipe import LineRecipe
 from services.camera.settings import CameraSettings
 from services.camera.triggers.trigger import Trigger
 from shared.messages import CHECK_BY_CAMERA, SEQUENCE_LIMIT, FrameIdentity, frame_id
@@ -20,7 +21,14 @@ class Session:
     """Numbers the frames of one run of a camera, without gaps."""
 
     def __init__(
-        self, line: str, camera: str, *, batch: str | None = None, part: str | None = None, frames_per_part: int = 0
+        self,
+        line: str,
+        camera: str,
+        *,
+        batch: str | None = None,
+        part: str | None = None,
+        frames_per_part: int = 0,
+        recipe: LineRecipe | None = None,
     ) -> None:
         """Begin a session.
 
@@ -30,11 +38,14 @@ class Session:
             batch: the batch of all frames.
             part: the part of all frames; with ``frames_per_part``, the beginning of the names of parts.
             frames_per_part: number of frames after which the next part begins; 0: all frames have the part ``part``.
+            recipe: the recipe of the line.
         """
         ulid = ULID()
         self.id = str(ulid)
         self.line = line
         self.camera = camera
+        self.recipe = recipe or LineRecipe()
+        """The recipe of frames whose trigger names none."""
         self.frame_count = 0
         """The number of frames that have an identity."""
         self._batch = batch
@@ -52,6 +63,7 @@ class Session:
             batch=settings.batch,
             part=settings.part,
             frames_per_part=settings.frames_per_part,
+            recipe=LineRecipe(settings.outbox_folder / f"{settings.line}.{settings.name}.recipe.json"),
         )
 
     def next_identity(self, captured_at: datetime, trigger: Trigger | None = None) -> FrameIdentity:
@@ -68,15 +80,17 @@ class Session:
         if self._frames_per_part:
             part = f"{self._part_prefix}-{sequence // self._frames_per_part + 1:06d}"
         trigger = trigger or Trigger()
+        part = trigger.part or part
+        of_line = self.recipe.of_frame(sequence, part)
         return FrameIdentity(
             frame_id=frame_id(self.id, sequence),
             line=self.line,
             camera=self.camera,
             batch=trigger.batch or self._batch,
-            part=trigger.part or part,
+            part=part,
             order=trigger.order,
             operator=trigger.operator,
-            recipe=trigger.recipe,
+            recipe=trigger.recipe or of_line,
             encoder_count=trigger.encoder_count,
             check=CHECK_BY_CAMERA if trigger.check else None,
             captured_at=captured_at,

@@ -49,6 +49,8 @@ class CameraReporter:
         self._reason = ""
         self._sight = CameraSight.CLEAR
         self._sight_reason = ""
+        self._recipe = session.recipe.recipe
+        """The recipe in the last report."""
         self._due = clock()
         self._measured = (clock(), 0)
         self._rate = 0.0
@@ -70,9 +72,9 @@ class CameraReporter:
         log.warning("camera is " + sight, reason=reason)
 
     def due(self) -> bool:
-        """Return whether a report is due."""
+        """Return whether a report is due: also when the recipe of the line has changed."""
         with self._lock:
-            return self._clock() >= self._due
+            return self._clock() >= self._due or self._recipe != self._session.recipe.recipe
 
     def report(self) -> CameraReported:
         """Return a report of the present state, and set the time of the next report."""
@@ -89,6 +91,7 @@ class CameraReporter:
                 self._measured = (now, counts.captured)
             STATE.labels(*names).state(self._state)
             SIGHT.labels(*names).state(self._sight)
+            self._recipe = self._session.recipe.recipe
             report = self._message(
                 self._session.id, counts, self._state, self._reason or self._sight_reason, self._rate
             )
@@ -113,6 +116,7 @@ class CameraReporter:
             triggers=counts.triggers,
             missed_triggers=counts.missed_triggers,
             waiting=counts.waiting,
+            recipe=self._recipe,
             frames_per_second=round(frames_per_second, 2),
             at=clock(),
         )

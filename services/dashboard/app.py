@@ -22,6 +22,8 @@ from services.dashboard.frames import endpoints as frames_endpoints
 from services.dashboard.frames import pages as frames_pages
 from services.dashboard.labelling import endpoints as labelling_endpoints
 from services.dashboard.labelling import pages as labelling_pages
+from services.dashboard.line_recipes import endpoints as line_recipes_endpoints
+from services.dashboard.line_recipes import pages as line_recipes_pages
 from services.dashboard.lines import endpoints as lines_endpoints
 from services.dashboard.lines import pages as lines_pages
 from services.dashboard.live import endpoints as live_endpoints
@@ -58,6 +60,7 @@ MOST_BYTES: Final = 1024**2
 
 ENDPOINTS: Final = (
     lines_endpoints,
+    line_recipes_endpoints,
     checks_endpoints,
     frames_endpoints,
     quality_endpoints,
@@ -86,6 +89,7 @@ PAGES: Final = (
     models_pages,
     threshold_pages,
     checks_pages,
+    line_recipes_pages,
     lines_pages,
 )
 

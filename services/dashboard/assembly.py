@@ -38,6 +38,7 @@ from services.dashboard.ingest.rebuild import Rebuilder
 from services.dashboard.ingest.upkeep import Upkeep
 from services.dashboard.labelling.assembly import LabellingServices
 from services.dashboard.labelling.videos.cleanup import delete_incomplete_uploads
+from services.dashboard.line_recipes.service import LineRecipesService
 from services.dashboard.lines.camera_images import CameraImages
 from services.dashboard.lines.parked_frames import ParkedFrames
 from services.dashboard.lines.repository import LineRepository
@@ -131,15 +132,15 @@ class Dashboard:
         self._request_store = FailFastStore(store, lambda: self.readiness.reason("storage"))
         self._projection = Projection(self._request_redis, keys, settings)
         """The projection that requests read. They fail at once while Redis is away; `projector` waits for it."""
-        self.projector = Projection(redis, keys, settings).projector
+        audit_objects = audit_store(settings, store)
+        self.audit = Audit(FailFastStore(audit_objects, lambda: self.readiness.reason("storage")), stop)
+        self.projector = Projection(redis, keys, settings, audit=self.audit).projector
         self.archive = Archive(
             store,
             seconds=settings.segment_seconds,
             messages=settings.segment_messages,
             written=self.projector.watermark.note_written,
         )
-        audit_objects = audit_store(settings, store)
-        self.audit = Audit(FailFastStore(audit_objects, lambda: self.readiness.reason("storage")), stop)
         self.access = AccessService(
             PeopleRepository(self._request_store),
             Sessions(
@@ -288,6 +289,13 @@ class Dashboard:
             lines,
             checks,
             LabelledPartsService(store, lines, checks, dataset_images),
+            LineRecipesService(
+                lines,
+                projection.line_recipes,
+                store,
+                commands,
+                silence=timedelta(seconds=settings.silence_seconds),
+            ),
             CameraImages(store),
             frames,
             marks,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from redis import Redis
 
+from services.dashboard.access.audit import Audit
 from services.dashboard.frames.repository import FrameRepository
 from services.dashboard.frames.updaters import FrameUpdaters
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.ingest.watermark import Watermark
+from services.dashboard.line_recipes.repository import LineRecipeRepository
 from services.dashboard.lines.repository import (
     CameraRepository,
     GatewayRepository,
@@ -26,8 +28,13 @@ from services.dashboard.trainings.repository import TrainingRepository
 class Projection:
     """The repositories on one connection to Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: DashboardSettings, *, live: bool = True) -> None:
-        """``live=False``: for messages of the archive, which are not announced and whose arrival is unknown."""
+    def __init__(
+        self, redis: Redis, keys: Keys, settings: DashboardSettings, *, live: bool = True, audit: Audit | None = None
+    ) -> None:
+        """``live=False``: for messages of the archive, which are not announced and whose arrival is unknown.
+
+        ``audit`` gets the changes of recipes that a gateway announces.
+        """
         announcer = Announcer(redis, keys, live=live)
         self.counting = Counting(redis, keys, settings)
         self.lines = LineRepository(redis, keys)
@@ -36,6 +43,7 @@ class Projection:
         self.throughput = ThroughputRepository(redis, keys)
         self.workers = WorkerRepository(redis, keys)
         self.gateways = GatewayRepository(redis, keys)
+        self.line_recipes = LineRecipeRepository(redis, keys, audit)
         self.trainings = TrainingRepository(redis, keys, announcer)
         self.models = ModelRepository(redis, keys, announcer)
         self.watermark = Watermark(redis, keys)
@@ -47,6 +55,7 @@ class Projection:
                 **self.cameras.updaters,
                 **self.workers.updaters,
                 **self.gateways.updaters,
+                **self.line_recipes.updaters,
                 **self.trainings.updaters,
                 **self.models.updaters,
             },

@@ -20,6 +20,7 @@ from services.gateway.encoders.reading import open_encoder, open_reader, way_of
 from services.gateway.handler import Gateway, now
 from services.gateway.journal import Journal
 from services.gateway.line_checks import LineChecks
+from services.gateway.line_recipes import LineRecipes, RecipeOfLine
 from services.gateway.line_watch import LineStatuses, LineWatch
 from services.gateway.lines import read_lines
 from services.gateway.loops import (
@@ -68,8 +69,17 @@ def main(stop: threading.Event) -> None:
                 return
         encoders = {line: open_encoder(encoder, now) for line, encoder in lines.encoders.items()}
         outbox = SignalOutbox(journal, lines.outputs, now, encoders)
+        recipes = Recipes(store, journal, lines.parts)
+        readiness = Readiness(journal, store, lines.checks, settings.shift_times)
+        readiness.copy()
+        gateway = Gateway(journal, recipes, outbox.add, on_inspected=readiness.inspected, mark=readiness.mark)
+        publisher, add_loop = broker.publisher(), health.add_loop
+        line_recipes = LineRecipes(store, publisher, recipes, gateway.inspects)
         opened = {
-            line: {name: open_output(output, line) for name, output in line_outputs.items()}
+            line: {
+                name: open_output(output, line, RecipeOfLine(line_recipes, line))
+                for name, output in line_outputs.items()
+            }
             for line, line_outputs in lines.outputs.items()
         }
         readers = {line: open_reader(encoder, opened[line]) for line, encoder in lines.encoders.items()}
@@ -87,10 +97,6 @@ def main(stop: threading.Event) -> None:
                 for name, output in line_outputs.items()
             ]
         )
-        recipes = Recipes(store, journal, lines.parts)
-        readiness = Readiness(journal, store, lines.checks, settings.shift_times)
-        readiness.copy()
-        gateway = Gateway(journal, recipes, outbox.add, on_inspected=readiness.inspected, mark=readiness.mark)
         watch = LineWatch(settings.silence_seconds)
         statuses = LineStatuses(
             watch,
@@ -101,8 +107,14 @@ def main(stop: threading.Event) -> None:
             due=readiness.due,
             describe=readiness.describe,
         )
-        publisher, add_loop = broker.publisher(), health.add_loop
-        checks = LineChecks(journal, recipes, outbox, publisher, on_checked=readiness.checked)
+        checks = LineChecks(
+            journal,
+            recipes,
+            outbox,
+            publisher,
+            on_checked=readiness.checked,
+            recipe_of=line_recipes.of,
+        )
         reporter = WorkerReporter("gateway", publisher)
         reports = broker.subscribe(GATEWAY_REPORTS, prefetch=settings.batch)
         with background_threads(
@@ -110,7 +122,15 @@ def main(stop: threading.Event) -> None:
             partial(active_claim.renew, stop, add_loop("the claim", 3 * settings.lease_seconds + 30)),
             partial(decide_at_deadlines, gateway, journal, stop, add_loop("the deadlines")),
             partial(publish_decisions, journal, publisher, stop, add_loop("the decisions")),
-            partial(read_reports, gateway, watch, reports, stop, add_loop("gateway.reports")),
+            partial(
+                read_reports,
+                gateway,
+                watch,
+                reports,
+                stop,
+                add_loop("gateway.reports"),
+                line_recipes=line_recipes,
+            ),
             partial(statuses.run, stop, add_loop("the statuses")),
             partial(
                 take_commands,
@@ -119,6 +139,7 @@ def main(stop: threading.Event) -> None:
                 broker.subscribe(GATEWAY_COMMANDS, prefetch=10),
                 stop,
                 add_loop("gateway.commands"),
+                line_recipes=line_recipes,
             ),
             partial(
                 consume,
@@ -132,6 +153,7 @@ def main(stop: threading.Event) -> None:
             ),
             partial(checks.run, stop, add_loop("the checks of lines")),
             partial(readiness.run, stop, add_loop("the copies of what is known of checks")),
+            partial(line_recipes.run, stop, add_loop("the recipes of lines")),
             *(partial(each.run, stop, add_loop(f"the output {each.name}")) for each in outputs.all),
             *(
                 partial(reader.run, encoders[line], stop, add_loop(f"the encoder of {line}"))

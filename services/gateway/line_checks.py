@@ -126,8 +126,20 @@ class LineChecks:
         clock: Callable[[], Now] = now,
         *,
         on_checked: Callable[[LineChecked], None] = lambda _record: None,
+        recipe_of: Callable[[str], str | None] = lambda _line: None,
     ) -> None:
-        """``on_checked`` is called with the record of each check that ended."""
+        """Continue with the records that are not published.
+
+        Args:
+            journal: stores requests and records.
+            recipes: finds the plan of each verdict.
+            outbox: gets the signals of checks.
+            publisher: publishes frames of checks and records.
+            clock: returns the present moment.
+            on_checked: called with the record of each check that ended.
+            recipe_of: returns the recipe of a line, by which a check without a recipe of its own is inspected.
+        """
+        self._recipe_of = recipe_of
         self._journal = journal
         self._recipes = recipes
         self._outbox = outbox
@@ -168,6 +180,8 @@ class LineChecks:
                 )
             else:
                 _log.info("a check begins", line=request.line, check=request.check_id, parts=len(request.parts))
+                recipe = request.recipe or self._recipe_of(request.line)
+                request = request.model_copy(update={"recipe": recipe})
                 self._running[request.line] = RunningCheck(request, self._clock().steady)
         self._changed.set()
 

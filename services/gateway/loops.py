@@ -14,11 +14,19 @@ import structlog
 from services.gateway.handler import Gateway
 from services.gateway.journal import Journal
 from services.gateway.line_checks import LineChecks
+from services.gateway.line_recipes import LineRecipes
 from services.gateway.line_watch import LineWatch
 from services.gateway.outputs.port import signal_of_test
 from services.gateway.signal_outbox import SignalOutbox
 from shared.health import Health
-from shared.messages import CameraReported, CheckRequested, OutputTestRequested, PartDecided, decode
+from shared.messages import (
+    CameraReported,
+    CheckRequested,
+    OutputTestRequested,
+    PartDecided,
+    RecipeChangeRequested,
+    decode,
+)
 from shared.messaging.loop import Loop, Outcome, Received
 from shared.messaging.port import BrokerUnavailable, Publisher, PublishRefused, Subscription
 from shared.messaging.traces import publish_decision
@@ -64,9 +72,15 @@ def adopt_decisions(journal: Journal, decisions: Subscription) -> None:
 
 
 def read_reports(
-    gateway: Gateway, watch: LineWatch, reports: Subscription, stop: threading.Event, health: Health
+    gateway: Gateway,
+    watch: LineWatch,
+    reports: Subscription,
+    stop: threading.Event,
+    health: Health,
+    *,
+    line_recipes: LineRecipes,
 ) -> None:
-    """Read reports until ``stop`` is set, for the frames that were captured and for the health of the senders."""
+    """Read reports until ``stop`` is set: the frames that were captured, the health of the senders, the recipes."""
 
     def read(batch: Sequence[Received]) -> Outcome:
         watch.note_reports([received.message for received in batch])
@@ -75,15 +89,22 @@ def read_reports(
         }
         for report in newest.values():
             gateway.expect_captured(report)
+            line_recipes.note_report(report)
         return Outcome()
 
     Loop(reports, None, read, stop, health).run(BATCH, LONGEST_WAIT)
 
 
 def take_commands(
-    outbox: SignalOutbox, checks: LineChecks, commands: Subscription, stop: threading.Event, health: Health
+    outbox: SignalOutbox,
+    checks: LineChecks,
+    commands: Subscription,
+    stop: threading.Event,
+    health: Health,
+    *,
+    line_recipes: LineRecipes,
 ) -> None:
-    """Take the requests to test outputs and to check lines until ``stop`` is set."""
+    """Take the requests to test outputs, to check lines and to change their recipes until ``stop`` is set."""
 
     def take(batch: Sequence[Received]) -> Outcome:
         rejected = {}
@@ -91,6 +112,8 @@ def take_commands(
             request = received.message
             if isinstance(request, CheckRequested):
                 checks.begin(request)
+            elif isinstance(request, RecipeChangeRequested):
+                line_recipes.take(request)
             elif isinstance(request, OutputTestRequested) and not outbox.add_test(
                 signal_of_test(request), request.output
             ):

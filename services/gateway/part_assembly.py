@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from services.gateway.rule import Plan, rule
-from shared.messages import FrameIdentity, FrameInspected, PartDecided, frame_id
+from shared.messages import FrameIdentity, FrameInspected, PartDecided, Verdict, frame_id
 
 GAP_LIMIT: Final = 1_000
 """Most missing frames in a row that are expected; frames before them are ignored."""
@@ -44,6 +44,16 @@ class Part:
     """Frames without a verdict so far, by id. A gap in the sequence, or a camera's report, shows that they exist."""
     late: dict[str, FrameInspected] = field(default_factory=dict)
     """The verdicts that arrived after the deadline, by the id of their frame."""
+
+    def take(self, verdict: FrameInspected, plan: Plan) -> FrameInspected:
+        """Return a verdict as it counts for the part: *error* if another recipe inspected the part's other frames."""
+        if not self.frames and not self.late:
+            self.plan = plan  # the plan so far is that of a later frame, which showed that frames of this part exist
+        own = self.plan.recipe.name
+        if plan.recipe.name == own or verdict.verdict is Verdict.ERROR:
+            return verdict
+        reason = f"inspected by recipe {plan.recipe.name}, and its part by recipe {own}"
+        return verdict.model_copy(update={"verdict": Verdict.ERROR, "reason": reason, "findings": {}})
 
     @property
     def is_complete(self) -> bool:
@@ -150,6 +160,7 @@ class Assembly:
         if frame.frame_id in part.frames:
             changes.repeated += 1
             return
+        verdict = part.take(verdict, plan)
         part.expected.pop(frame.frame_id, None)
         if now.steady > part.deadline:
             part.late[frame.frame_id] = verdict
@@ -178,6 +189,7 @@ class Assembly:
         frame = found.frame if isinstance(found, FrameInspected) else found
         part = self._part(key, frame, plan, now)
         if isinstance(found, FrameInspected):
+            found = part.take(found, plan)
             part.expected.pop(frame.frame_id, None)
             part.frames[frame.frame_id] = found
         elif frame.frame_id not in part.frames:
@@ -213,7 +225,9 @@ class Assembly:
         self._sessions[frame.session] = frame, plan
         while len(self._sessions) > MOST_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)))
-        return list(_between(newest[0], frame)) if newest and plan.parts.of != "identity" else []
+        if newest is None or plan.parts.of == "identity" or newest[1].parts != plan.parts:
+            return []  # at a change of the parts, it is not known to which part a frame between both belongs
+        return list(_between(newest[0], frame))
 
     def _expect(self, frame: FrameIdentity, plan: Plan, now: Now, changes: Changes) -> None:
         key = key_of(frame, plan)

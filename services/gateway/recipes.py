@@ -50,7 +50,13 @@ class Recipes:
             RetryLater: object storage is unavailable.
             Reject: the recipe can't be used.
         """
-        name, version = verdict.recipe, verdict.model_version
+        return self._recipe(verdict.recipe, verdict.model_version)
+
+    def parts(self, line: str, recipe: str, version: str) -> Parts | None:
+        """Return how the frames of a line become parts by the recipe of a model version; raises as `recipe_of`."""
+        return self._parts_of_lines.get(line, self._recipe(recipe, version).parts)
+
+    def _recipe(self, name: str, version: str) -> Recipe:
         if stored := self._journal.recipe(name, version):
             return stored
         try:

@@ -17,7 +17,7 @@ from services.inference.image_store import ImageStore
 from services.inference.live_images import LiveImages
 from services.inference.microbatch import MicroBatches
 from services.inference.model import load_model
-from services.inference.production import Production
+from services.inference.models import Models
 from services.inference.settings import InferenceSettings
 from shared.environment import read_settings
 from shared.health import SLOW_SECONDS, Health, serve_health
@@ -46,16 +46,16 @@ def main(stop: threading.Event) -> None:
         threads=settings.threads,
         largest_batch=settings.batch,
     )
-    production = Production(store, settings.recipe, load)
-    threading.Thread(target=production.check, name="first model", daemon=True).start()  # while the broker is awaited
+    models = Models(store, settings.recipe, load, most=settings.models)
+    threading.Thread(target=models.usual.check, name="first model", daemon=True).start()  # while the broker is awaited
     images = ImageStore(store, wait_seconds=settings.storage_wait_seconds, pause_seconds=settings.storage_pause_seconds)
-    inspector = Inspector(production.model, images, LiveImages(store, settings.live_seconds))
+    inspector = Inspector(models, images, LiveImages(store, settings.live_seconds))
 
     with closing(await_broker(settings, stop)) as broker:
         health.add_check(broker.troubles)
         publisher = broker.publisher()
         reporter = WorkerReporter(
-            "inference", publisher, model=lambda: production.name, trouble=lambda: production.trouble
+            "inference", publisher, model=lambda: models.name, trouble=lambda: models.usual.trouble
         )
         promotions = broker.subscribe(PROMOTIONS, prefetch=100)
         finish_deferred = partial(
@@ -65,7 +65,7 @@ def main(stop: threading.Event) -> None:
         following = health.add_loop("the thread that loads models", SLOW_SECONDS)
         with background_threads(
             stop,
-            partial(production.follow, promotions, settings.model_check_seconds, stop, following),
+            partial(models.follow, promotions, settings.model_check_seconds, stop, following),
             partial(reporter.run, settings.report_seconds, stop, health.add_loop("the reporter", SLOW_SECONDS)),
             partial(
                 RemovalWorker(store, "inference").run,
@@ -74,7 +74,7 @@ def main(stop: threading.Event) -> None:
             ),
             partial(finish_deferred, most=16, wait_seconds=0.5, stop=stop, health=deferred),
         ):
-            production.wait(stop, health)
+            models.usual.wait(stop, health)
             frames = broker.subscribe(INFERENCE_FRAMES, prefetch=(AHEAD + 1) * settings.batch)
             batches = MicroBatches(frames, settings.batch_wait_ms / 1000)
             inspect = reporter.counting(inspector.inspect)

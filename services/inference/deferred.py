@@ -1,4 +1,4 @@
-"""Finish the work that waited for object storage: store images, and return frames whose images are available."""
+"""Finish the work that waited for object storage: store images, and return frames to be inspected."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from services.inference import metrics
 from services.inference.image_store import thread_pool
+from shared.contracts.bundle import PRODUCTION, folder_of
 from shared.messages import FrameDeferred, FrameReturned, ImageDeferred, Message
 from shared.messaging.loop import Reject, RetryLater
 from shared.storage.port import InvalidKey, ObjectStore, StorageError
@@ -43,8 +44,9 @@ class DeferredWork:
                 metrics.IMAGES.labels("stored late").inc()
                 return message.verdict and message.verdict.model_copy(update={"image_waits": False})
             case FrameDeferred():
-                # the inspector finds out whether the image exists; here it is enough that object storage answers
-                _call(lambda: self._store.exists(message.image_key or ""))
+                # the inspector finds out whether image and model exist; here it is enough that object storage answers
+                key = message.image_key or folder_of(message.frame.recipe or "any", PRODUCTION)
+                _call(lambda: self._store.exists(key))
                 return FrameReturned.model_validate(message.model_dump())
             case _:
                 raise Reject(f"a {type(message).__name__} does not wait for object storage: it is in the wrong queue")

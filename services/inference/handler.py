@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from services.inference import metrics
 from services.inference.image_store import ImageStore, Missing, image_key
 from services.inference.live_images import LiveImages
 from services.inference.model import Model, error_judgement
+from services.inference.production import NoModel
 from shared.engines.port import Images, Logits
 from shared.imaging.codec import CONTENT_TYPES, UnreadableImage, decode
 from shared.imaging.references import NotAligned
@@ -34,6 +37,18 @@ from shared.recipe import Recipe
 from shared.verdict import Judgement
 
 
+class ModelSource(Protocol):
+    """The models of the recipes that frames name; see `services.inference.models.Models`."""
+
+    def of(self, recipe: str | None) -> Model | NoModel:
+        """Return the model of a recipe for the next batch; None: of the recipe for frames that name none."""
+        ...
+
+    def take_retired(self) -> Sequence[Model]:
+        """Return the models that no later batch gets."""
+        ...
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A batch whose images are fetched and prepared."""
@@ -43,15 +58,16 @@ class Prepared:
     contents: Sequence[bytes | Missing]
     """The files of their images."""
     failures: Sequence[Judgement | None]
-    """The verdict *error* of each of these frames whose image is gone, can't be decoded, or fits no reference."""
+    """The verdict *error* of each of these frames whose recipe has no model, or whose image is gone, can't be decoded,
+    or fits no reference."""
     images: Images
     """The other images, in their order."""
     deferred: Sequence[FrameCaptured]
-    """The frames whose image can't be fetched at present."""
+    """The frames whose image, or the model of whose recipe, can't be fetched at present."""
 
 
 class Inspector:
-    """Inspects batches of frames, each batch with one model.
+    """Inspects batches of frames, all frames of a recipe with one model.
 
     Three threads share the work, so that the network does not wait: while it runs on one batch, the images of the next
     batch are prepared, and the images and verdicts of the batch before are stored and written.
@@ -59,17 +75,16 @@ class Inspector:
 
     def __init__(
         self,
-        model: Callable[[], Model],
+        models: ModelSource,
         images: ImageStore,
         live: LiveImages,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Get the model of each batch from ``model``; store images in ``images``, and live images in ``live``."""
-        self._model = model
+        """Get the models of each batch from ``models``; store images in ``images``, and live images in ``live``."""
+        self._models = models
         self._images = images
         self._live = live
         self._clock = clock
-        self._last: Model | None = None
         self._decoding = ThreadPoolExecutor(os.cpu_count(), "decode")
         self._preparing = ThreadPoolExecutor(1, "prepare")
         self._running = ThreadPoolExecutor(1, "network")
@@ -79,10 +94,11 @@ class Inspector:
         """Begin to inspect frames; the batches are answered in their order.
 
         Returns:
-            A future with a verdict for each frame whose image was fetched or is gone for good, in the order of the
-            frames; then an `ImageDeferred` for each image that could not be stored; then a `FrameDeferred` for each
-            frame whose image can't be fetched at present. The deferred wait in a queue of their own and hold up no
-            other frame.
+            A future with the answers, recipe by recipe: a verdict for each frame whose image was fetched or is gone for
+            good, in the order of the frames; then an `ImageDeferred` for each image that could not be stored; then a
+            `FrameDeferred` for each frame whose image or model can't be fetched at present. The deferred wait in a
+            queue of their own and hold up no other frame. A frame whose recipe has no model gets the verdict *error*,
+            among the frames that name no recipe.
 
         Raises:
             Reject: a message is not a frame.
@@ -93,12 +109,29 @@ class Inspector:
                 raise Reject(f"a {type(message).__name__} is not a frame: it was sent to the wrong queue")
             frames.append(message)
         metrics.BATCH.observe(len(frames))
-        model = self._model()
-        if self._last and self._last is not model:
-            self._running.submit(self._last.unload)  # after the batches that it inspects
-        self._last = model
+        recipes = dict.fromkeys([None, *(frame.frame.recipe for frame in frames)])
+        models = {recipe: self._models.of(recipe) for recipe in recipes}
+        usual = models[None]
+        assert isinstance(usual, Model)  # noqa: S101  no batch is received before the first model
+        missing = {recipe: model for recipe, model in models.items() if isinstance(model, NoModel)}
+        groups: dict[str, tuple[Model, list[FrameCaptured]]] = {}
+        for frame in frames:
+            found = models[frame.frame.recipe]
+            model = usual if isinstance(found, NoModel) else found
+            groups.setdefault(model.recipe.name, (model, []))[1].append(frame)
+        answers = [self._inspect(model, group, missing) for model, group in groups.values()]
+        for model in self._models.take_retired():
+            self._running.submit(model.unload)  # after the batches that it inspects
+        if len(answers) == 1:
+            return answers[0]
+        return self._answering.submit(lambda: [message for answer in answers for message in answer.result()])
+
+    def _inspect(
+        self, model: Model, frames: Sequence[FrameCaptured], missing: Mapping[str | None, NoModel]
+    ) -> Future[Sequence[Message]]:
+        """Begin to inspect frames with a model."""
         trace = traces.current()
-        prepared = self._preparing.submit(self._prepare, frames, model, trace)
+        prepared = self._preparing.submit(self._prepare, frames, model, missing, trace)
 
         def run() -> Logits:
             images = prepared.result().images
@@ -108,18 +141,27 @@ class Inspector:
         logits = self._running.submit(run)
         return self._answering.submit(lambda: self._answer(model, prepared.result(), logits.result(), trace))
 
-    def _prepare(self, frames: Sequence[FrameCaptured], model: Model, trace: BatchTrace) -> Prepared:
+    def _prepare(
+        self,
+        frames: Sequence[FrameCaptured],
+        model: Model,
+        missing: Mapping[str | None, NoModel],
+        trace: BatchTrace,
+    ) -> Prepared:
         """Fetch, decode and prepare the images of a batch."""
         with metrics.STEP_SECONDS.labels("fetch").time(), trace.step("fetch"):
             contents = self._images.fetch(frames)
+        refusals = [missing.get(frame.frame.recipe) for frame in frames]
         delayed = [
-            isinstance(content, Missing) and content.temporary and not frame.of_check
-            for frame, content in zip(frames, contents, strict=True)
+            not frame.of_check
+            and ((isinstance(content, Missing) and content.temporary) or (refusal is not None and refusal.temporary))
+            for frame, content, refusal in zip(frames, contents, refusals, strict=True)
         ]
         with metrics.STEP_SECONDS.labels("prepare").time(), trace.step("decode"):
             available = [content for content, waits in zip(contents, delayed, strict=True) if not waits]
             present = [frame for frame, waits in zip(frames, delayed, strict=True) if not waits]
-            read = list(self._decoding.map(lambda frame, content: _read(frame, content, model), present, available))
+            refused = [refusal for refusal, waits in zip(refusals, delayed, strict=True) if not waits]
+            read = list(self._decoding.map(partial(_read, model), available, refused))
             images = [one for one in read if not isinstance(one, Judgement)]
             return Prepared(
                 frames=present,
@@ -191,11 +233,10 @@ class Inspector:
         )
 
 
-def _read(frame: FrameCaptured, content: bytes | Missing, model: Model) -> NDArray[np.float32] | Judgement:
+def _read(model: Model, content: bytes | Missing, refusal: NoModel | None) -> NDArray[np.float32] | Judgement:
     """Return an image prepared for the network, or the verdict *error*."""
-    wanted, own = frame.frame.recipe, model.recipe.name
-    if wanted and wanted != own:
-        return error_judgement(f"its trigger asks for the recipe {wanted}, and this worker has {own}")
+    if refusal:
+        return error_judgement(refusal.reason)
     if isinstance(content, Missing):
         return error_judgement(f"its image is gone: {content.reason}")
     try:

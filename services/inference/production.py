@@ -1,10 +1,11 @@
-"""Follow the model in production while the line runs, and swap models between two batches."""
+"""Follow the model in production of one recipe while lines run, and swap models between two batches."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -15,26 +16,31 @@ from shared.contracts.bundle import Bundle, BundleError, read_bundle
 from shared.contracts.promotion import Promotion, last_promotion
 from shared.engines.port import EngineError
 from shared.health import Health
-from shared.messaging.port import BrokerUnavailable, Subscription
 from shared.recipe import RecipeError
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
 
 POLL_SECONDS: Final = 0.5
 """Most seconds until a request to stop is noticed."""
+RETRY_SECONDS: Final = 1.0
+"""Seconds between two tries to load a model for which frames wait, while object storage fails."""
 REFUSAL_SECONDS: Final = 300.0
 """Seconds before a network that this worker could not run is tried again; a damaged bundle is read at each check."""
 
 _log = structlog.stdlib.get_logger("production")
 
 
-class NoModel(RuntimeError):
-    """A batch arrived before the first model."""
+@dataclass(frozen=True)
+class NoModel:
+    """The reason why a recipe has no model to inspect with; ``temporary`` if object storage may tell more later."""
+
+    reason: str
+    temporary: bool
 
 
 class Production:
-    """Hold the current model, and load its successor in the background.
+    """Hold the current model of a recipe, and load its successor in the background.
 
-    One thread follows the pointer to the model in production (`follow`), and another thread inspects (`model`). While
+    One thread follows the pointer to the model in production (`check`), and another thread inspects (`model`). While
     the model in production can't be used, the previous model stays in use.
     """
 
@@ -45,8 +51,8 @@ class Production:
         load: Callable[[Bundle], Model],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.recipe = recipe
         self._store = store
-        self._recipe = recipe
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
@@ -56,9 +62,11 @@ class Production:
         self._refused: str | None = None
         self._refused_until = 0.0
         self._arrived = threading.Event()
+        self._storage_failed = True
+        """Whether no check so far, or not the last one, could read the promotions and the model."""
+        self._checked_at = -RETRY_SECONDS
         self.trouble = ""
         """Why the model in production is not in use; empty when it is."""
-        metrics.MODEL_TROUBLE.set_function(lambda: bool(self.trouble))
 
     @property
     def version(self) -> str | None:
@@ -68,18 +76,14 @@ class Production:
         return newest.version if newest else None
 
     @property
-    def name(self) -> tuple[str, str] | None:
-        """Return recipe and version of the model that inspects the next frame; None before the first model."""
-        version = self.version
-        return (self._recipe, version) if version else None
+    def is_due(self) -> bool:
+        """Return whether a frame waits for a model that storage did not give, and storage was not asked lately."""
+        return self.version is None and self._storage_failed and self._clock() >= self._checked_at + RETRY_SECONDS
 
-    def model(self) -> Model:
+    def model(self) -> Model | NoModel:
         """Return the model for the next batch, and put a successor into use. Only the inspecting thread calls this.
 
         The caller unloads the model before as soon as no batch uses it.
-
-        Raises:
-            NoModel: no model has arrived yet; see `wait`.
         """
         with self._lock:
             if successor := self._successor:
@@ -94,7 +98,8 @@ class Production:
                 )
                 self._current, self._successor = successor, None
             if self._current is None:
-                raise NoModel(self.trouble)
+                reason = self.trouble or f"the model of recipe {self.recipe} is being loaded"
+                return NoModel(reason, temporary=self._storage_failed)
             return self._current
 
     def wait(self, stop: threading.Event, health: Health) -> None:
@@ -102,43 +107,29 @@ class Production:
         while not stop.is_set() and not self._arrived.wait(POLL_SECONDS):
             health.beat()
 
-    def follow(self, promotions: Subscription, every_seconds: float, stop: threading.Event, health: Health) -> None:
-        """Check the pointer at the start, at each promotion, and every few seconds: a broadcast may be lost."""
-        next_check = 0.0
-        while not stop.is_set():
-            health.beat()
-            if time.monotonic() < next_check:
-                try:
-                    deliveries = promotions.receive(most=100, wait_seconds=POLL_SECONDS)
-                except BrokerUnavailable:
-                    stop.wait(POLL_SECONDS)
-                    continue
-                promotions.acknowledge(deliveries)
-                if not deliveries:
-                    continue
-            self.check()
-            next_check = time.monotonic() + every_seconds
-
     def check(self) -> None:
         """Load the model in production if it changed; one thread at a time does it."""
         with self._checking:
+            self._checked_at = self._clock()
             try:
-                pointer = last_promotion(self._store, self._recipe)
+                pointer = last_promotion(self._store, self.recipe)
                 version = pointer.version if pointer else None
                 if pointer is None:
-                    self._report(f"no model of recipe {self._recipe} is in production: train one and promote it")
+                    self._report(f"no model of recipe {self.recipe} is in production: train one and promote it")
                 elif version != self.version and not (version == self._refused and self._clock() < self._refused_until):
                     self._prepare(pointer)
             except (StorageError, BundleError) as error:
                 self._report(f"can't read which model is in production: {error}")
+                self._storage_failed = isinstance(error, StorageError)
             else:
+                self._storage_failed = False
                 if version is not None and version == self.version:
                     self.trouble, self._refused = "", None
 
     def _prepare(self, pointer: Promotion) -> None:
         version = pointer.version
         try:
-            model = self._load(read_bundle(self._store, self._recipe, version, pointer.digest))
+            model = self._load(read_bundle(self._store, self.recipe, version, pointer.digest))
         except (BundleError, ObjectNotFound) as error:
             self._report(f"model {version} can't be used: {error}")
             return
@@ -154,5 +145,5 @@ class Production:
 
     def _report(self, trouble: str) -> None:
         if trouble != self.trouble:
-            _log.error(trouble, in_use=self.version or "none: frames wait in the queue")
+            _log.error(trouble, recipe=self.recipe, in_use=self.version or "none")
         self.trouble = trouble

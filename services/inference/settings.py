@@ -17,7 +17,16 @@ class InferenceSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="INFERENCE_", env_ignore_empty=True)
 
-    recipe: Name = Field(description="name of the recipe whose model in production inspects the frames")
+    recipe: Name = Field(
+        description="name of the recipe whose model in production inspects the frames that name no recipe"
+    )
+    models: int = Field(
+        4,
+        ge=2,
+        le=100,
+        description="most recipes whose models the worker holds; the model that no frame needed for the longest time "
+        "is given up first, and never that of `INFERENCE_RECIPE`",
+    )
     engine: Literal["openvino", "tensorflow"] = Field("openvino", description="library that runs the network")
     variant: Literal["auto", "fp32", "int8"] = Field(
         "auto", description="variant of the network, for OpenVINO; auto: int8, the fastest, if the model has it"

@@ -75,6 +75,12 @@ def production_version(store: ObjectStore, recipe: str) -> str | None:
     return promotion.version if promotion else None
 
 
+def recipes_in_production(store: ObjectStore) -> list[str]:
+    """Return the recipes that have a model in production, by name."""
+    paths = (key.split("/") for key in store.keys("models/"))
+    return sorted({path[1] for path in paths if path[2:3] == [PRODUCTION]})
+
+
 def last_promotion(store: ObjectStore, recipe: str) -> Promotion | None:
     """Return the last promotion of a recipe, or None.
 

@@ -23,6 +23,7 @@ from shared.messages import (
     Message,
     ModelPromoted,
     PartDecided,
+    RecipeAnnounced,
     Verdict,
 )
 from shared.messaging.port import MessagingError, ParkedAction, ParkedMessage
@@ -257,7 +258,7 @@ def test_a_camera_can_not_publish_as_another(plant: Plant, exchange: str, key: s
     assert not _is_permitted(plant.connect("camera"), exchange, key)
 
 
-def test_a_camera_reads_no_queue_and_listens_to_no_exchange(plant: Plant) -> None:
+def test_a_camera_reads_no_queue_and_hears_only_the_recipe_of_its_line(plant: Plant) -> None:
     connection = plant.connect("camera")
     asked: list[Callable[[Any], object]] = [
         *(
@@ -265,11 +266,34 @@ def test_a_camera_reads_no_queue_and_listens_to_no_exchange(plant: Plant) -> Non
             for queue in topology.QUEUES
             for name in (queue.name, queue.suspects, queue.parked)
         ),
-        lambda channel: channel.queue_declare("", exclusive=True),
+        lambda channel: channel.queue_declare("mine", exclusive=True),
+        *(
+            lambda channel, exchange=exchange, key=key: channel.queue_bind(
+                channel.queue_declare("", exclusive=True).method.queue, exchange, key
+            )
+            for exchange, key in [
+                (topology.REPORTS, "recipe.line-2"),
+                (topology.REPORTS, "#"),
+                (topology.REPORTS, f"camera.{LINE}.{CAMERA}"),
+                (topology.VERDICTS, "#"),
+                (topology.FRAMES, "#"),
+            ]
+        ),
     ]
     for ask in asked:
         with pytest.raises(exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
             ask(connection.channel())
+
+
+def test_a_camera_hears_the_recipe_that_the_gateway_announces_for_its_line(login: Login) -> None:
+    announcements = login("camera").subscribe(topology.LINE_RECIPES.about(LINE), prefetch=10)
+    publisher = login("gateway").publisher()
+    for line in ("line-2", LINE):
+        publisher.publish(RecipeAnnounced(line=line, at=datetime.now(UTC))).result(60)
+    (delivery,) = announcements.receive(10, 60)
+    announced = delivery.read()
+    assert isinstance(announced, RecipeAnnounced)
+    assert announced.line == LINE
 
 
 def test_rabbitmq_refuses_a_message_in_the_name_of_another_user(plant: Plant) -> None:

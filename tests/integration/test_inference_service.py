@@ -14,7 +14,7 @@ from shared.messages import Verdict, WorkerReported
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
 from tests.collector import Collector
-from tests.models import captured, paint_bundle, painted, promote, promoted
+from tests.models import captured, paint_bundle, paint_recipe, painted, promote, promoted
 from tests.workers import Line
 
 COLOURS = ("black", "blue", "green", "red")
@@ -109,6 +109,31 @@ def test_a_model_is_swapped_under_load_and_no_frame_is_lost(line: Line, store: F
     assert [answer.verdict for answer in answers] == [
         Verdict.NG if number % 4 in (1, 2) else Verdict.OK for number in sent
     ]
+
+
+@embedded
+def test_recipes_change_within_a_stream_and_a_worker_dies_and_each_frame_is_inspected_by_the_one_it_names(
+    line: Line, store: FilesystemStore
+) -> None:
+    promote(store, paint_bundle("paint-1"))
+    promote(store, paint_bundle("bolt-1", recipe=paint_recipe(name="bolt")))
+    recipes = ["paint"] * 30 + ["bolt"] * 40 + ["nut"] * 5 + ["paint", "bolt"] * 20 + [None] * 5
+    frames = [captured(number, painted("blue"), recipe=recipe) for number, recipe in enumerate(recipes)]
+    with line.worker() as worker:
+        line.send(*frames[:40])
+        line.judged(20)
+        line.send(*frames[40:])
+        worker.kill()
+    with line.worker() as worker:
+        answers = line.judged(len(frames))
+        worker.stop()
+    found = {answer.frame.sequence: (answer.verdict, answer.model_version) for answer in answers}
+    assert found == {
+        number: (Verdict.ERROR, "paint-1") if recipe == "nut" else (Verdict.NG, f"{recipe or 'paint'}-1")
+        for number, recipe in enumerate(recipes)
+    }
+    for queue in (topology.INFERENCE_FRAMES, topology.INFERENCE_IMAGES):
+        assert line.broker.depth(queue.name).total == line.broker.depth(queue.parked).total == 0
 
 
 @embedded

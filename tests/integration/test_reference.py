@@ -32,6 +32,7 @@ from shared.messages import FrameInspected, Verdict
 from shared.storage.filesystem import FilesystemStore
 from shared.verdict import scores_of
 from tests.boards import board, boards_recipe, draw_boards, part
+from tests.inspection import OneModel
 from tests.models import captured
 from tests.strokes import write_table
 
@@ -116,7 +117,7 @@ def test_a_frame_that_no_reference_fits_gets_the_verdict_error_and_its_neighbour
 ) -> None:
     worker = load_model(read_bundle_folder(model), "openvino", threads=1, largest_batch=4)
     store = FilesystemStore(tmp_path)
-    inspector = Inspector(lambda: worker, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
+    inspector = Inspector(OneModel(worker), ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
     frames = [captured(0, part(0, 100, hole=False)), captured(1, board(7)), captured(2, part(1, 101, hole=True))]
     first, strange, last = (each for each in inspector.inspect(frames).result(60) if isinstance(each, FrameInspected))
     assert strange.verdict is Verdict.ERROR

@@ -25,6 +25,7 @@ from shared.messages import FrameExplained, FrameInspected, Message, decode
 from shared.messaging.port import Broker
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
+from tests.inspection import OneModel
 from tests.models import captured
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -52,7 +53,7 @@ def test_a_drawn_break_is_flagged_and_the_peak_of_its_heatmap_lies_within_the_dr
     write_bundle(store, bundle.manifest, bundle.files)
     seams = {number: draw_seam(number, defects={"break"}) for number in BROKEN}
     model = load_model(bundle, "openvino", threads=1, largest_batch=len(seams))
-    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=30, pause_seconds=60), LiveImages(store, 0))
+    inspector = Inspector(OneModel(model), ImageStore(store, wait_seconds=30, pause_seconds=60), LiveImages(store, 0))
     explainer = Explainer(Models(store, 1, load_probe), ExplainerImageStore(store, image_wait_seconds=0))
     broker = SqliteBroker(tmp_path / "broker")
     publisher = broker.publisher()

@@ -46,10 +46,10 @@ class HttpTriggers:
                 try:
                     trigger = Trigger.read(self.rfile.read(min(int(length), MOST_BYTES + 1)))
                 except InvalidTrigger as error:
-                    self._answer(triggers.miss(Cause.REFUSED, str(error)), HTTPStatus.UNPROCESSABLE_ENTITY)
+                    self._answer(triggers.miss(Cause.REFUSED, str(error)))
                     return
                 if server.hold(self.connection):
-                    self._answer(triggers.fire(trigger).result(), HTTPStatus.CONFLICT)
+                    self._answer(triggers.fire(trigger).result())
 
             def _is_allowed(self) -> bool:
                 given = self.headers.get("Authorization", "").removeprefix("Bearer ").encode("latin-1", "replace")
@@ -68,8 +68,11 @@ class HttpTriggers:
                     return urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
                 return ""
 
-            def _answer(self, answer: Answer, if_missed: HTTPStatus) -> None:
-                status = HTTPStatus.OK if answer.outcome is TriggerOutcome.CAPTURED else if_missed
+            def _answer(self, answer: Answer) -> None:
+                status = HTTPStatus.OK
+                if answer.outcome is TriggerOutcome.MISSED:
+                    refused = answer.cause is Cause.REFUSED
+                    status = HTTPStatus.UNPROCESSABLE_ENTITY if refused else HTTPStatus.CONFLICT
                 self._send(status, answer.model_dump_json().encode())
 
             def _fail(self, status: HTTPStatus, reason: str) -> None:

@@ -8,8 +8,10 @@ from services.camera.settings import CameraSettings
 from services.camera.triggers.triggers import Triggers
 
 
-def open_triggers(settings: CameraSettings, count_missed: Callable[[], None]) -> Triggers:
-    """Return the triggers of a camera. Triggers are missed until the camera captures.
+def open_triggers(
+    settings: CameraSettings, count_missed: Callable[[], None], refusal: Callable[[str], str] = lambda _recipe: ""
+) -> Triggers:
+    """Return the triggers of a camera. Triggers are missed until the camera captures; see `Triggers` for the arguments.
 
     Raises:
         CameraError: an address is already in use.
@@ -20,6 +22,7 @@ def open_triggers(settings: CameraSettings, count_missed: Callable[[], None]) ->
         count_missed,
         seconds=settings.trigger_seconds,
         delay_seconds=settings.trigger_delay_ms / 1000,
+        refusal=refusal,
     )
     try:
         if settings.trigger_http:

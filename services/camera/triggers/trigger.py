@@ -35,9 +35,7 @@ class Trigger(BaseModel):
     encoder_count: int | None = Field(
         None, ge=0, lt=1 << 32, description="count of the line's encoder at the trigger, for outputs with delay_counts"
     )
-    recipe: Name | None = Field(
-        None, description="recipe by which the frame must be inspected; a worker of another recipe does not inspect it"
-    )
+    recipe: Name | None = Field(None, description="recipe by which the frame is inspected, instead of that of the line")
     check: bool = Field(False, description="the part in view is one of a check, and no production")
 
     @classmethod
@@ -88,7 +86,7 @@ class Cause(StrEnum):
     LATE = "late"
     """No image came within `CAMERA_TRIGGER_SECONDS` after `CAMERA_TRIGGER_DELAY_MS`."""
     REFUSED = "refused"
-    """The trigger was not valid."""
+    """The trigger was not valid, or no model of its recipe is in production."""
     DROPPED = "dropped"
     """The image was captured, but the outbox was full or the image can't be used."""
 

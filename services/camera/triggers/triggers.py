@@ -61,6 +61,7 @@ class Triggers:
         *,
         seconds: float,
         delay_seconds: float = 0,
+        refusal: Callable[[str], str] = lambda _recipe: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start without a trigger.
@@ -71,12 +72,14 @@ class Triggers:
             count_missed: called for each missed trigger.
             seconds: a trigger is missed if its image does not come within this time after the delay.
             delay_seconds: seconds from a trigger to its image, which is the first image that is read after this time.
+            refusal: returns why no frame can be inspected by a recipe; empty if one can.
             clock: returns the time in seconds of the steady clock.
         """
         self._names = line, camera
         self._count_missed = count_missed
         self._seconds = seconds
         self._delay_seconds = delay_seconds
+        self._refusal = refusal
         self._clock = clock
         self._changed = threading.Condition()
         self._pending: Pending | None = None
@@ -124,20 +127,22 @@ class Triggers:
             away: why this trigger gets no image, although the camera can capture; empty if it may get one.
         """
         answer = Future[Answer]()
+        refusal = self._refusal(trigger.recipe) if trigger.recipe else ""
         with self._changed:
             if earlier := self._remember(trigger.id, answer):
                 log.info("a trigger came again, and is not counted again", trigger=trigger.id)
                 return earlier
             away = away or self._away
-            if not away and self._pending is None:
+            if not away and not refusal and self._pending is None:
                 pending = self._pending = Pending(trigger, self._clock(), answer)
                 pending.timer = threading.Timer(self._delay_seconds + self._seconds, self._expire, (pending,))
                 pending.timer.daemon = True
                 pending.timer.start()
                 self._changed.notify_all()
                 return answer
-        busy = "the image of the trigger before has not come yet"
-        answer.set_result(self.miss(Cause.AWAY if away else Cause.BUSY, away or busy, trigger.id))
+        cause = Cause.REFUSED if refusal else Cause.AWAY if away else Cause.BUSY
+        reason = refusal or away or "the image of the trigger before has not come yet"
+        answer.set_result(self.miss(cause, reason, trigger.id))
         return answer
 
     def miss(self, cause: Cause, reason: str, trigger_id: str | None = None) -> Answer:

@@ -80,9 +80,13 @@ class Audit:
             StorageError: the entry was not written, so the action must not happen.
         """
         now = datetime.now(UTC)
-        entry = AuditEntry(
-            id=str(ULID.from_datetime(now)), at=now, by=by, action=action, subject=subject, details=details
-        )
+        return self.record_once(ULID.from_datetime(now), now, action, subject, by, **details)
+
+    def record_once(
+        self, entry_id: ULID, at: datetime, action: str, subject: str, by: str, **details: JsonValue
+    ) -> AuditEntry:
+        """Write an entry under a given id and time: the same entry, however often it is written; see `record`."""
+        entry = AuditEntry(id=str(entry_id), at=at, by=by, action=action, subject=subject, details=details)
         self._put(entry, ENTRY)
         return entry
 

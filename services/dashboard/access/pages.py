@@ -67,6 +67,7 @@ WORDS: Final = {
     "person.password": marked("set a password"),
     "person.remove": marked("removed a user"),
     "person.role": marked("changed a role"),
+    "recipe.change": marked("changed the recipe of a line"),
     "recipe.save": marked("saved a recipe"),
     "retention.remove": marked("removed stored data by a retention rule"),
     "session.begin": marked("logged in"),

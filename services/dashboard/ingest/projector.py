@@ -10,9 +10,9 @@ from typing import Any, Final
 from redis.exceptions import DataError
 
 from services.dashboard.ingest.watermark import Watermark
-from shared.messages import GatewayReported, LineChecked, Message, WorkerReported
+from shared.messages import GatewayReported, LineChecked, Message, RecipeAnnounced, WorkerReported
 
-NOT_ARCHIVED: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported, LineChecked)
+NOT_ARCHIVED: Final[tuple[type[Message], ...]] = (WorkerReported, GatewayReported, RecipeAnnounced, LineChecked)
 """Messages that are not archived, because they have no use later, or are stored as records of their own."""
 
 INAPPLICABLE: Final = (ValueError, ArithmeticError, DataError)

@@ -29,6 +29,7 @@ from shared.messages import (
     FrameInspected,
     GatewayReported,
     PartDecided,
+    RecipeAnnounced,
     Verdict,
     WorkerReported,
     decode,
@@ -50,7 +51,7 @@ SKEW: Final = Gauge(
     ["line", "camera"],
 )
 
-M = TypeVar("M", CameraReported, WorkerReported, GatewayReported, FrameInspected)
+M = TypeVar("M", CameraReported, WorkerReported, GatewayReported, FrameInspected, RecipeAnnounced)
 
 
 @dataclass(frozen=True)

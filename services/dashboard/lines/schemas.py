@@ -60,6 +60,7 @@ class CameraView(BaseModel):
     )
     missed_triggers: int = Field(description="triggers of this run that came while it was busy or away")
     waiting: int = Field(description="buffered frames: those that wait in the camera's outbox")
+    recipe: str | None = Field(description="recipe of its next part; null: that of the workers (INFERENCE_RECIPE)")
     reported_at: datetime = Field(description="time of the report by the camera's clock")
     received_at: datetime = Field(description="time at which the last report arrived")
     clock_skew_seconds: float = Field(

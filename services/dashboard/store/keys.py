@@ -79,6 +79,15 @@ class Keys:
         return f"{self.prefix}:gateways"
 
     @property
+    def line_recipes(self) -> str:
+        """Hash line → last `RecipeAnnounced`, after its arrival."""
+        return f"{self.prefix}:recipes"
+
+    def audited_recipe(self, line: str) -> str:
+        """String: the id of the last change of a line's recipe that is in the audit log."""
+        return f"{self.prefix}:audited:{line}"
+
+    @property
     def trainings(self) -> str:
         """Sorted set of training ids by the time of their request."""
         return f"{self.prefix}:trainings"

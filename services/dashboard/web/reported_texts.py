@@ -65,6 +65,9 @@ OF_GATEWAYS: Final = (
     marked("it was not sent in time"),
     marked("no gateway took the request for %(seconds)s s: run the check again"),
     marked("the gateway was restarted while the check ran: run it again"),
+    marked("no gateway took the request for %(seconds)s s: change the recipe again"),
+    marked("no model of recipe %(recipe)s is in production: promote one, or choose another recipe"),
+    marked("object storage is unavailable, so nothing changed: %(error)s"),
 )
 OF_EXPLAINERS: Final = (
     marked("model %(version)s, which judged it, is gone"),
@@ -214,7 +217,8 @@ OF_CAMERAS_FAILURES: Final = (
     ),
 )
 OF_IMAGES: Final = (
-    marked("its trigger asks for the recipe %(recipe)s, and this worker has %(own)s"),
+    marked("the model of recipe %(recipe)s is being loaded"),
+    marked("model %(version)s can't be used: %(error)s"),
     marked("its image is gone: %(reason)s"),
     marked("its image was not stored"),
     marked("its image did not arrive in object storage: %(reason)s"),
@@ -289,6 +293,7 @@ OF_OUTPUTS: Final = (
     marked("no client that is connected has subscribed to results, and none has fetched it"),
     marked("no job runs, because the vision system is in the state %(state)s"),
     marked("its part was captured before the client started the job"),
+    marked("recipe %(recipe)s inspected its part, and the job has %(job_recipe)s"),
     marked("the OPC UA server has ended"),
     marked("the OPC UA server does not take a result: %(error)s"),
     marked("the OPC UA server on %(address)s does not start: %(error)s"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.gateway.outputs.port import Output
+from services.gateway.outputs.port import LineRecipe, Output
 from services.gateway.outputs.settings import (
     AnyOutput,
     FileSettings,
@@ -15,8 +15,11 @@ from services.gateway.outputs.settings import (
 )
 
 
-def open_output(settings: AnyOutput, line: str) -> Output:
-    """Return an output of a line. It connects when it is first used."""
+def open_output(settings: AnyOutput, line: str, recipe: LineRecipe | None = None) -> Output:
+    """Return an output of a line. It connects when it is first used.
+
+    ``recipe`` is the recipe of the line, for a receiver that changes it.
+    """
     output: Output
     match settings:
         case WebhookSettings():
@@ -46,5 +49,5 @@ def open_output(settings: AnyOutput, line: str) -> Output:
         case OpcUaSettings():
             from services.gateway.outputs.opcua.server import OpcUaServer  # noqa: PLC0415
 
-            output = OpcUaServer(settings, line)
+            output = OpcUaServer(settings, line, recipe)
     return output

@@ -29,6 +29,32 @@ class OutputRefused(Exception):
         self.signals = signals
 
 
+class CannotChange(Exception):
+    """The recipe of a line can't be changed to this one; the message says why, and what to do."""
+
+
+class LineRecipe(Protocol):
+    """The recipe of one line, which a receiver may change."""
+
+    @property
+    def current(self) -> str | None:
+        """The recipe of the line; None: that of the workers."""
+        ...
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The recipes that have a model in production."""
+        ...
+
+    def change(self, recipe: str, by: str) -> None:
+        """Let another recipe inspect the next parts.
+
+        Raises:
+            CannotChange: no model of the recipe is in production, or object storage is unavailable.
+        """
+        ...
+
+
 class Trouble(IntEnum):
     """Why a line does not inspect parts, as an error code for PLCs."""
 

@@ -25,6 +25,7 @@ from services.gateway.outputs.opcua.server import OpcUaServer
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
 from services.gateway.outputs.settings import OpcUaSettings
 from services.gateway.signal_outbox import SignalOutbox
+from shared.contracts.promotion import Promotion, store_promotion
 from shared.messages import OutputTestRequested
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
@@ -59,9 +60,12 @@ class Plant:
         self.folder = folder
         self.process: ChildServer
         self._sequence = 0
-        FilesystemStore(self.line.objects).put(
-            "models/seam/v1/recipe.yaml", f"{RECIPE}\nparts: {{of: frame, deadline_ms: 600000}}".encode()
-        )
+        self.store = FilesystemStore(self.line.objects)
+        for recipe in ("seam", "bolt"):
+            text = RECIPE.replace("name: seam", f"name: {recipe}") + "\nparts: {of: frame, deadline_ms: 600000}"
+            self.store.put(f"models/{recipe}/v1/recipe.yaml", text.encode())
+            promotion = {"sequence": 1, "recipe": recipe, "version": "v1", "digest": "0" * 64, "previous": None}
+            store_promotion(self.store, Promotion(**promotion, reason="", by="eva", at=datetime.now(UTC)))
         asyncio.run(self._make_certificates())
         (folder / "password").write_text(f"{PASSWORD}\n")
         output = {
@@ -72,7 +76,7 @@ class Plant:
             "certificate_file": str(folder / "server.der"),
             "key_file": str(folder / "server.pem"),
             "trusted_folder": str(folder / "trusted"),
-            "recipes": ["seam"],
+            "recipes": ["seam", "bolt"],
             "fetch_seconds": 1,
             "deadline_ms": 600_000,
         }
@@ -93,12 +97,18 @@ class Plant:
         settings = {"FOLDER": str(self.folder / "gateway"), "LINES": str(self.folder / "lines.yaml")}
         return self.line.running("gateway", PATIENT, LEASE_SECONDS="1", SILENCE_SECONDS="60", **settings)
 
-    def inspect(self, said: str = "ok", age: float = 0) -> str:
+    def inspect(self, said: str = "ok", age: float = 0, recipe: str = "seam") -> str:
         """Send a verdict on a frame captured ``age`` seconds ago, and return the name of its part."""
         frame = verdict(self._sequence, said, captured_at=datetime.now(UTC) - timedelta(seconds=age))
+        frame = frame.model_copy(update={"recipe": recipe})
         self._sequence += 1
         self.line.send(frame)
         return frame.frame.frame_id
+
+    def change(self) -> tuple[str, str]:
+        """The recipe of the line that is stored, and who changed it."""
+        change = json.loads(self.store.get("gateways/recipes/line-1.json"))["change"]
+        return change["recipe"], change["by"]
 
     async def client(self, user: str | None = "plc", password: str = PASSWORD, certificate: str = "client") -> Client:
         """A client that is not connected yet; its channel is encrypted, unless the certificate is empty."""
@@ -272,7 +282,7 @@ def test_a_client_walks_the_state_machine(plant: Plant) -> None:
             await plc.refused(unknown, "RecipeManagement.PrepareRecipe", ExternalId=other)
             seam = identified(ua.RecipeIdExternalDataType(), "seam")
             listed = await plc.call("RecipeManagement.GetRecipeListFiltered", IsPrepared=0)
-            assert [recipe.Id for recipe in listed["RecipeList"]] == ["seam"]
+            assert [recipe.Id for recipe in listed["RecipeList"]] == ["seam", "bolt"]
             await plc.call("RecipeManagement.PrepareRecipe", ExternalId=seam)
             assert await plc.state() == "Ready"
             for start, end in (("StartContinuous", "Stop"), ("StartSingleJob", "Abort")):
@@ -316,6 +326,30 @@ def test_a_single_job_has_one_result_with_its_part(plant: Plant) -> None:
             assert parts["JobId"].Id == job.Id
             missing = identified(ua.ResultIdDataType(), "none")
             await plc.refused(ua.uaerrors.BadNotFound, "ResultManagement.GetResultById", ResultId=missing)
+
+    asyncio.run(run())
+
+
+def test_a_client_changes_the_product_of_the_line(plant: Plant) -> None:
+    async def run() -> None:
+        async with plant.connected() as plc:
+            await plc.subscribe()
+            await plc.call(f"{MACHINE}.SelectModeAutomatic")
+            seam, bolt = (identified(ua.RecipeIdExternalDataType(), recipe) for recipe in ("seam", "bolt"))
+            for recipe in (bolt, seam):
+                await plc.call("RecipeManagement.PrepareRecipe", ExternalId=recipe)
+                assert plant.change() == (recipe.Id, "opcua:plc")
+            other = identified(ua.RecipeIdExternalDataType(), "paint")
+            await plc.refused(ua.uaerrors.BadNotFound, f"{AUTOMATIC}.StartSingleJob", RecipeId=other)
+            assert plant.change() == ("seam", "opcua:plc")
+            await plc.call(f"{AUTOMATIC}.StartSingleJob", RecipeId=bolt)
+            assert plant.change() == ("bolt", "opcua:plc")
+            plant.inspect()  # by the recipe before: it is no result of this job
+            part = plant.inspect(recipe="bolt")
+            event = await plc.result()
+            assert (event.PartId.Id, event.ExternalRecipeId.Id) == (part, "bolt")
+            await plc.reaches("Ready")
+            await plc.call("RecipeManagement.PrepareRecipe", ExternalId=seam)
 
     asyncio.run(run())
 

@@ -102,6 +102,7 @@ def test_the_readme_lists_every_key_in_redis() -> None:
         *(keys.bucket("l", step, "x") for step in BucketLength),
     ]
     made += [keys.sessions("l", "c"), keys.slices("l"), keys.began("l"), keys.requested("f"), keys.requested_check("l")]
+    made += [keys.audited_recipe("l")]
     made += [
         keys.login("d"),
         keys.failures("w"),

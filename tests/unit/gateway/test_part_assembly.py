@@ -173,3 +173,38 @@ def test_a_part_is_restored_with_its_frames_and_its_deadline() -> None:
     assert not after.add(verdict(0, "ng"), at(0.3)).decided
     decision = only(after.expire(at(0.5)))
     assert (decision.verdict, decision.missing) == ("ng", 2)
+
+
+def test_a_part_whose_frames_were_inspected_by_two_recipes_is_not_inspected() -> None:
+    line = Line(plan(of="identity", frames=2))
+    line.add(verdict(0, part="part-1"), at(0.1))
+    line.plan = plan("bolt", of="identity", frames=2)
+    mixed = only(line.add(verdict(1, "ng", part="part-1"), at(0.2)))
+    assert (mixed.verdict, mixed.recipe) == ("not_inspected", "seam")
+    line.add(verdict(2, part="part-2"), at(0.3))
+    whole = only(line.add(verdict(3, part="part-2"), at(0.4)))
+    assert (whole.verdict, whole.recipe) == ("ok", "bolt")
+
+
+def test_verdicts_around_a_change_of_the_recipe_may_come_in_any_order() -> None:
+    before, after = plan(), plan("bolt")
+    line = Line(after)
+    line.add(verdict(0), at(0.1))
+    line.add(verdict(3), at(0.2))
+    assert [frame.sequence for part in line.assembly._parts.values() for frame in part.expected.values()] == [1, 2]
+    line.plan = before
+    decisions = [only(line.add(verdict(number, "ng"), at(0.3))) for number in (2, 1)]
+    assert {(each.verdict, each.recipe) for each in decisions} == {("ng", "seam")}
+
+
+def test_frames_between_two_sizes_of_parts_belong_to_the_parts_of_their_own_verdicts() -> None:
+    pairs, triples = plan(of="frames", frames=2), plan("bolt", of="frames", frames=3)
+    line = Line(pairs)
+    for number, (sequence, how) in enumerate([(4, pairs), (7, triples), (5, pairs), (6, triples), (8, triples)]):
+        line.plan = how
+        line.add(verdict(sequence), at(0.1 * number))
+    assert {(each.verdict, each.recipe, len(each.frames)) for each in line.decided.values()} == {
+        ("ok", "seam", 2),
+        ("ok", "bolt", 3),
+    }
+    assert line.assembly.pending == 0

@@ -145,6 +145,18 @@ def test_a_recipe_that_inspects_the_line_no_more_ends_its_job() -> None:
     assert names(made) == ["ContinuousExecutionToReadyAuto", "ReadyToInitializedAuto"]
 
 
+def test_another_recipe_of_the_line_ends_a_job_and_has_to_be_prepared() -> None:
+    system = system_in(State.CONTINUOUS_EXECUTION)
+    assert not system.follow("", ["seam", "paint"], JOB, inspecting=["seam"])
+    made = system.follow("", ["seam", "paint"], JOB, inspecting=["paint"])
+    assert names(made) == ["ContinuousExecutionToReadyAuto", "ReadyToInitializedAuto"]
+    system.prepare_recipe("seam")
+    with pytest.raises(UnknownRecipe, match="the recipe of the line is not prepared: paint"):
+        system.start(JOB, single=False)
+    system.prepare_recipe("paint")
+    system.start(JOB, single=False)
+
+
 def test_a_recipe_that_does_not_inspect_the_line_is_refused() -> None:
     with pytest.raises(UnknownRecipe, match="'paint', but by: seam"):
         system_in(State.INITIALIZED).prepare_recipe("paint")

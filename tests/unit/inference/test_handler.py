@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 
 from services.inference import metrics
 from services.inference.deferred import DeferredWork
-from services.inference.handler import Inspector
+from services.inference.handler import Inspector, ModelSource
 from services.inference.image_store import ImageStore
 from services.inference.live_images import LiveImages
 from services.inference.model import Model, load_model
+from services.inference.models import Models
 from shared.contracts.frame_files import FrameFile
 from shared.contracts.retention_rules import DataKind
 from shared.imaging.codec import encode
@@ -29,11 +31,13 @@ from shared.messages import (
     Verdict,
     challenge_folder,
 )
-from shared.messaging.loop import Reject
+from shared.messaging.loop import Reject, RetryLater
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import ObjectStore, StorageUnavailable
 from tests.images import BOMBS
-from tests.models import captured, paint_bundle, paint_recipe, painted
+from tests.inspection import OneModel
+from tests.models import captured, paint_bundle, paint_recipe, painted, promote
+from tests.processes import wait_until
 
 
 class AwayStore(FilesystemStore):
@@ -53,6 +57,14 @@ class AwayStore(FilesystemStore):
         self._check()
         self.fetched.set()
         return super().get(key, most_bytes)
+
+    def exists(self, key: str) -> bool:
+        self._check()
+        return super().exists(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        self._check()
+        return super().keys(prefix)
 
     def _check(self) -> None:
         if self.away:
@@ -89,8 +101,12 @@ def store(tmp_path: Path) -> AwayStore:
     return AwayStore(tmp_path / "objects")
 
 
+def _inspecting(models: ModelSource, store: ObjectStore, live: LiveImages | None = None) -> Inspector:
+    return Inspector(models, ImageStore(store, wait_seconds=60, pause_seconds=60), live or LiveImages(store, 0))
+
+
 def _inspector(model: Model, store: ObjectStore) -> Callable[[Sequence[Message]], Sequence[Message]]:
-    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
+    inspector = _inspecting(OneModel(model), store)
     return lambda frames: inspector.inspect(frames).result(60)
 
 
@@ -152,15 +168,49 @@ def test_a_frame_that_cant_be_decoded_gets_an_error_verdict(
     assert (before.verdict, after.verdict) == (Verdict.NG, Verdict.OK)
 
 
-def test_a_frame_whose_trigger_asks_for_another_recipe_is_not_inspected(model: Model, store: AwayStore) -> None:
-    frames = [captured(number, painted("black")) for number in range(3)]
-    asked = [
-        frame.model_copy(update={"frame": frame.frame.model_copy(update={"recipe": recipe})})
-        for frame, recipe in zip(frames, ("paint", "another", None), strict=True)
+@pytest.fixture
+def models(store: AwayStore) -> Models:
+    """The models of two recipes that are in production; frames without a recipe are inspected by `paint`."""
+    promote(store, paint_bundle("paint-1"))
+    promote(store, paint_bundle("bolt-1", recipe=paint_recipe(name="bolt")))
+    models = Models(store, "paint", partial(load_model, kind="openvino", threads=1, largest_batch=4), most=2)
+    models.usual.check()
+    return models
+
+
+def test_each_frame_of_a_batch_is_inspected_by_the_recipe_that_it_names(models: Models, store: AwayStore) -> None:
+    recipes = [None, "bolt", "paint", "nut", "bolt", None]
+    frames = [captured(number, painted("blue"), recipe=recipe) for number, recipe in enumerate(recipes)]
+    answers = sorted(
+        _verdicts(_inspecting(models, store).inspect(frames).result(60)), key=lambda each: each.frame.sequence
+    )
+    assert [answer.frame for answer in answers] == [frame.frame for frame in frames]
+    assert [(answer.recipe, answer.model_version) for answer in answers if answer.verdict is Verdict.NG] == [
+        ("paint", "paint-1"),
+        ("bolt", "bolt-1"),
+        ("paint", "paint-1"),
+        ("bolt", "bolt-1"),
+        ("paint", "paint-1"),
     ]
-    answers = _verdicts(_inspector(model, store)(asked))
-    assert [answer.verdict for answer in answers] == [Verdict.OK, Verdict.ERROR, Verdict.OK]
-    assert answers[1].reason == "its trigger asks for the recipe another, and this worker has paint"
+    assert answers[3].verdict is Verdict.ERROR
+    assert answers[3].reason == "no model of recipe nut is in production: train one and promote it"
+
+
+def test_while_storage_is_away_a_frame_waits_for_the_model_of_its_recipe_and_its_neighbours_do_not(
+    models: Models, store: AwayStore
+) -> None:
+    inspector = _inspecting(models, store)
+    store.away = True
+    named = captured(0, painted("green"), recipe="bolt")
+    verdict, deferred = inspector.inspect([named, captured(1, painted("black"))]).result(60)
+    assert isinstance(verdict, FrameInspected)
+    assert (verdict.frame.sequence, verdict.verdict) == (1, Verdict.OK)
+    assert isinstance(deferred, FrameDeferred)
+    with pytest.raises(RetryLater):
+        DeferredWork(store).finish([deferred])
+    store.away = False
+    (returned,) = DeferredWork(store).finish([deferred])
+    wait_until(lambda: bool(_verdicts(inspector.inspect([returned]).result(60))), 60, "the verdict by its model")
 
 
 def test_a_batch_of_nothing_but_broken_images_is_answered(model: Model, store: AwayStore) -> None:
@@ -313,7 +363,7 @@ def test_the_images_of_a_batch_are_prepared_while_the_network_runs_on_the_batch_
 ) -> None:
     network = Held(model)
     held = replace(model, engine=network)
-    inspector = Inspector(lambda: held, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
+    inspector = _inspecting(OneModel(held), store)
     key = captured(1, b"", stored_as="large.png").image_key
     assert key
     store.put(key, encode(painted("blue"), "png"))
@@ -329,10 +379,12 @@ def test_the_images_of_a_batch_are_prepared_while_the_network_runs_on_the_batch_
 def test_a_batch_keeps_its_model_and_the_model_is_unloaded_after_it(model: Model, store: AwayStore) -> None:
     network = Held(model)
     current = replace(model, version="v1", engine=network)
-    inspector = Inspector(lambda: current, ImageStore(store, wait_seconds=60, pause_seconds=60), LiveImages(store, 0))
+    models = OneModel(current)
+    inspector = _inspecting(models, store)
     before = [inspector.inspect([captured(number, painted("black"))]) for number in range(2)]
     assert network.runs.wait(60)
-    current = replace(model, version="v2")
+    models.model = replace(model, version="v2")
+    models.retired.append(current)
     after = inspector.inspect([captured(2, painted("black"))])
     assert not network.closed
     network.goes_on.set()
@@ -363,7 +415,7 @@ def test_a_frame_of_a_check_gets_a_verdict_of_its_own_kind_and_leaves_no_trace(m
     frames = [of_check(0, "green", store), of_check(1, "black", store)]
     stored, counted = sorted(store.keys("")), frames_counted()
     live = LiveImages(store, 0.001)
-    inspector = Inspector(lambda: model, ImageStore(store, wait_seconds=60, pause_seconds=60), live)
+    inspector = _inspecting(OneModel(model), store, live)
     answers = inspector.inspect([*frames, captured(2, painted("black"))]).result(60)
     assert [type(answer) for answer in answers] == [CheckFrameInspected, CheckFrameInspected, FrameInspected]
     assert [answer.verdict for answer in _verdicts(answers)] == [Verdict.NG, Verdict.OK, Verdict.OK]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from services.inference.model import Model, load_model
+from services.inference.models import Models
 from services.inference.production import REFUSAL_SECONDS, NoModel, Production
 from shared.contracts.bundle import Bundle, write_bundle
 from shared.engines.port import EngineError
@@ -36,12 +37,18 @@ def production(store: FilesystemStore) -> Production:
     return Production(store, "paint", LOAD)
 
 
+def model_of(production: Production) -> Model:
+    """The model for the next batch, which there is."""
+    model = production.model()
+    assert isinstance(model, Model)
+    return model
+
+
 def test_before_the_first_promotion_there_is_no_model_and_it_says_so(production: Production) -> None:
     production.check()
     assert production.version is None
     assert production.trouble == "no model of recipe paint is in production: train one and promote it"
-    with pytest.raises(NoModel, match="train one and promote it"):
-        production.model()
+    assert production.model() == NoModel(production.trouble, temporary=False)
 
 
 def test_a_promoted_model_judges_the_next_batch_and_the_batch_at_hand_keeps_its_model(
@@ -49,10 +56,10 @@ def test_a_promoted_model_judges_the_next_batch_and_the_batch_at_hand_keeps_its_
 ) -> None:
     promote(store, paint_bundle("v1"))
     production.check()
-    first = production.model()
+    first = model_of(production)
     promote(store, paint_bundle("v2"))
     production.check()
-    assert production.model().version == "v2"
+    assert model_of(production).version == "v2"
     assert len(first.judge(first.run(np.zeros((1, 32, 32, 3), np.float32)))) == 1
     assert production.trouble == ""
 
@@ -62,7 +69,7 @@ def test_rolling_back_is_a_promotion_too(production: Production, store: Filesyst
     for bundle in (first, second, first):
         promote(store, bundle)
         production.check()
-    assert production.model().version == "v1"
+    assert model_of(production).version == "v1"
 
 
 def test_a_model_is_loaded_once_however_often_one_looks(store: FilesystemStore) -> None:
@@ -76,7 +83,7 @@ def test_a_model_is_loaded_once_however_often_one_looks(store: FilesystemStore) 
     promote(store, paint_bundle("v1"))
     production.check()
     production.check()
-    production.model()
+    model_of(production)
     production.check()
     assert loaded == ["v1"]
 
@@ -135,12 +142,12 @@ def test_a_model_that_cant_be_used_is_refused_and_the_old_one_goes_on(
     assert callable(spoil)
     spoil(store)
     production.check()
-    assert production.model().version == "v1"
+    assert model_of(production).version == "v1"
     assert production.trouble.startswith("model v2 can't be used: ")
     assert reason in production.trouble
     promote(store, paint_bundle("v3"))
     production.check()
-    assert production.model().version == "v3"
+    assert model_of(production).version == "v3"
     assert production.trouble == ""
 
 
@@ -153,10 +160,10 @@ def test_a_bundle_that_was_damaged_is_used_as_soon_as_it_is_whole_again(
     _changed(store)
     for _ in range(2):
         production.check()
-        assert production.model().version == "v1"
+        assert model_of(production).version == "v1"
     store.put("models/paint/v2/openvino_fp32.bin", whole.file("openvino_fp32.bin"))
     production.check()
-    assert production.model().version == "v2"
+    assert model_of(production).version == "v2"
     assert production.trouble == ""
 
 
@@ -178,7 +185,7 @@ def test_a_network_that_could_not_be_run_is_tried_again_after_a_while(store: Fil
     out_of_memory = False
     now = REFUSAL_SECONDS
     production.check()
-    assert production.model().version == "v1"
+    assert model_of(production).version == "v1"
     assert production.trouble == ""
 
 
@@ -198,11 +205,11 @@ def test_storage_that_is_away_changes_nothing_and_is_asked_again(tmp_path: Path)
     promote(store, paint_bundle("v2"))
     store.away = True
     production.check()
-    assert production.model().version == "v1"
+    assert model_of(production).version == "v1"
     assert "the disk was taken away" in production.trouble
     store.away = False
     production.check()
-    assert production.model().version == "v2"
+    assert model_of(production).version == "v2"
 
 
 def test_a_network_that_judges_an_image_by_its_neighbours_is_refused() -> None:
@@ -247,10 +254,10 @@ def test_a_network_has_run_every_size_of_batch_before_it_judges() -> None:
 
 
 @contextmanager
-def _following(production: Production, broker: SqliteBroker, every_seconds: float) -> Iterator[threading.Event]:
+def _following(models: Models, broker: SqliteBroker, every_seconds: float) -> Iterator[threading.Event]:
     stop = threading.Event()
     follower = threading.Thread(
-        target=production.follow, args=(broker.subscribe(PROMOTIONS, 10), every_seconds, stop, Health()), daemon=True
+        target=models.follow, args=(broker.subscribe(PROMOTIONS, 10), every_seconds, stop, Health()), daemon=True
     )
     follower.start()
     yield stop
@@ -261,12 +268,14 @@ def _following(production: Production, broker: SqliteBroker, every_seconds: floa
 
 @pytest.mark.parametrize(("every_seconds", "is_broadcast"), [(60.0, True), (0.2, False)])
 def test_a_promotion_is_applied_from_its_message_or_from_storage(
-    production: Production, store: FilesystemStore, tmp_path: Path, every_seconds: float, is_broadcast: bool
+    store: FilesystemStore, tmp_path: Path, every_seconds: float, is_broadcast: bool
 ) -> None:
     from tests.models import promoted
 
+    models = Models(store, "paint", LOAD, most=2)
+    production = models.usual
     broker = SqliteBroker(tmp_path / "broker")
-    with _following(production, broker, every_seconds) as stop:
+    with _following(models, broker, every_seconds) as stop:
         wait_until(lambda: "no model" in production.trouble, 60, "the first look")
         promote(store, paint_bundle("v1"))
         if is_broadcast:

@@ -11,7 +11,7 @@ from pathlib import Path
 from shared import messages
 from shared.messages import Message
 from shared.messaging.sqlite.routing import matches
-from shared.topology import EXCHANGE_OF, PROMOTIONS, QUEUES, WhenFull
+from shared.topology import EXCHANGE_OF, LINE_RECIPES, PROMOTIONS, QUEUES, WhenFull
 from tests.unit.shared.test_topology import example, wanting
 
 PAGE = Path(__file__).parents[3] / "docs" / "messages.md"
@@ -27,6 +27,9 @@ def row_of_message(kind: type[Message]) -> str:
     queues = [f"`{queue.name}`" for queue in wanting(message)]
     if EXCHANGE_OF[kind] == PROMOTIONS.exchange and matches(PROMOTIONS.binding, message.routing_key):
         queues.append("every worker")
+    if isinstance(message, messages.RecipeAnnounced):
+        assert matches(LINE_RECIPES.about(message.line).binding, message.routing_key)
+        queues.append("every camera of the line")
     says = (kind.__doc__ or "").split("\n")[0]
     return f"| `{kind.__name__}` {kind.version} | {says} | `{message.routing_key}` | {', '.join(queues)} |"
 

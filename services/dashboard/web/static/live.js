@@ -145,7 +145,7 @@ function addSection(name) {
   section.hidden = Boolean(kiosk) && kiosk !== name;
   section.querySelector("h1").id = `title-${name}`;
   section.setAttribute("aria-labelledby", `title-${name}`);
-  for (const link of section.querySelectorAll("[data-path]")) link.href = link.dataset.path + encodeURIComponent(name);
+  for (const link of section.querySelectorAll("[data-path]")) link.href = link.dataset.path + encodeURIComponent(name) + (link.dataset.end ?? "");
   const after = [...sections.keys()].filter((other) => other < name).length;
   element("lines").insertBefore(section, element("lines").children[after] ?? null);
   element("empty").hidden = true;

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from services.gateway.outputs.opcua.vision_server import VisionServer
-from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal
+from services.gateway.outputs.port import LineRecipe, LineStatus, OutputRefused, OutputUnavailable, Signal
 from services.gateway.outputs.settings import OpcUaSettings
 from shared.addresses import host_and_port
 
@@ -42,8 +42,9 @@ class OpcUaServer:
     """A client that starts a job gets its first result without a long pause."""
     seconds_needed: Final = 0.0
 
-    def __init__(self, settings: OpcUaSettings, line: str) -> None:
+    def __init__(self, settings: OpcUaSettings, line: str, recipe: LineRecipe | None = None) -> None:
         self._settings = settings
+        self._recipe = recipe
         self._line = line
         self._status: LineStatus | None = None
         self._server: VisionServer | None = None
@@ -121,7 +122,7 @@ class OpcUaServer:
             self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
             if self._closed:
                 return
-            self._server = VisionServer(self._settings, self._line)
+            self._server = VisionServer(self._settings, self._line, self._recipe)
             self._server.status = self._status
             await self._server.serve(self._ready.set, self._end)
 

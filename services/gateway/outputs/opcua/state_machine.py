@@ -41,7 +41,7 @@ class NotAllowed(Exception):
 
 
 class UnknownRecipe(Exception):
-    """A recipe does not inspect the line, or is not prepared."""
+    """A recipe can't inspect the line, or is not prepared."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ class VisionSystem:
     check_due: str = ""
     """Why a check of the line is due, so that no job starts; empty if none is due."""
     recipes: tuple[str, ...] = ()
-    """The recipes that inspect the line."""
+    """The recipes that may be prepared."""
+    inspecting: tuple[str, ...] = ()
+    """The recipes of which one inspects the line; empty: it is not known."""
     prepared: list[str] = field(default_factory=list)
     job: Job | None = None
 
@@ -115,16 +117,20 @@ class VisionSystem:
         return self._go(State.INITIALIZED)
 
     def prepare_recipe(self, recipe: str, cause: str = "Recipe") -> Sequence[Transition]:
-        """Prepare a recipe, which must be one that inspects the line."""
+        """Prepare a recipe, which must be one that can inspect the line."""
+        self.check_prepare(recipe)
+        if recipe not in self.prepared:
+            self.prepared.append(recipe)
+        return self._go(State.READY, cause) if self.state is State.INITIALIZED else ()
+
+    def check_prepare(self, recipe: str) -> None:
+        """Check that a recipe can be prepared now."""
         self._require("PrepareRecipe", State.INITIALIZED, State.READY)
         if self.check_due:
             raise NotAllowed(self.check_due)
         if recipe not in self.recipes:
             known = ", ".join(self.recipes) or "none so far"
-            raise UnknownRecipe(f"the line is not inspected by the recipe {recipe!r}, but by: {known}")
-        if recipe not in self.prepared:
-            self.prepared.append(recipe)
-        return self._go(State.READY, cause) if self.state is State.INITIALIZED else ()
+            raise UnknownRecipe(f"the line can't be inspected by the recipe {recipe!r}, but by: {known}")
 
     def unprepare_recipe(self, recipe: str) -> Sequence[Transition]:
         """Give up a recipe; without one, the system is not ready."""
@@ -136,13 +142,19 @@ class VisionSystem:
 
     def start(self, job: Job, *, single: bool) -> Sequence[Transition]:
         """Start a job: of one result, or of all results until it is stopped."""
-        self._require("StartSingleJob" if single else "StartContinuous", State.READY)
-        if self.check_due:
-            raise NotAllowed(self.check_due)
-        if job.recipe_id and job.recipe_id not in self.prepared:
-            raise UnknownRecipe(f"the recipe {job.recipe_id!r} is not prepared")
+        self.check_start("StartSingleJob" if single else "StartContinuous", job.recipe_id)
         self.job = job
         return self._go(State.SINGLE_EXECUTION if single else State.CONTINUOUS_EXECUTION)
+
+    def check_start(self, method: str, recipe: str) -> None:
+        """Check that a job can be started now, by a recipe that is prepared; empty: by that of the line."""
+        self._require(method, State.READY)
+        if self.check_due:
+            raise NotAllowed(self.check_due)
+        if recipe and recipe not in self.prepared:
+            raise UnknownRecipe(f"the recipe {recipe!r} is not prepared")
+        if not recipe and self.inspecting and not set(self.inspecting) & set(self.prepared):
+            raise UnknownRecipe(f"the recipe of the line is not prepared: {', '.join(self.inspecting)}")
 
     def end(self, method: str) -> Sequence[Transition]:
         """End the job by a method, ``Stop`` or ``Abort``."""
@@ -153,19 +165,30 @@ class VisionSystem:
         """End a job of one result, which has it."""
         return self._go(State.READY, AUTO) if self.state is State.SINGLE_EXECUTION else ()
 
-    def follow(self, trouble: str, recipes: Sequence[str], new_job: Job, check_due: str = "") -> Sequence[Transition]:
+    def follow(
+        self,
+        trouble: str,
+        recipes: Sequence[str],
+        new_job: Job,
+        check_due: str = "",
+        inspecting: Sequence[str] = (),
+    ) -> Sequence[Transition]:
         """Follow the line: to *Error* and back, by the recipes that inspect it, and by the check that is due.
 
         A job that runs when a check becomes due continues until it ends.
 
         Args:
             trouble: why the line does not inspect parts; empty if it does.
-            recipes: the recipes that inspect the line.
+            recipes: the recipes that may be prepared.
             new_job: the job to start by itself, where the system is automatic.
             check_due: why a check of the line is due; empty if none is.
+            inspecting: the recipes of which one inspects the line; empty: any of ``recipes``.
         """
-        self.trouble, self.check_due, self.recipes = trouble, check_due, tuple(recipes)
+        self.trouble, self.check_due = trouble, check_due
+        self.recipes, self.inspecting = tuple(recipes), tuple(inspecting)
         self.prepared = [recipe for recipe in self.prepared if recipe in self.recipes]
+        if self.state.is_executing and self.inspecting and not set(self.inspecting) & set(self.prepared):
+            self.prepared.clear()
         if self.state is State.HALTED:
             return ()
         if trouble:

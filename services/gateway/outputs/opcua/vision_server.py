@@ -34,10 +34,20 @@ from services.gateway.outputs.opcua.state_machine import (
     UnknownRecipe,
     VisionSystem,
 )
-from services.gateway.outputs.port import LineStatus, OutputRefused, OutputUnavailable, Signal, Trouble
+from services.gateway.outputs.port import (
+    CannotChange,
+    LineRecipe,
+    LineStatus,
+    OutputRefused,
+    OutputUnavailable,
+    Signal,
+    Trouble,
+)
 from services.gateway.outputs.settings import OpcUaSettings
 from shared.addresses import host_and_port
+from shared.messages import PartVerdict
 
+STARTS: Final = ("StartSingleJob", "StartContinuous")
 LOOK_SECONDS: Final = 0.2
 """Between two looks at the status of the line."""
 SHOWN_SECONDS = 1.5
@@ -48,6 +58,9 @@ HANGS: Final = LineStatus(Trouble.GATEWAY, "the gateway hangs")
 
 _log = structlog.stdlib.get_logger("opcua")
 
+Shown = tuple[LineStatus, int, str | None, tuple[str, ...]]
+"""What clients see of the line: its status, the overruns, its recipe, and the recipes in production."""
+
 Done = tuple[Sequence[Transition], Values]
 """What a method has changed, and its outputs."""
 
@@ -55,7 +68,9 @@ Done = tuple[Sequence[Transition], Values]
 class VisionServer:
     """The server of one line. `status` and `shown_at` may be set by another thread."""
 
-    def __init__(self, settings: OpcUaSettings, line: str) -> None:
+    def __init__(self, settings: OpcUaSettings, line: str, recipe: LineRecipe | None = None) -> None:
+        """``recipe`` is the recipe of the line, which a client may change; None: it can't."""
+        self._recipe = recipe
         self.status: LineStatus | None = None
         """The last status of the line; None before the first one."""
         self.shown_at = time.monotonic()
@@ -84,7 +99,7 @@ class VisionServer:
             await self._nodes.link(path.split("/"), handler)
         await server.start()
         ready()
-        shown: tuple[LineStatus, int] | None = None
+        shown: Shown | None = None
         failure = ""
         try:
             while not end.is_set():
@@ -136,24 +151,31 @@ class VisionServer:
             raise OutputUnavailable(f"no job runs, because the vision system is in the state {system.state}{reason}")
         if system.job.by_client and not signal.test and signal.captured_at < system.job.started_at:
             raise OutputRefused("its part was captured before the client started the job")
+        is_inspected = not signal.test and signal.verdict is not PartVerdict.NOT_INSPECTED
+        if is_inspected and system.job.recipe_id not in ("", signal.recipe):
+            raise OutputRefused(f"recipe {signal.recipe} inspected its part, and the job has {system.job.recipe_id}")
         return system.job
 
-    async def _follow(self, shown: tuple[LineStatus, int] | None) -> tuple[LineStatus, int] | None:
+    async def _follow(self, shown: Shown | None) -> Shown | None:
         """Follow the status of the line, and return what clients see now."""
         status = self.status
         if status is None:
             return None
         if time.monotonic() - self.shown_at > SHOWN_SECONDS:
             status = HANGS
-        if (now := (status, self._results.overruns)) == shown:
+        current, choices = (self._recipe.current, self._recipe.choices) if self._recipe else (None, ())
+        if (now := (status, self._results.overruns, current, choices)) == shown:
             return shown
         trouble = "" if status.online else status.reason or status.trouble.name
-        recipes = list(dict.fromkeys([*self._settings.recipes, *filter(None, [status.recipe])]))
+        inspecting = [current] if current else list(filter(None, [*self._settings.recipes, status.recipe]))
+        wanted = self._settings.recipes or choices  # with `recipes`, the output gets no parts of others
+        recipes = list(dict.fromkeys([*inspecting, *wanted]))
         job = Job(str(ULID()), datetime.now(UTC), by_client=False)
         async with self._lock:
             ended = self._system.job
-            await self._nodes.show_line(*now)
-            await self._show(self._system.follow(trouble, recipes, job, status.check_due), ended)
+            await self._nodes.show_line(status, self._results.overruns)
+            made = self._system.follow(trouble, recipes, job, status.check_due, inspecting)
+            await self._show(made, ended)
         return now
 
     async def _show(self, transitions: Sequence[Transition], ended: Job | None) -> None:
@@ -196,6 +218,7 @@ class VisionServer:
             async with self._lock:
                 ended = self._system.job
                 try:
+                    await self._change_recipe(path.rpartition("/")[2], _recipe(given))
                     transitions, outputs = change(given)
                 except (NotAllowed, UnknownRecipe) as error:
                     _log.warning("a method is refused", line=self._line, method=path, reason=str(error))
@@ -213,6 +236,31 @@ class VisionServer:
             return {"Error": 0, **outputs}
 
         return answer
+
+    async def _change_recipe(self, method: str, recipe: str) -> None:
+        """Change the recipe of the line to the one that a client prepares or starts a job with, if it is another one.
+
+        Raises:
+            NotAllowed: the state does not allow the method.
+            UnknownRecipe: the recipe can't inspect the line.
+        """
+        if method == "PrepareRecipe":
+            self._system.check_prepare(recipe)
+        elif method in STARTS and recipe:
+            self._system.check_start(method, recipe)
+        else:
+            return
+        if self._recipe is None:
+            return
+        current = self._recipe.current or (self.status.recipe if self.status else "")
+        is_declared = not current and recipe in self._settings.recipes  # the line has inspected nothing so far
+        if recipe == current or is_declared:
+            return
+        try:
+            await asyncio.to_thread(self._recipe.change, recipe, f"opcua:{self._settings.user or 'anonymous'}")
+        except CannotChange as error:
+            raise UnknownRecipe(str(error)) from error
+        self._system.inspecting = (recipe,)
 
     def _start(self, given: Values, *, single: bool) -> Done:
         job = Job(

@@ -26,6 +26,8 @@ TAKES = {
     ("POST", "/api/lines/{line}/challenge/labelled"): Role.ENGINEER,
     ("POST", "/checks/{line}/labelled"): Role.ENGINEER,
     ("POST", "/api/lines/{line}/checks"): Role.OPERATOR,
+    ("PUT", "/api/lines/{line}/recipe"): Role.OPERATOR,
+    ("POST", "/lines/{line}/recipe"): Role.OPERATOR,
     ("POST", "/checks/{line}"): Role.OPERATOR,
     ("POST", "/checks/{line}/parts"): Role.ENGINEER,
     ("POST", "/checks/{line}/parts/{part}/remove"): Role.ENGINEER,

@@ -35,6 +35,7 @@ BEHIND = (
     "/lines/line-1/batches",
     "/lines/line-1/batches/batch-7",
     "/checks/line-1",
+    "/lines/line-1/recipe",
     "/storage",
     "/audit",
     "/trainings/new",

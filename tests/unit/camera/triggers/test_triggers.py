@@ -22,6 +22,7 @@ class Camera:
             self._count,
             seconds=seconds,
             delay_seconds=delay_seconds,
+            refusal=lambda recipe: "" if recipe == "seam" else "no model of it is in production",
             clock=lambda: self.now,
         )
         self.triggers.set_state(CameraState.RUNNING)
@@ -72,6 +73,19 @@ def test_a_trigger_that_is_sent_again_gets_the_answer_of_the_first_and_is_counte
     camera.now += 61
     assert not camera.triggers.fire(Trigger(id="7")).done(), "after a minute it is another trigger"
     assert not camera.triggers.is_ready
+
+
+def test_a_trigger_with_a_recipe_that_no_model_has_is_refused_and_the_next_one_is_not() -> None:
+    camera = Camera()
+    told = camera.triggers.fire(Trigger(id="7", recipe="nut")).result(10)
+    assert (told.id, told.outcome, told.cause) == ("7", TriggerOutcome.MISSED, Cause.REFUSED)
+    assert told.reason == "no model of it is in production"
+    assert camera.missed == 1
+    assert camera.triggers.is_ready
+    camera.triggers.fire(Trigger(recipe="seam"))
+    pending = camera.triggers.take()
+    assert pending is not None
+    assert pending.trigger.recipe == "seam"
 
 
 def test_a_camera_that_goes_away_misses_the_trigger_that_waits_and_those_after_it() -> None:

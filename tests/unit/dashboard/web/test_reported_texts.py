@@ -18,7 +18,7 @@ ERRORS: Final = {
     "services/dashboard": {"UnreadableMedia", "BrokerUnavailable", "StorageUnavailable"},
     "services/inference": {"BundleError", "Reject"},
     "services/explainer": {"BundleError", "Reject", "RetryLater"},
-    "services/gateway": {"OutputUnavailable", "OutputRefused", "Reject"},
+    "services/gateway": {"CannotChange", "OutputUnavailable", "OutputRefused", "Reject"},
     "services/trainer": {
         *(
             "BundleError",
