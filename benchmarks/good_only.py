@@ -55,6 +55,9 @@ class Silent:
     def on_stage(self, stage: str) -> None:
         """Report nothing."""
 
+    def on_share(self, share: float) -> None:
+        """Report nothing."""
+
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """Report nothing."""
 

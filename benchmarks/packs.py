@@ -7,9 +7,10 @@
     python -m benchmarks.packs cost [--rounds 7]
     python -m benchmarks.packs table
 
-`first` measures the model that a folder gets with no option at all: recipe, thresholds and operating point are chosen
-by the other four folds, and its verdicts are compared with calling every part ok, or every part NG. Features are
-computed once; everything that learns is done in each fold. `reference` does the same for circuit boards, with or
+`first` measures the model that a folder gets with no option at all, but at the image of the drafted recipe: recipe,
+last layer, thresholds and operating point are chosen by the other four folds, and its verdicts are compared with
+calling every part ok, or every part NG. Features are computed once; everything that learns is done in each fold.
+`reference` does the same for circuit boards, with or
 without the defect-free template of each image, on the images that are no template. `run` goes through the folds of each
 pack and each network, and keeps what it found, so that it can be stopped and started again; `score` holds the heatmaps
 of these to the masks of the fold that they did not see; `cost` measures, in turn, what judging an image costs each of
@@ -55,7 +56,8 @@ from services.trainer.datasets.split import folds as group_folds
 from services.trainer.evaluation.costs import is_ng
 from services.trainer.evaluation.evaluate import macro_average_precision
 from services.trainer.evaluation.threshold_choice import choose_thresholds
-from services.trainer.training.last_layer import fit_by_folds, learned_features
+from services.trainer.training.heads import choose_head, heads_of
+from services.trainer.training.last_layer import learned_features
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.contracts.operating_points import OperatingPoint
 from shared.contracts.training import ARCHITECTURES
@@ -293,11 +295,19 @@ def measure_first(
         began = perf_counter()
         truth = store.labels[learned]
         fold_of = group_folds([dataset.examples[row] for row in learned], seed=0)
-        fitted = fit_by_folds(features[:, learned], truth, fold_of, task)
-        scores = scores_of(fitted.out_of_fold, task)
+        head, _ = choose_head(
+            heads_of(network),
+            features[:, learned],
+            truth,
+            fold_of,
+            [groups[row] for row in learned],
+            task=task,
+            limit=None,
+        )
+        scores = scores_of(head.fitted.out_of_fold, task)
         judging, points = choose_thresholds(recipe, truth, scores, [groups[row] for row in learned])
         found.seconds += (perf_counter() - began) / FOLDS
-        scores, truth = scores_of(fitted.layer.logits(features[0, test]), task), store.labels[test]
+        scores, truth = scores_of(head.logits(features[0, test]), task), store.labels[test]
         found.precisions.append(macro_average_precision(truth, scores))
         if points is None or points.of_model is None:
             found.right_labels += int((scores.argmax(axis=1) == truth.argmax(axis=1)).sum())

@@ -175,6 +175,7 @@ class ImageSpec(_Section):
     normalisation: Literal["image", "unit", "imagenet"] = Field(
         "image", description="by the image's own mean and deviation; to 0..1; or by ImageNet's statistics"
     )
+    fixed: bool = Field(False, description="whether trainings leave size and normalisation as they are")
     reference: ReferenceSpec | None = Field(None, description="None: images are not compared with a reference")
 
     @property

@@ -54,8 +54,8 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
 
     The user's recipe may change thresholds, colours and roles of the model's labels. The bundle is then written to
     ``folder`` as another version. If the recipe gives other verdicts, the evaluation has only the figures that hold
-    under any recipe: see `_figures_of_any_recipe`. The recipe may not change how heatmaps are made, because this was
-    chosen and measured with the model.
+    under any recipe: see `_figures_of_any_recipe`. The image is that of the model, for which its network was made. The
+    recipe may not change how heatmaps are made, because this was chosen and measured with the model.
 
     Raises:
         BundleError: ``model`` is not a bundle, or the recipe belongs to another model.
@@ -64,7 +64,7 @@ def first_model(model: Path, recipe_file: Path | None, folder: Path) -> tuple[Pa
     bundle = read_bundle_folder(model)
     if recipe_file is None:
         return model, bundle.recipe
-    recipe = read_recipe(recipe_file)
+    recipe = read_recipe(recipe_file).model_copy(update={"image": bundle.recipe.image})
     if (anomaly := bundle.recipe.anomaly) and not recipe.anomaly:  # the training added it, and not the user
         recipe = recipe_with_anomaly(recipe).with_thresholds({anomaly.name: anomaly.threshold})
     if recipe == bundle.recipe:
@@ -141,7 +141,7 @@ def _figures_of_any_recipe(evaluation: dict[str, Any], version: str, changes: li
 
 
 def _check_same_model(bundle: Bundle, recipe: Recipe, recipe_file: Path) -> None:
-    for setting in ("label_names", "task", "image", "explanation"):
+    for setting in ("label_names", "task", "explanation"):
         given, learned = getattr(recipe, setting), getattr(bundle.recipe, setting)
         if given != learned:
             raise BundleError(

@@ -87,6 +87,13 @@ class TrainingOptions(BaseModel):
         description="epochs in which all layers are trained; 0: the last layer alone, on pretrained features; None: 0 "
         "if the network starts from pretrained weights, else 30",
     )
+    minutes: float = Field(
+        10,
+        ge=0,
+        le=1440,
+        description="minutes that a training of the last layer may take, about; while there is time, other features "
+        "and images are tried; 0: nothing but the recipe's image and a linear last layer",
+    )
     patience: int = Field(10, ge=1, description="epochs without improvement before the training stops early")
     batch_size: int = Field(32, ge=1, le=1024)
     learning_rate: float | None = Field(None, gt=0, description="highest learning rate; None: the architecture's own")

@@ -21,6 +21,7 @@ from shared.validation import marked
 FEWEST_IMAGES: Final = 10
 """Fewest test images with a label, and fewest without it, for which the label's figures are shown."""
 OPTIONS: Final = {
+    "minutes": marked("Minutes"),
     "epochs": marked("Epochs"),
     "patience": marked("Patience"),
     "batch_size": marked("Batch size"),

@@ -20,9 +20,12 @@ PERCENT: Final = ("defect_rate", "augmentation.shift")
 """Shares that people write in percent."""
 LISTS: Final = {"parts.cameras": ", ", "image.reference.images": "\n"}
 """Lists, with what is written between their parts: names of images may have commas."""
-BOXES: Final = tuple(
-    f"augmentation.{name}"
-    for name in ("brightness", "moved_strip", "flip_horizontal", "flip_vertical", "blur", "noise")
+BOXES: Final = (
+    "image.fixed",
+    *(
+        f"augmentation.{name}"
+        for name in ("brightness", "moved_strip", "flip_horizontal", "flip_vertical", "blur", "noise")
+    ),
 )
 """Boxes; one that is not ticked is not sent."""
 NUMBERS: Final = (

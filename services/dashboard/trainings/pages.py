@@ -41,6 +41,7 @@ SHARES: Final = {"train": "70", "valid": "15", "test": "15"}
 DEFAULTS: Final = {
     **{name: str(getattr(TrainingOptions(), name)) for name in NUMBERS},
     **SHARES,
+    "minutes": f"{TrainingOptions().minutes:g}",
     "epochs": "",
     "learning_rate": "",
     "operating_point": "",
@@ -105,6 +106,7 @@ class TrainingForm(BaseModel):
     recipe_yaml: str = ""
     dataset: str = ""
     architecture: str = ""
+    minutes: str = ""
     epochs: str = ""
     patience: str = ""
     batch_size: str = ""
@@ -143,6 +145,8 @@ class CheckedForm:
         options: dict[str, JsonValue] = {name: self._number(name, int) for name in NUMBERS}
         options["shares"] = {split: (self._number(split, float) or 0) / 100 for split in SPLITS}
         options["variants"] = ["fp32", "int8"] if form.int8 else ["fp32"]
+        if form.minutes:
+            options["minutes"] = self._number("minutes", float)
         if form.epochs:
             options["epochs"] = self._number("epochs", int)
         if form.learning_rate:

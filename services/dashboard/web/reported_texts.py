@@ -84,6 +84,9 @@ OF_TRAINERS: Final = (
     marked("fitting the last layer"),
     marked("fitting the last layer, in %(folds)s folds"),
     marked("computing the features of %(images)s images"),
+    marked(
+        "trying images of %(height)s x %(width)s pixels, normalised by %(normalisation)s, for about %(minutes)s min"
+    ),
     marked("fitting the last layer to parts of the images, to see what more images would bring"),
     marked("the first model of this recipe"),
     marked("the recipe"),

@@ -59,7 +59,9 @@ def train(
     task: Annotated[
         Task | None, typer.Option(help="Task of a drafted recipe. Default: by the data; tables are multi-label.")
     ] = None,
-    size: Annotated[int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=16, max=1024, help="Side of a drafted recipe's image; no other is tried then.")
+    ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,6 +80,15 @@ def train(
             help="In which all layers are trained; 0: the last alone. Default: 0 from pretrained weights, else 30.",
         ),
     ] = DEFAULTS.epochs,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1440,
+            help="That a training of the last layer alone may take, about: while there is time, other features, sizes "
+            "and normalisations of the images are tried. 0: none.",
+        ),
+    ] = DEFAULTS.minutes,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better validation before it stops.")
     ] = DEFAULTS.patience,
@@ -120,6 +131,7 @@ def train(
     with report_errors():
         given: dict[str, Any] = {
             "epochs": epochs,
+            "minutes": minutes,
             "patience": patience,
             "batch_size": batch_size,
             "learning_rate": learning_rate,

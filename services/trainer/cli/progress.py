@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class ProgressBar:
-    """A bar over all epochs with loss and metric; without a terminal, one line per stage and epoch.
+    """A bar over each long stage, and over all epochs with loss and metric; without a terminal, a line for each.
 
     The number of epochs is known after the first one.
     """
@@ -39,9 +39,13 @@ class ProgressBar:
         self._progress.stop()
 
     def on_stage(self, stage: str) -> None:
-        self._progress.update(self._task, description=stage)
+        self._progress.remove_task(self._task)  # a new one, since a task whose total is known can't forget it
+        self._task = self._progress.add_task(stage, total=None, figures="")
         if not self._console.is_terminal:
             self._console.print(stage)
+
+    def on_share(self, share: float) -> None:
+        self._progress.update(self._task, completed=share, total=1)
 
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         figures = f"loss {loss:.3f}  validation {self._metric}"

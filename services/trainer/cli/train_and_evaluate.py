@@ -34,6 +34,7 @@ from services.trainer.evaluation.written import share_with_counts
 from services.trainer.training.build import ModelSpec, assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
+from services.trainer.training.tried import Tried
 from services.trainer.training.workers import workers_of
 from shared.contracts.bundle import (
     EVALUATION,
@@ -117,6 +118,8 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
         if warning not in known:
             console.print(f"note: {warning}", soft_wrap=True)
     console.print(f"on {built.measured_on.in_words}:\n{summary_of(built.evaluation)}", soft_wrap=True)
+    if len(built.tried) > 1:
+        show_tried(console, built.tried)
     if built.points:
         show_operating_points(console, built.points)
     if built.more_images:
@@ -161,6 +164,8 @@ def read_images(
         side=size or side_of(dataset),
         description="Drafted from a table of labels: check the roles, keys and colours.",
     )
+    if size and not given:
+        chosen = chosen.model_copy(update={"image": chosen.image.model_copy(update={"fixed": True})})
     if reference:
         known = chosen.image.reference.model_dump() if chosen.image.reference else {}
         spec = ReferenceSpec(**{**known, "images": tuple(reference)})
@@ -266,6 +271,20 @@ def show_operating_points(console: Console, points: OperatingPoints) -> None:
     )
     for advice in points.advice:
         console.print(f"note: {advice}", highlight=False)
+
+
+def show_tried(console: Console, tried: Sequence[Tried]) -> None:
+    """Print what was tried before the network was chosen."""
+    table = Table("tried", "log loss", "average precision", "minutes", box=None)
+    for each in tried:
+        name = ", ".join(filter(None, (each.image, each.head))) + (" *" if each.chosen else "")
+        figures = [f"{each.log_loss:.3f}", f"{each.average_precision or 0:.3f}", f"{(each.seconds or 0) / 60:.1f}"]
+        table.add_row(name, *(figures if each.log_loss is not None else [each.remark, "", ""]))
+    console.print(table, highlight=False)
+    console.print(
+        "* of this model, out of fold: the first, unless another is better by more than the error of the difference",
+        highlight=False,
+    )
 
 
 def describe(name: str, image: ImageSpec, labels: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from pydantic import JsonValue
 from services.trainer.architectures import lite0_patches
 from services.trainer.architectures.lite0_patches import beside_labels, has_patches, patches_of
 from services.trainer.architectures.registry import architecture_of
+from services.trainer.datasets.image_side import original_side
 from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
 from services.trainer.datasets.references import refuse_faulty_references
 from services.trainer.datasets.split import Split, folds, split, tables
@@ -39,10 +41,13 @@ from services.trainer.training.good_only import (
     power_of,
     why_good_only,
 )
+from services.trainer.training.image_choice import Attempt, choose_image
 from services.trainer.training.learning_curve import LearningCurve
 from services.trainer.training.memory import PATCHES_BESIDE_LABELS, fit_memory
 from services.trainer.training.options import WrongOption
 from services.trainer.training.packing import Provenance, pack
+from services.trainer.training.time_limit import TimeLimit
+from services.trainer.training.tried import Tried
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
 from shared.contracts.bundle import HISTORY, REFERENCES, REPORT, SCORES, Bundle, Variant
@@ -55,7 +60,7 @@ from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem
 from shared.engines.compile import compile_for_openvino
 from shared.label_names import MOST_LABELS
-from shared.recipe import Recipe
+from shared.recipe import ImageSpec, Recipe
 from shared.verdict import has_verdicts, scores_by, with_anomaly
 
 DOUBTS: Final = 20
@@ -136,6 +141,8 @@ class Built:
     more_images: str
     """What more images would bring, in words; empty if it is not known."""
     warnings: tuple[str, ...]
+    tried: tuple[Tried, ...] = ()
+    """What was tried before the network was chosen."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +198,9 @@ def build(
         UnequalVariant: the compiled network does not judge like the trained one.
         WrongOption: an option does not fit the recipe or the network.
     """
+    limit = TimeLimit.of(spec.options.minutes) if spec.options.minutes else None
     spec = spec.settled()
-    images, trained = _train(spec, scratch, listener, checkpoints, workers)
+    spec, images, trained = _train(spec, scratch, listener, checkpoints, workers, limit=limit)
     return _evaluate_and_pack(spec, images, trained, listener)
 
 
@@ -207,8 +215,15 @@ def assist(spec: ModelSpec, scratch: Path, listener: TrainingListener, workers: 
 
 
 def _train(
-    spec: ModelSpec, scratch: Path, listener: TrainingListener, checkpoints: CheckpointStore | None, workers: Workers
-) -> tuple[SplitImages, Trained]:
+    spec: ModelSpec,
+    scratch: Path,
+    listener: TrainingListener,
+    checkpoints: CheckpointStore | None,
+    workers: Workers,
+    *,
+    limit: TimeLimit | None = None,
+) -> tuple[ModelSpec, SplitImages, Trained]:
+    """Return what was trained, with the images that were chosen for it: in the recipe, and decoded."""
     architecture = None if spec.is_good_only else architecture_of(spec.architecture)
     if spec.options.operating_point is OperatingPointName.LEAST_COST and spec.recipe.defect_rate is None:
         raise WrongOption("option operating_point: least-cost needs a defect_rate in the recipe: give one")
@@ -238,11 +253,11 @@ def _train(
         )  # nothing is chosen, and all NG images measure
         logits = fitted.memory.out_of_fold[:, np.newaxis]
         out_of_fold = OutOfFold(divided.rows, logits, learning_curve=None, halves=halves)
-        return images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold, fitted.memory)
-    trained = fit(
+        return spec, images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold, fitted.memory)
+
+    fit_to = partial(
+        fit,
         architecture,
-        spec.recipe,
-        images.store,
         train=images.rows["train"],
         valid=images.rows["valid"],
         folds=divided,
@@ -251,8 +266,54 @@ def _train(
         checkpoints=checkpoints,
         weights=spec.weights,
         workers=workers,
+        limit=limit,
     )
-    return images, with_memory_of_good(spec, images, divided, trained, listener)
+    trained = fit_to(spec.recipe, images.store)
+    if limit and workers.rank.size == 1:
+        spec, images, trained = with_best_image(
+            spec, images, divided, trained, fit_to, scratch=scratch, limit=limit, listener=listener
+        )
+    return spec, images, with_memory_of_good(spec, images, divided, trained, listener)
+
+
+def with_best_image(
+    spec: ModelSpec,
+    images: SplitImages,
+    divided: Folds,
+    trained: Trained,
+    fit_to: Callable[[Recipe, PixelStore], Trained],
+    *,
+    scratch: Path,
+    limit: TimeLimit,
+    listener: TrainingListener,
+) -> tuple[ModelSpec, SplitImages, Trained]:
+    """Try images of other sizes and normalisations, and return the best of them in the recipe, decoded, and learned.
+
+    They are not tried if the recipe's image is fixed or compared with a reference, or if epochs are requested.
+    """
+    recipe, first = spec.recipe, Attempt.of(spec.recipe.image, images.store, trained)
+    if first is None or recipe.image.fixed or recipe.image.reference or spec.options.epochs:
+        return spec, images, trained
+
+    def attempt(image: ImageSpec) -> Attempt | None:
+        folder = scratch / f"{image.height}x{image.width}-{image.normalisation}"
+        folder.mkdir()
+        decoded, store = decode_images(spec.images, image, folder, "skip" if spec.options.skip_problems else "stop")
+        if [each.name for each in decoded.examples] != [each.name for each in images.examples]:
+            return None  # a file has changed since
+        return Attempt.of(image, store, fit_to(recipe.model_copy(update={"image": image}), store))
+
+    best = choose_image(
+        first,
+        attempt,
+        original_side=original_side(spec.images),
+        groups=divided.groups,
+        task=recipe.task,
+        limit=limit,
+        listener=listener,
+    )
+    chosen = replace(spec, recipe=recipe.model_copy(update={"image": best.image}))
+    return chosen, replace(images, store=best.store), best.trained
 
 
 def with_memory_of_good(
@@ -403,7 +464,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
     )
     curve = findings.learning_curve
     more = curve.in_words() if curve else ""
-    return Built(bundle, measured.evaluation, findings.measured_on, points, more, warnings)
+    return Built(bundle, measured.evaluation, findings.measured_on, points, more, warnings, trained.tried)
 
 
 @dataclass(frozen=True)
@@ -461,6 +522,7 @@ class Findings:
             "threshold_curves": {name: each.model_dump(mode="json") for name, each in curves.items()},
             "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
             "doubtful_labels": [doubt.model_dump(mode="json") for doubt in self.doubts],
+            "tried": [asdict(each) for each in self.trained.tried],
             "learning_curve": self.learning_curve.model_dump(mode="json") if self.learning_curve else None,
             "best_epoch": self.trained.best_epoch,
             "warnings": list(self.warnings),

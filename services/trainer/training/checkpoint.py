@@ -131,6 +131,10 @@ class TrainingListener(Protocol):
         """Receive the stage that begins, other than an epoch, in a few words, such as ``measuring heatmaps``."""
         ...
 
+    def on_share(self, share: float) -> None:
+        """Receive the finished share (0 to 1) of a stage that takes long."""
+        ...
+
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """Receive the finished share (0 to 1) of an epoch (from 1), and the epoch's mean loss so far."""
         ...

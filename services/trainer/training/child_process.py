@@ -44,6 +44,9 @@ class ProgressReporter:
     def on_stage(self, stage: str) -> None:
         report(StageReached(stage=stage))
 
+    def on_share(self, share: float) -> None:
+        """Report nothing: shares are too frequent."""
+
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         """Report nothing: batches are too frequent."""
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import keras
@@ -14,19 +15,15 @@ import structlog
 from numpy.typing import NDArray
 
 from services.trainer.architectures.architecture import Architecture
+from services.trainer.architectures.kernel_layers import with_kernel
 from services.trainer.architectures.pretraining import WeightsOrigin, freeze_statistics
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.epoch_validation import Validator
 from services.trainer.heatmaps.held_out_layers import HeldOutRows
 from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore, TrainingListener
 from services.trainer.training.feeding import Feed
-from services.trainer.training.last_layer import (
-    LOGITS,
-    fit_by_folds,
-    fit_last_layer,
-    fit_without,
-    learned_features,
-)
+from services.trainer.training.heads import LINEAR, choose_head, heads_of
+from services.trainer.training.last_layer import LOGITS, fit_last_layer, fit_without, learned_features
 from services.trainer.training.learning_curve import LearningCurve, learning_curve
 from services.trainer.training.loss import loss_of
 from services.trainer.training.memory import FittedMemory
@@ -39,6 +36,8 @@ from services.trainer.training.precision import (
     record_run,
     with_loss_scaling,
 )
+from services.trainer.training.time_limit import TimeLimit
+from services.trainer.training.tried import Tried, image_in_words
 from services.trainer.training.workers import Learner, Workers, agree
 from shared.contracts.training import TrainingOptions
 from shared.engines.port import Logits
@@ -94,6 +93,8 @@ class Trained:
     """The logits by fold, if the last layer alone was fitted to the training and the validation split."""
     memory: FittedMemory | None = None
     """What good images look like, if the network measures the distance to them."""
+    tried: tuple[Tried, ...] = ()
+    """The networks that were compared, if the last layer alone was fitted."""
 
 
 def fit(
@@ -109,6 +110,7 @@ def fit(
     checkpoints: CheckpointStore | None = None,
     weights: Path | None = None,
     workers: Workers = ONE_WORKER,
+    limit: TimeLimit | None = None,
 ) -> Trained:
     """Train a network, or continue from a checkpoint.
 
@@ -128,6 +130,8 @@ def fit(
         checkpoints: where a checkpoint is saved after each epoch; None to save none.
         weights: a file of initial weights; by default, the ones that are installed for this architecture.
         workers: the processes that train together. The chief alone loads and saves checkpoints, validates, and reports.
+        limit: until when the last layer may be tried on other features, see `heads_of`; None: the default alone is
+            fitted, as several workers do.
 
     Raises:
         UnfitArchitecture: the network can't take such images.
@@ -167,8 +171,10 @@ def fit(
     if not epochs and folds:
         runs: list[dict[str, int | str]] = []
         record_run(runs, replace(config, precision=FLOAT32), 1)
-        found = _fit_last_layer_by_folds(network, recipe, store, folds, listener=listener, workers=workers)
-        return Trained(network, origin, 0, [], runs, found)
+        network, found, tried = _fit_last_layer_by_folds(
+            network, recipe, store, folds, listener=listener, workers=workers, limit=limit
+        )
+        return Trained(network, origin, 0, [], runs, found, tried=tried)
     feed = Feed(store, train, recipe.augmentation, batch=options.batch_size, seed=options.seed, rank=workers.rank)
     loss = loss_of(recipe.task, store.labels[train])
     with workers.scope():
@@ -197,10 +203,13 @@ def fit(
         copy_weights(network, model)
         workers.train(Learner(model, optimizer, loss, feed), callback, first, epochs)
     callback.restore_best()
-    state, found = callback.state, None
+    state = callback.state
+    found, tried = None, ()
     if tuning and folds and not workers.broadcast(state.best_epoch):
-        found = _fit_last_layer_by_folds(network, recipe, store, folds, listener=listener, workers=workers)
-    return Trained(network, origin, state.best_epoch, state.history, state.runs, found)
+        network, found, tried = _fit_last_layer_by_folds(
+            network, recipe, store, folds, listener=listener, workers=workers, limit=limit
+        )
+    return Trained(network, origin, state.best_epoch, state.history, state.runs, found, tried=tried)
 
 
 def _fit_last_layer_by_folds(
@@ -211,27 +220,44 @@ def _fit_last_layer_by_folds(
     *,
     listener: TrainingListener,
     workers: Workers,
-) -> OutOfFold | None:
-    """Fit the last layer in the chief, and give it to all ranks; return None in the others."""
-    found = None
+    limit: TimeLimit | None,
+) -> tuple[keras.Model, OutOfFold | None, tuple[Tried, ...]]:
+    """Choose and fit the last layer in the chief, and give it to all ranks; return no scores in the others."""
+    found: OutOfFold | None = None
+    tried: tuple[Tried, ...] = ()
     if workers.rank.is_chief:
         listener.on_stage(f"computing the features of {len(folds.rows)} images")
-        copies = learned_features(network, store, folds.rows, recipe.augmentation)
+        began = monotonic()
+        copies = learned_features(network, store, folds.rows, recipe.augmentation, listener.on_share)
+        seconds = monotonic() - began
         listener.on_stage(f"fitting the last layer, in {len(np.unique(folds.fold_of))} folds")
-        truth = store.labels[folds.rows]
-        fitted = fit_by_folds(copies, truth, folds.fold_of, recipe.task)
+        truth, is_alone = store.labels[folds.rows], workers.rank.size == 1
+        head, rows = choose_head(
+            heads_of(network) if limit and is_alone else [LINEAR],
+            copies,
+            truth,
+            folds.fold_of,
+            folds.groups,
+            task=recipe.task,
+            limit=limit.after(seconds) if limit else None,
+        )
+        fitted, image = head.fitted, image_in_words(recipe.image)
+        first = replace(rows[0], seconds=round(seconds + (rows[0].seconds or 0.0), 1))
+        tried = tuple(replace(each, image=image) for each in (first, *rows[1:]))
+        if head.kernel is not None:
+            network = with_kernel(network, head.kernel)
         network.get_layer(LOGITS).set_weights([fitted.layer.kernel, fitted.layer.bias])
         listener.on_stage("fitting the last layer to parts of the images, to see what more images would bring")
         curve = learning_curve(recipe.label_names, truth, folds.fold_of, folds.groups, fitted=fitted, task=recipe.task)
         even = folds.fold_of % 2 == 0
-        first, second = (fit_without(fitted, truth, half, recipe.task) for half in (even, ~even))
+        first_half, second_half = (fit_without(fitted, truth, half, recipe.task) for half in (even, ~even))
         halves = (
-            HeldOutRows(folds.rows[even], (first.kernel, first.bias)),
-            HeldOutRows(folds.rows[~even], (second.kernel, second.bias)),
+            HeldOutRows(folds.rows[even], (first_half.kernel, first_half.bias)),
+            HeldOutRows(folds.rows[~even], (second_half.kernel, second_half.bias)),
         )
         found = OutOfFold(folds.rows, fitted.out_of_fold, curve, halves)
     workers.broadcast_variables(network.variables)
-    return found
+    return network, found, tried
 
 
 def make_optimizer(

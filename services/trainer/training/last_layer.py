@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,11 +58,24 @@ class LastLayer:
         return np.asarray(values @ self.kernel + self.bias, np.float32)
 
 
-def learned_features(network: keras.Model, store: PixelStore, rows: Rows, allowed: Augmentation) -> Copies:
+def learned_features(
+    network: keras.Model,
+    store: PixelStore,
+    rows: Rows,
+    allowed: Augmentation,
+    on_share: Callable[[float], None] = lambda _share: None,
+) -> Copies:
     """Return the inputs of the last layer, computed by the engine that will run the network on the line.
 
     The first copy is of the unchanged images. The other copies are of flipped images, if the recipe allows the flips
     and there are at most `MOST_FLIPPED` images; copies of more images bring little and need much memory.
+
+    Args:
+        network: a network with a last layer.
+        store: the images.
+        rows: the rows of the images.
+        allowed: the flips that leave the labels true.
+        on_share: receives the share of the images whose features are computed, 0 to 1.
     """
     compiled = compile_for_openvino(keras.Model(network.input, network.get_layer(LOGITS).input), "features")
     engine = OpenVinoEngine(compiled.xml, compiled.weights)
@@ -70,6 +84,7 @@ def learned_features(network: keras.Model, store: PixelStore, rows: Rows, allowe
         flips += [(1, -1)] * allowed.flip_horizontal + [(-1, 1)] * allowed.flip_vertical
     copies: list[list[Features]] = [[] for _ in flips]
     for batch in batches(rows):
+        on_share(sum(map(len, copies[0])) / len(rows))
         images = store.prepared(batch)
         for copy, (down, across) in zip(copies, flips, strict=True):
             copy.append(engine.answer(images[:, ::down, ::across]))
@@ -78,7 +93,9 @@ def learned_features(network: keras.Model, store: PixelStore, rows: Rows, allowe
 
 @dataclass(frozen=True)
 class Space:
-    """The principal directions of images' features, scaled to a standard deviation of 1; a regression is fast there.
+    """The principal directions of images' features, scaled to a standard deviation of 1 or of their weight.
+
+    A regression is fast there.
 
     With at most `LARGEST_SPACE` images the directions span all features of the images, so a regularised regression has
     the same result as on the features themselves.
@@ -90,8 +107,12 @@ class Space:
     """(features, directions)"""
 
     @classmethod
-    def of(cls, features: Features) -> Space:
+    def of(cls, features: Features, weights: NDArray[np.float32] | None = None) -> Space:
+        """Return the space of some features, (images, features); ``weights``, (features,), are their deviations."""
         mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), SMALLEST_DEVIATION)
+        if weights is not None:
+            with np.errstate(divide="ignore"):  # a feature without weight is divided by infinity
+                deviation = deviation / weights
         chosen = np.random.default_rng(0).permutation(len(features))[:MOST_IMAGES]
         scaled = ((features[chosen] - mean) / deviation).astype(np.float64)
         size = min(len(scaled), LARGEST_SPACE)
@@ -156,22 +177,32 @@ def fit_last_layer(network: keras.Model, store: PixelStore, rows: Rows, task: Ta
     network.get_layer(LOGITS).set_weights([layer.kernel, layer.bias])
 
 
-def fit_by_folds(copies: Copies, truth: NDArray[np.float32], folds: NDArray[np.int64], task: Task) -> FittedByFolds:
+def fit_by_folds(
+    copies: Copies,
+    truth: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    task: Task,
+    *,
+    weights: NDArray[np.float32] | None = None,
+    regularisations: Sequence[float] = (),
+) -> FittedByFolds:
     """Fit the last layer to all copies of all images, and once for each fold to the copies of the other folds.
 
-    The values of `REGULARISATIONS` are tried in ascending order, until the cross-entropy out of fold grows; the value
-    before is used.
+    The regularisations are tried in ascending order, until the cross-entropy out of fold grows; the value before is
+    used.
 
     Args:
         copies: the features of the images.
         truth: (images, labels), 0 or 1.
         folds: (images,), the fold of each image; no group is in two folds.
         task: the task of the recipe.
+        weights: (features,), how much each feature counts; None: all count the same.
+        regularisations: ascending; by default `REGULARISATIONS`.
     """
-    space = Space.of(copies[0])
+    space = Space.of(copies[0], weights)
     values = space.project(copies)
     best, out_of_fold, least = 0.0, np.empty(0, np.float32), np.inf
-    for regularisation in REGULARISATIONS:
+    for regularisation in regularisations or REGULARISATIONS:
         logits = score_out_of_fold(values, truth, folds, task, regularisation=regularisation)
         if (loss := cross_entropy(logits, truth, task)) > least:
             break
@@ -211,12 +242,17 @@ class FittedByFolds:
 
 def cross_entropy(logits: Logits, truth: NDArray[np.float32], task: Task) -> float:
     """Return the mean cross-entropy, in nats."""
+    return float(cross_entropies(logits, truth, task).mean())
+
+
+def cross_entropies(logits: Logits, truth: NDArray[np.float32], task: Task) -> NDArray[np.float64]:
+    """Return the cross-entropy of each image, (images,), in nats; of labels that are not exclusive, their mean."""
     exact = logits.astype(np.float64)
     if task is Task.EXCLUSIVE:
         highest = exact.max(axis=1)
         total = highest + np.log(np.exp(exact - highest[:, np.newaxis]).sum(axis=1))
-        return float((total - (exact * truth).sum(axis=1)).mean())
-    return float((np.logaddexp(0, exact) - exact * truth).mean())
+        return np.asarray(total - (exact * truth).sum(axis=1))
+    return np.asarray((np.logaddexp(0, exact) - exact * truth).mean(axis=1))
 
 
 def score_out_of_fold(

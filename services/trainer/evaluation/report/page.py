@@ -134,6 +134,7 @@ def render(content: ReportContent) -> str:
         heatmap_figures=HEATMAP_FIGURES,
         points=content.document.get("operating_points"),
         learning=content.document.get("learning_curve"),
+        tried=content.document.get("tried") or [],
         doubts=content.document.get("doubtful_labels"),
         meanings=MEANINGS,
         warnings=content.document.get("warnings", []),

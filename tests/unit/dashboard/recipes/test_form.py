@@ -14,7 +14,7 @@ WHOLE = """\
 name: seam
 task: multi-label
 description: A seam
-image: {height: 96, width: 128, colour: grey, reference: {images: [golden*.png, other.png], motion: shift}}
+image: {height: 96, width: 128, colour: grey, fixed: true, reference: {images: [golden*.png, other.png], motion: shift}}
 unsure_margin: 0.2
 unlike_good: ng
 explain: all

@@ -20,17 +20,19 @@ from services.trainer.evaluation.threshold_choice import point_of
 from services.trainer.training.build import read_images as read_split_images
 from services.trainer.training.build import with_memory_of_good
 from services.trainer.training.fit import Folds, OutOfFold, Trained
+from services.trainer.training.tried import image_in_words
 from services.trainer.variants.quantise import anomaly_operations, quantise
 from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, Bundle, read_bundle_folder
 from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.training import TrainingOptions
 from shared.datasets.reading import read_for_recipe
+from shared.engines.batch_check import SAME_SCORE
 from shared.engines.compile import CompiledVariant
 from shared.engines.openvino import OpenVinoEngine, openvino
 from shared.explain.network import read_network
 from shared.messages import Verdict
 from shared.recipe import Explanation
-from shared.verdict import judge
+from shared.verdict import judge, scores_by
 from tests.messages import inspected
 from tests.strokes import draw_strokes, strokes_recipe
 from tests.unit.trainer.training.test_last_layer import Silent
@@ -58,7 +60,7 @@ def bundle(strokes: Path) -> Bundle:
     image = strokes_recipe().image.model_copy(update={"height": SIDE, "width": SIDE})
     explanation = Explanation(method="layer-cam", layer="block4_sum")  # so that no time goes into choosing it
     recipe.write_text(strokes_recipe().model_copy(update={"image": image, "explanation": explanation}).to_yaml())
-    options = ["--recipe", recipe, "--variants", "fp32", "--mistakes", "0", "--no-report"]
+    options = ["--recipe", recipe, "--minutes", "1000", "--variants", "fp32", "--mistakes", "0", "--no-report"]
     result = CliRunner().invoke(app, [str(word) for word in ("train", "--data", strokes, "--out", out, *options)])
     assert result.exit_code == 0, result.output
     return read_bundle_folder(out)
@@ -88,7 +90,10 @@ def test_the_line_runs_the_network_that_explains(bundle: Bundle) -> None:
     engine = OpenVinoEngine(bundle.file(OPENVINO), bundle.file(OPENVINO_WEIGHTS))
     by_keras = np.asarray(read_network(bundle).predict_on_batch(images))
     assert by_keras.shape == (3, 4)
-    assert np.abs(engine.logits(images) - by_keras).max() < 0.01 * np.abs(by_keras).max()
+    on_the_line = engine.logits(images)
+    assert np.abs(on_the_line - by_keras)[:, :-1].max() < 0.001 * np.abs(by_keras).max()
+    scores, expected = (scores_by(bundle.recipe, logits) for logits in (on_the_line, by_keras))
+    assert np.abs(scores - expected).max() < SAME_SCORE
 
 
 def test_the_heatmap_of_an_anomaly_is_the_map_of_distances(bundle: Bundle, worker: Model) -> None:
@@ -116,6 +121,21 @@ def test_what_it_finds_beside_the_labels_is_measured_out_of_fold(bundle: Bundle)
     points = OperatingPoints.model_validate(evaluation["operating_points"])
     assert point_of(bundle.recipe, points) == points.chosen
     assert {each["label"] for each in evaluation["doubtful_labels"]} <= {"good", "dark", "bright"}
+
+
+def test_other_features_and_images_were_tried_before(bundle: Bundle) -> None:
+    tried = json.loads(bundle.file(EVALUATION))["tried"]
+    assert [each["head"] for each in tried if each["image"].endswith("normalisation unit")] == [
+        "linear",
+        "linear, depths evenly",
+        "linear, depths evenly but for the deepest",
+        "kernel, depths evenly",
+    ]
+    assert {each["image"] for each in tried} == {
+        f"{SIDE} x {SIDE} pixels, normalisation {name}" for name in ("unit", "image")
+    }
+    (chosen,) = (each["image"] for each in tried if each["chosen"])
+    assert chosen == image_in_words(bundle.recipe.image)
 
 
 def test_images_are_read_with_the_labels_that_people_give(bundle: Bundle, strokes: Path, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ class RecordingListener:
     def on_stage(self, stage: str) -> None:
         self.stages.append(stage)
 
+    def on_share(self, share: float) -> None: ...
+
     def on_batch(self, epoch: int, share: float, loss: float) -> None:
         self.shares.append(epoch - 1 + share)
 
