@@ -29,7 +29,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
@@ -42,6 +42,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from sklearn.model_selection import StratifiedGroupKFold
@@ -50,7 +51,7 @@ from benchmarks.inference import Measured
 from services.trainer.architectures.cost import cost_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.train_and_evaluate import read_images
-from services.trainer.datasets.pixels import decode_images
+from services.trainer.datasets.pixels import Rows, decode_images
 from services.trainer.datasets.references import read_references, split_references
 from services.trainer.datasets.split import folds as group_folds
 from services.trainer.evaluation.costs import is_ng
@@ -61,6 +62,7 @@ from services.trainer.training.last_layer import learned_features
 from shared.contracts.bundle import VARIANT_FILES, Variant, read_bundle_folder
 from shared.contracts.operating_points import OperatingPoint
 from shared.contracts.training import ARCHITECTURES
+from shared.datasets.labelled_images import Example
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.metrics import HeatmapScores, LabelHeatmaps
@@ -256,6 +258,19 @@ class FirstModel:
     escapes: int = 0
     overkills: int = 0
 
+    def add_verdicts(self, recipe: Recipe, truth: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+        """Count the escapes and overkills among some images.
+
+        Args:
+            recipe: with the thresholds.
+            truth: (images, labels), 0 or 1.
+            scores: (images, labels), 0 to 1.
+        """
+        ng, judged_ng = is_ng(recipe, truth), is_ng(recipe, scores)
+        self.ng += int(ng.sum())
+        self.escapes += int((ng & ~judged_ng).sum())
+        self.overkills += int((~ng & judged_ng).sum())
+
     def row(self, name: str) -> str:
         """Return a line of the table."""
         ok = self.images - self.ng
@@ -289,9 +304,7 @@ def measure_first(
         began = perf_counter()
         features = learned_features(network, store, np.arange(len(store.labels)), allowed)
         found = FirstModel(len(store.labels), perf_counter() - began)
-    kinds = [str(example.labels) for example in dataset.examples]
-    groups = divide_groups([example.group for example in dataset.examples], kinds)
-    for learned, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(kinds, kinds, groups):
+    for learned, test, groups in grouped_folds(dataset.examples):
         began = perf_counter()
         truth = store.labels[learned]
         fold_of = group_folds([dataset.examples[row] for row in learned], seed=0)
@@ -300,12 +313,12 @@ def measure_first(
             features[:, learned],
             truth,
             fold_of,
-            [groups[row] for row in learned],
+            groups,
             task=task,
             limit=None,
         )
         scores = scores_of(head.fitted.out_of_fold, task)
-        judging, points = choose_thresholds(recipe, truth, scores, [groups[row] for row in learned])
+        judging, points = choose_thresholds(recipe, truth, scores, groups)
         found.seconds += (perf_counter() - began) / FOLDS
         scores, truth = scores_of(head.logits(features[0, test]), task), store.labels[test]
         found.precisions.append(macro_average_precision(truth, scores))
@@ -313,11 +326,16 @@ def measure_first(
             found.right_labels += int((scores.argmax(axis=1) == truth.argmax(axis=1)).sum())
             continue
         found.promised.append(points.of_model)
-        ng, judged_ng = is_ng(judging, truth), is_ng(judging, scores)
-        found.ng += int(ng.sum())
-        found.escapes += int((ng & ~judged_ng).sum())
-        found.overkills += int((~ng & judged_ng).sum())
+        found.add_verdicts(judging, truth, scores)
     return found
+
+
+def grouped_folds(examples: Sequence[Example]) -> Iterator[tuple[Rows, Rows, list[str]]]:
+    """Yield the images to learn from and to judge, and the groups of the former, for each of the folds."""
+    kinds = [str(example.labels) for example in examples]
+    groups = divide_groups([example.group for example in examples], kinds)
+    for learned, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(kinds, kinds, groups):
+        yield learned, test, [groups[row] for row in learned]
 
 
 @app.command()
