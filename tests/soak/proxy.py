@@ -1,9 +1,10 @@
-"""A TCP proxy in front of a server, which can go mute, be slow, cut its connections or refuse new ones."""
+"""A TCP proxy in front of one or several servers, which can go mute, be slow, cut connections or refuse new ones."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -16,18 +17,18 @@ TRICKLE = 512
 
 
 class Proxy:
-    """Listens on a loopback port and forwards each connection to another one."""
+    """Listens on a loopback port and forwards each connection to one of the targets in turn, if it accepts one."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, *targets: int) -> None:
         self.port = free_port()
-        self._target = target
+        self._targets = deque(targets)
         self._delay = 0.0
         self._chunk = CHUNK
         self._writers: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name=f"proxy {target}", daemon=True).start()
+        threading.Thread(target=self._loop.run_forever, name=f"proxy {targets}", daemon=True).start()
         self._run(self._listen())
 
     @contextmanager
@@ -77,10 +78,13 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        try:
-            await self._flows.wait()
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
+        await self._flows.wait()
+        for _ in range(len(self._targets)):
+            self._targets.rotate(-1)
+            with suppress(OSError):
+                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._targets[0])
+                break
+        else:
             self._writers.discard(writer)
             writer.transport.abort()
             return
