@@ -17,7 +17,7 @@ ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_EN
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL: Final = "http/protobuf"
 SAMPLERS: Final = ("always_on", "always_off", "traceidratio")
-FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 10.0
 """Most seconds that a service that ends waits until the collector has its last spans."""
 
 
