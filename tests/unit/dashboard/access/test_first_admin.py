@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,19 @@ SETTINGS = DashboardSettings(first_admin_password=SecretStr("umbrella copper thi
 
 
 class Remote(FilesystemStore):
-    """A store that can be away."""
+    """A store that can be away, and that other dashboards use."""
 
     away = False
+    before_second_read: Callable[[], None] | None = None
+    """What another dashboard does between two reads of the people."""
+    reads = 0
 
     def keys(self, prefix: str) -> Iterator[str]:
         if self.away:
             raise StorageUnavailable("the object store can't be reached")
+        self.reads += prefix == "people/"
+        if self.reads == 2 and self.before_second_read:
+            self.before_second_read()
         return super().keys(prefix)
 
 
@@ -57,3 +63,12 @@ def test_the_first_admin_is_made_when_the_storage_is_back(
     ensure_first_admin(store, SETTINGS, stop)
     store.away = False
     soon(lambda: admins(store) == {"admin"})
+
+
+def test_two_dashboards_that_start_together_make_one_first_admin(
+    store: Remote, stop: threading.Event, tmp_path: Path
+) -> None:
+    store.before_second_read = lambda: ensure_first_admin(FilesystemStore(tmp_path), SETTINGS, stop)
+    ensure_first_admin(store, SETTINGS, stop)
+    assert store.reads >= 2
+    assert admins(store) == {"admin"}
