@@ -22,6 +22,7 @@ from services.gateway.outputs.modbus_registers import (
     STATUS,
     TAKEN,
     VERDICT,
+    WAITING,
     Control,
     Registers,
     Status,
@@ -96,6 +97,26 @@ def test_a_plc_may_acknowledge_by_the_number_of_the_result() -> None:
     registers.write(TAKEN, [2])
     thread.join(60)
     assert done == [2]
+
+
+def test_an_acknowledgement_that_comes_too_late_is_not_taken_for_that_of_the_next_result() -> None:
+    now = [100.0]
+    registers = Registers(settings(ack_seconds=0.1), clock=lambda: now[0])
+    thread, done = delivery(registers, signal("break"))
+    wait_until(lambda: has(registers, Status.RESULTS_VALID), 60, "a result")
+    now[0] += 0.2
+    thread.join(60)
+    assert done == [0]
+    thread, done = delivery(registers, signal())
+    wait_until(lambda: registers.read(seen=False)[WAITING] == 1, 60, "the next result to wait")
+    registers.write(CONTROL, [Control.RESULTS_ACK])
+    registers.write(CONTROL, [0])
+    assert registers.read(seen=False)[WAITING] == 1
+    assert not has(registers, Status.RESULTS_VALID), "the PLC sees that the result before was withdrawn"
+    assert has(registers, Status.RESULTS_VALID)
+    registers.write(CONTROL, [Control.RESULTS_ACK])
+    thread.join(60)
+    assert done == [1]
 
 
 def test_a_result_that_is_not_acknowledged_is_withdrawn_and_keeps_its_number() -> None:
