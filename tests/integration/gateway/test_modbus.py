@@ -15,7 +15,8 @@ import pytest
 
 from services.gateway.outputs.modbus import ModbusServer
 from services.gateway.outputs.modbus_client import ModbusClientOutput
-from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
+from services.gateway.outputs.modbus_registers import NUMBER, STATUS, TAKEN, Status
+from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal, Trouble
 from services.gateway.outputs.settings import ModbusClientSettings, ModbusSettings
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
@@ -139,6 +140,25 @@ def sees_the_line(out: Sending, plc: Plc) -> bool:
     """Show the status of the line again, as a gateway does, and return whether the PLC sees that it is online."""
     out.output.show(LineStatus(Trouble.NONE))
     return bool(plc.status["online"])
+
+
+def test_results_are_numbered_after_those_of_the_gateway_before(
+    sending: Callable[..., Sending], product: Product
+) -> None:
+    plc = PlcServer(port := free_port())
+    plc.registers[BASE + NUMBER] = plc.registers[BASE + TAKEN] = 5
+    plc.server.start()
+    out = sending(**CLIENT, port=port, ack_seconds=600, deadline_ms=600_000)
+    signal, sent = Signal.of(product.part(), "out", out.settings), list[int]()
+    thread = threading.Thread(target=lambda: sent.append(out.output.send([signal])))
+    thread.start()
+    wait_until(lambda: bool(plc.registers[BASE + STATUS] & Status.RESULTS_VALID), 120, "the result")
+    assert plc.registers[BASE + NUMBER] == 6
+    plc.registers[BASE + TAKEN] = 6
+    thread.join(120)
+    assert sent == [1]
+    out.output.close()
+    plc.server.close()
 
 
 def test_a_register_that_the_plc_does_not_have_is_reported() -> None:
