@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -14,6 +17,8 @@ from shared.settings import ServiceSettings, split_address
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 MODBUS_PORT: Final = 502
 MQTT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+FILE_ADDRESS: Final = re.compile(r"file:(?://(?:localhost)?)?(?P<path>/[^/].*)", re.IGNORECASE)
+"""The address of a file of this machine (RFC 8089)."""
 
 
 class RegionOfInterest(NamedTuple):
@@ -103,12 +108,18 @@ def parse_resolution(value: Any) -> Any:
     return Resolution(*numbers)
 
 
-def unquoted(value: Any) -> Any:
-    """Return a text without the quotation marks that `docker run --env-file` leaves, and without spaces around it."""
+def parse_source(value: Any) -> Any:
+    """Return a source without the quotation marks that `docker run --env-file` leaves, and without spaces around it.
+
+    ``file://`` and a ``~`` before a path are resolved.
+    """
     if not isinstance(value, str):
         return value
     text = value.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    text = text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    if file := FILE_ADDRESS.fullmatch(text):
+        return unquote(file["path"])
+    return os.path.expanduser(text) if text.startswith("~") else text  # noqa: PTH111  a user may be unknown
 
 
 def _whole_numbers(value: str, separator: str, count: int) -> list[int] | None:
@@ -124,7 +135,7 @@ class CameraSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="CAMERA_", env_ignore_empty=True)
 
-    source: Annotated[str, BeforeValidator(unquoted)] = Field(
+    source: Annotated[str, BeforeValidator(parse_source)] = Field(
         repr=False,
         description="a video file, a folder of JPEG and PNG images, a USB camera by its index (`0`) or its device "
         "(`/dev/v4l/by-id/…`), an `rtsp://` or `http://` address, or a GigE Vision or USB3 Vision camera "
@@ -256,7 +267,8 @@ class CameraSettings(ServiceSettings):
     )
     reference: Path | None = Field(
         None,
-        description="image file of the scene as it should be; the first image is stored there if there is no file",
+        description="image file of the scene as it should be; if there is no file, the first image is stored there "
+        "that is not dark, overexposed or covered",
     )
     sight_ratio: float = Field(
         0.4,

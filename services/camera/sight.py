@@ -12,7 +12,7 @@ import numpy as np
 
 from services.camera.errors import CameraError
 from services.camera.settings import CameraSettings
-from shared.imaging.codec import Image, UnreadableImage, decode, encode
+from shared.imaging.codec import Image, UnreadableImage, as_jpeg_or_png, decode, encode
 from shared.messages import CameraSight
 
 SECONDS_BETWEEN_MEASUREMENTS: Final = 0.5
@@ -74,9 +74,13 @@ class SightWatch:
         self._reference: ImageMeasures | None = None
         if path := settings.reference:
             try:
-                self._reference = ImageMeasures.of(decode(path.read_bytes()))
+                self._reference = ImageMeasures.of(decode(as_jpeg_or_png(path.read_bytes())))
             except FileNotFoundError:
-                pass  # the first image becomes the reference
+                pass  # the first clear image becomes the reference
+            except IsADirectoryError:
+                raise CameraError(
+                    f"CAMERA_REFERENCE: {path} is a folder: name an image file in it, such as {path / 'reference.png'}"
+                ) from None
             except (OSError, UnreadableImage) as error:
                 raise CameraError(
                     f"CAMERA_REFERENCE: {path} can't be read ({error}): delete it to take a new one"
@@ -115,15 +119,15 @@ class SightWatch:
         return self._reported
 
     def _update(self, measures: ImageMeasures, pixels: Image, now: float) -> None:
+        sight, reason = self._sight_of(measures)
         path = self._settings.reference
-        if self._reference is None and path:
+        if self._reference is None and path and sight is CameraSight.CLEAR:
             self._reference = measures
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encode(pixels, "png"))
             except OSError as error:
                 raise CameraError(f"CAMERA_REFERENCE: {path} can't be written: {error.strerror}") from error
-        sight, reason = self._sight_of(measures)
         if sight is not self._measured:
             self._measured, self._measured_since = sight, now
         if sight is CameraSight.CLEAR or now - self._measured_since >= self._settings.blind_seconds:

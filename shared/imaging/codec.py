@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, Literal
 
 import cv2
@@ -68,6 +69,14 @@ QUICK_PNG: Final = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.
 """Choosing the filter for each row takes 50 % longer, and saves at most a tenth of the size."""
 HEIF_BRANDS: Final = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"hevc": "HEIC",
                       b"avif": "AVIF", b"avis": "AVIF"}  # fmt: skip
+SIGNATURES: Final = {
+    "JPEG": (b"\xff\xd8\xff",), "PNG": (PNG_SIGNATURE,), "BMP": (b"BM",), "TIFF": (b"II*\x00", b"MM\x00*"),
+    "GIF": (b"GIF87a", b"GIF89a"), "BigTIFF": (b"II+\x00", b"MM\x00+"), "JPEG XL": (b"\x00\x00\x00\x0cJXL ",),
+    "JPEG 2000": (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51"),
+}  # fmt: skip
+"""The first bytes of files by the kind of the image."""
+SIGNATURE_BYTES: Final = 12
+"""Bytes at the beginning of a file that show whether it is an image."""
 CONVERT: Final = "save it as JPEG or PNG"
 MOST_TAGS: Final = 4_096
 """Most tags of one page of a TIFF."""
@@ -314,19 +323,12 @@ def as_jpeg_or_png(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> bytes:
     Raises:
         UnreadableImage: a BMP, TIFF or WebP that is broken or too large, or an image of a kind that can't be read.
     """
-    if content.startswith((PNG_SIGNATURE, b"\xff\xd8\xff")):
+    kind = image_kind(content)
+    if kind in ("", "JPEG", "PNG"):  # of a file that is no image, the decoder says so
         return content
-    if content.startswith(b"BM"):
-        kind, size = "BMP", bmp_size(content)
-    elif content.startswith((b"II*\x00", b"MM\x00*")):
-        kind, size = "TIFF", tiff_size(content)
-    elif content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        kind, size = "WebP", webp_size(content)
-    else:
-        if other := other_kind(content):
-            raise UnreadableImage(f"a file of kind {other}, which can't be read: {CONVERT}")
-        return content  # the decoder says that it is no image
-    width, height = size
+    if kind not in SIZES:
+        raise UnreadableImage(f"a file of kind {kind}, which can't be read: {CONVERT}")
+    width, height = SIZES[kind](content)
     if not 0 < width * height <= pixel_limit:
         raise UnreadableImage(
             f"a {kind} of {width} x {height} pixels; the limit is {pixel_limit / 1e6:.0f} megapixels: scale it down"
@@ -345,11 +347,27 @@ def as_jpeg_or_png(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> bytes:
     return png.tobytes()
 
 
-def other_kind(content: bytes) -> str:
-    """Return the name of a kind of images that can't be read, by the first bytes of a file; empty for any other."""
-    if content[4:8] == b"ftyp":
-        return HEIF_BRANDS.get(content[8:12], "")
-    return "GIF" if content.startswith((b"GIF87a", b"GIF89a")) else ""
+def image_kind(start: bytes) -> str:
+    """Return the kind of an image, such as ``TIFF``, by at least `SIGNATURE_BYTES` of its file; empty for no image."""
+    if start[4:8] == b"ftyp":
+        return HEIF_BRANDS.get(start[8:12], "")
+    if start.startswith(b"RIFF"):
+        return "WebP" if start[8:12] == b"WEBP" else ""
+    return next((kind for kind, signatures in SIGNATURES.items() if start.startswith(signatures)), "")
+
+
+def file_kind(path: Path) -> str:
+    """Return the kind of image that a file is, as `image_kind` names it; empty for another or an unreadable file."""
+    try:
+        with path.open("rb") as file:
+            return image_kind(file.read(SIGNATURE_BYTES))
+    except OSError:
+        return ""
+
+
+def is_kind_read(kind: str) -> bool:
+    """Return whether images of a kind, as `image_kind` names it, can be read."""
+    return kind in ("JPEG", "PNG", *SIZES)
 
 
 def bmp_size(content: bytes) -> tuple[int, int]:
@@ -460,3 +478,7 @@ def tiff_pages(content: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
             at = struct.unpack_from(f"{order}I", content, at + 2 + 12 * count)[0]
     except struct.error as error:
         raise UnreadableImage("a TIFF that ends within its header") from error
+
+
+SIZES: Final = {"BMP": bmp_size, "TIFF": tiff_size, "WebP": webp_size}
+"""Functions that return width and height of an image, by the kinds of images that become PNG."""

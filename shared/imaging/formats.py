@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePath, PurePosixPath
 from typing import Final
 
@@ -14,6 +15,22 @@ OTHER: Final = frozenset(
      ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".ico", ".pcx", ".ppm", ".pgm", ".pbm"}
 )  # fmt: skip
 """Endings of images that are not read, in lower case."""
+VIDEO: Final = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
+     ".3gp"}
+)  # fmt: skip
+"""Endings of videos, in lower case."""
+ADDED_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+"""Files that file managers add, in lower case."""
+
+
+def readable_name(name: str) -> str:
+    """Return the name of a file of this machine as text; one that is not in UTF-8 is read as Windows-1252."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("cp1252", "replace")
+    return name
 
 
 def is_readable(name: str) -> bool:
@@ -26,7 +43,12 @@ def is_other_image(name: str) -> bool:
     return PurePath(name).suffix.lower() in OTHER
 
 
+def is_video(name: str) -> bool:
+    """Return whether a file is a video, by the ending of its name."""
+    return PurePath(name).suffix.lower() in VIDEO
+
+
 def is_hidden(name: str) -> bool:
     """Return whether a file is one that an archiver or a file manager added."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.name.startswith(".") or "__MACOSX" in path.parts or path.name == "Thumbs.db"
+    return path.name.startswith(".") or "__MACOSX" in path.parts or path.name.lower() in ADDED_FILES

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from services.camera.errors import CameraError
 
 WEB_SCHEMES: Final = ("http", "https")
-CAMERA_SCHEMES: Final = (*WEB_SCHEMES, "rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp")
+CAMERA_SCHEMES: Final = (*WEB_SCHEMES, "rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp")
 """Schemes of network cameras. FFmpeg's other schemes are refused, because some of them read files of this machine."""
+UNSUPPORTED_SCHEMES: Final = ("srt", "rist", "whep", "webrtc", "mms", "mmsh", "ndi", "onvif")
+"""Schemes of network cameras that OpenCV's FFmpeg does not read."""
 ADDRESS_STARTS: Final = ", ".join(f"{scheme}://" for scheme in CAMERA_SCHEMES)
 SCHEME_PATTERN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?=:|$)")
 """The scheme of any address. It requires two characters, so that ``C:`` of a Windows path is no scheme."""
@@ -58,6 +60,11 @@ def checked_address(source: str) -> str:
     """
     scheme, _, rest = source.partition("://")
     address = f"{scheme.lower()}://{rest}"
+    if scheme.lower() in UNSUPPORTED_SCHEMES:
+        raise CameraError(
+            f"{redacted(source)} can't be read, because OpenCV's FFmpeg has no {scheme.lower()}: let the camera or a "
+            "media server send the stream over RTSP, HLS or UDP, and give that address"
+        )
     if scheme.lower() not in CAMERA_SCHEMES:
         raise CameraError(
             f"{redacted(source)} is not the address of a camera: such an address starts with {ADDRESS_STARTS}"

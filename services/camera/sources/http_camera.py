@@ -18,16 +18,26 @@ from services.camera.sources.address import encoding_hint, redacted
 from services.camera.sources.captured_image import CapturedImage, EncodedImage, Unreadable, time_of_image
 from services.camera.sources.multipart import MultipartImage, MultipartReader
 from services.camera.sources.stream import Disconnected, Read
-from shared.imaging.codec import FILE_LIMIT, PNG_SIGNATURE, UnreadableImage, as_jpeg_or_png, decode, is_png
+from shared.imaging.codec import FILE_LIMIT, UnreadableImage, as_jpeg_or_png, decode, image_kind, is_png
 
 CONNECT_SECONDS: Final = 5.0
 SNIFFED: Final = 512
 """Bytes at the beginning of an answer that show its kind if its headers do not."""
 ENDLESS: Final = "sends no image that ends: if it is a stream, remove CAMERA_KIND=image"
-PLAYLISTS: Final = ("mpegurl", "dash+xml")
-"""Parts of the content types of playlists."""
-MOST_PLAYLIST: Final = 64 * 1024
-"""Most bytes of a playlist that are read to find out whether it has an end."""
+MARKS: Final = b"\xef\xbb\xbf \t\r\n"
+"""Bytes before a text: its byte order mark, and white space."""
+PLAYLIST: Final = b"#EXTM3U"
+"""The first bytes of a playlist of HLS (RFC 8216)."""
+PLAYLIST_OF_PLAYLISTS: Final = re.compile(
+    rb"^#EXT-X-STREAM-INF:.*\n(?:(?:#.*|\r?)\n)*(?P<first>[^#\s].*)", re.MULTILINE
+)
+"""The first playlist that a playlist of several qualities names."""
+MOST_PLAYLIST: Final = 4 * 1024**2
+"""Most bytes of a playlist that are read to find out whether it has an end: a day of segments of 2 s."""
+WHITE_SPACE: Final = b"\t\n\f\r"
+DASH: Final = re.compile(rb"<(?:\w+:)?MPD[\s>]")
+PAGE_STARTS: Final = (b"<", b"{", b"[")
+"""First bytes of pages and of what web services answer."""
 
 HttpKind = Literal["video", "live", "playlist", "mjpeg", "image"]
 """A file with an end, a stream without an end, a playlist that grows, motion JPEG, or a still image."""
@@ -88,6 +98,12 @@ class HttpAddress:
         """
         try:
             answer = client.send(client.build_request("GET", self.url), stream=True)
+        except httpx.UnsupportedProtocol as error:
+            raise CameraError(
+                f"{self.name} redirects to {redacted(str(error.request.url))}: give that address as the source"
+            ) from None
+        except httpx.TooManyRedirects:
+            raise CameraError(f"{self.name} redirects in a circle: check its path and its password") from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             raise CameraError(
                 f"{self.name} does not answer: check that the camera is on, its address and its password"
@@ -103,13 +119,13 @@ class HttpAddress:
         with self.client() as client:
             answer = self.open(client)
             try:
-                return self._kind_of(answer)
+                return self._kind_of(answer, client)
             except httpx.HTTPError:
                 raise CameraError(f"{self.name} answers and sends nothing: check that the camera is on") from None
             finally:
                 answer.close()
 
-    def _kind_of(self, answer: httpx.Response) -> HttpKind:
+    def _kind_of(self, answer: httpx.Response, client: httpx.Client) -> HttpKind:
         content_type = answer.headers.get("content-type", "").lower()
         if content_type.startswith("multipart/"):
             return "mjpeg"
@@ -118,20 +134,54 @@ class HttpAddress:
         start = b""
         for chunk in answer.iter_bytes():
             start += chunk
-            is_playlist = any(part in content_type for part in PLAYLISTS) or start.startswith((b"#EXTM3U", b"<MPD"))
+            is_playlist = start.lstrip(MARKS).startswith(PLAYLIST)
             if len(start) >= (MOST_PLAYLIST if is_playlist else SNIFFED):
                 break
-        if start.startswith((b"\xff\xd8\xff", PNG_SIGNATURE)):
+        if image_kind(start) and not is_text(start[:SNIFFED]):
             return "image"
-        if start.lstrip().startswith(b"--") or re.match(rb"content-(type|length):", start.lstrip(), re.IGNORECASE):
+        text = start.lstrip(MARKS)
+        if text.startswith(b"--") or re.match(rb"content-(type|length):", text, re.IGNORECASE):
             return "mjpeg"
-        if start.startswith((b"#EXTM3U", b"<MPD")):
-            return "video" if b"#EXT-X-ENDLIST" in start or b'type="static"' in start else "playlist"
-        if content_type.startswith("text/") or start.lstrip()[:1] in (b"<", b"{"):
+        if text.startswith(PLAYLIST):
+            return "video" if self._has_end(text, answer.url, client) else "playlist"
+        if DASH.search(text):
+            raise CameraError(
+                f"{self.name} answers with a playlist of MPEG-DASH, which can't be read: "
+                "give the address of the same camera for HLS, RTSP or motion JPEG"
+            )
+        if is_text(start[:SNIFFED]) and (content_type.startswith("text/") or text[:1] in PAGE_STARTS):
             raise CameraError(
                 f"{self.name} answers with a page ({content_type or 'text'}) instead of images: check its path"
             )
         return "video" if "content-length" in answer.headers else "live"
+
+    def _has_end(self, playlist: bytes, url: httpx.URL, client: httpx.Client) -> bool:
+        """Return whether a playlist has an end; of a playlist of playlists, whether the first of them has one.
+
+        Args:
+            playlist: the content of the playlist.
+            url: its address.
+            client: requests the first playlist of several; it logs in to the host of this camera alone.
+        """
+        named = PLAYLIST_OF_PLAYLISTS.search(playlist)
+        if not named:
+            return b"#EXT-X-ENDLIST" in playlist
+        with suppress(httpx.HTTPError, httpx.InvalidURL, ValueError):
+            address = url.join(named["first"].decode(errors="replace").strip())
+            login = httpx.USE_CLIENT_DEFAULT if address.host == url.host else None
+            with closing(client.send(client.build_request("GET", address), stream=True, auth=login)) as answer:
+                content = b""
+                for chunk in answer.iter_bytes():
+                    content += chunk
+                    if len(content) >= MOST_PLAYLIST:
+                        break
+                return b"#EXT-X-ENDLIST" in content
+        return False
+
+
+def is_text(start: bytes) -> bool:
+    """Return whether the first bytes of a file can be text of any encoding but UTF-16: no control characters."""
+    return not any(byte < ord(" ") and byte not in WHITE_SPACE for byte in start)
 
 
 def _refusal(status: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,14 @@ from services.camera.sources.reconnecting import LiveCamera
 from services.camera.sources.sampling import Sampling
 from services.camera.sources.stream import Stream
 from services.camera.sources.video_file import Player, Video, VideoFile
-from shared.imaging.codec import PIXEL_LIMIT
+from shared.imaging.codec import CONVERT, PIXEL_LIMIT, file_kind, is_kind_read
 from shared.imaging.formats import is_readable
 from shared.messages import CameraState
 
 SEGMENT_SECONDS: Final = 30.0
 """Least seconds without an image before a camera with a playlist is opened again, because it sends whole segments."""
-
+MOVING: Final = "GIF"
+"""The kind of images that are played as a video."""
 
 GENICAM_SETTINGS: Final = ("exposure_microseconds", "gain", "trigger", "pixel_format", "packet_size", "features")
 """Settings that only GenICam cameras have."""
@@ -164,8 +166,13 @@ def open_video(settings: CameraSettings) -> Video:
         )
     if not path.is_file():
         raise CameraError(f"{path} is neither a file nor a folder: write the video to a file, and give that")
-    if is_readable(path.name):
+    kind = file_kind(path)
+    if is_readable(path.name) or is_kind_read(kind):
         return ImageFolder([path], default_rate, pixel_limit)
+    if kind not in ("", MOVING):
+        raise CameraError(f"{path} is a file of kind {kind}, which can't be read: {CONVERT}")
+    if zipfile.is_zipfile(path):
+        raise CameraError(f"{path} is a zip: unpack it, and give the folder of its images or its video")
     return VideoFile.of_file(path, default_rate, accept_repaired=settings.accept_repaired)
 
 

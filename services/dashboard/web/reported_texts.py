@@ -172,6 +172,12 @@ OF_CAMERAS_FAILURES: Final = (
         "address"
     ),
     marked("%(name)s answers with a page (%(kind)s) instead of images: check its path"),
+    marked(
+        "%(name)s answers with a playlist of MPEG-DASH, which can't be read: give the address of the same "
+        "camera for HLS, RTSP or motion JPEG"
+    ),
+    marked("%(name)s redirects to %(address)s: give that address as the source"),
+    marked("%(name)s redirects in a circle: check its path and its password"),
     marked("%(name)s does not answer: check that the camera is on, its address and its password"),
     marked("%(name)s answers and sends nothing: check that the camera is on"),
     marked("%(name)s does not answer with a video: check that the camera is on, its address and its password"),
@@ -190,6 +196,12 @@ OF_CAMERAS_FAILURES: Final = (
     ),
     marked("there is no %(source)s: CAMERA_SOURCE is a video file, a folder of images, %(kinds)s"),
     marked("%(source)s is not the address of a camera: such an address starts with %(starts)s"),
+    marked(
+        "%(source)s can't be read, because OpenCV's FFmpeg has no %(scheme)s: let the camera or a media "
+        "server send the stream over RTSP, HLS or UDP, and give that address"
+    ),
+    marked("%(path)s is a file of kind %(kind)s, which can't be read: %(reason)s"),
+    marked("%(path)s is a zip: unpack it, and give the folder of its images or its video"),
     marked("the host or port of %(source)s is missing or invalid: %(reason)s"),
     marked("%(name)s has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`"),
     marked("%(folder)s has no image that can be read, such as .jpg, .png, .bmp, .tif or .webp"),
@@ -204,6 +216,7 @@ OF_CAMERAS_FAILURES: Final = (
     marked("%(path)s was written by another version: use that version of the camera, or move the file away"),
     marked("CAMERA_REFERENCE: %(path)s can't be read (%(error)s): delete it to take a new one"),
     marked("CAMERA_REFERENCE: %(path)s can't be written: %(error)s"),
+    marked("CAMERA_REFERENCE: %(path)s is a folder: name an image file in it, such as %(file)s"),
     marked("CAMERA_RECORD: %(folder)s can't be created: %(error)s"),
     marked("CAMERA_TRIGGER_HTTP: can't listen on %(address)s: %(error)s"),
     marked("CAMERA_TRIGGER_MODBUS: %(reason)s"),

@@ -6,6 +6,7 @@ import base64
 import os
 import sqlite3
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -166,6 +167,35 @@ def with_video(place: Place) -> dict[str, Any]:
     return place.settings(source=str(write_video(place.folder / "video.mp4", images=3)))
 
 
+def with_a_folder_as_reference(place: Place) -> dict[str, Any]:
+    place.images()
+    return place.settings(reference=place.folder)
+
+
+def with_an_unnamed_heic(place: Place) -> dict[str, Any]:
+    (place.folder / "photo").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    return place.settings(source=str(place.folder / "photo"))
+
+
+def with_zip(place: Place) -> dict[str, Any]:
+    with zipfile.ZipFile(place.folder / "images.zip", "w") as archive:
+        archive.write(place.images() / "1.png", "1.png")
+    (place.folder / "images" / "1.png").unlink()
+    return place.settings(source=str(place.folder / "images.zip"))
+
+
+def with_it_unpacked(place: Place) -> dict[str, Any]:
+    with zipfile.ZipFile(place.folder / "images.zip") as archive:
+        archive.extractall(place.folder / "images")
+    return place.settings()
+
+
+def with_videos_below(place: Place) -> dict[str, Any]:
+    (place.folder / "images").mkdir()
+    write_video(place.folder / "images" / "a.mp4", images=3)
+    return place.settings()
+
+
 def at(path: str, password: str = ENCODED) -> Callable[[Place], dict[str, Any]]:
     return lambda place: place.settings(source=place.web.address(path, login=f"admin:{password}@"))
 
@@ -207,6 +237,18 @@ CASES = {
     ),
     "a named pipe": Case(
         with_pipe, "neither a file nor a folder: write the video to a file, and give that", with_video
+    ),
+    "a folder as reference": Case(
+        with_a_folder_as_reference,
+        "is a folder: name an image file in it, such as .*/reference.png",
+        lambda place: place.settings(reference=place.folder / "reference.png"),
+    ),
+    "an image of a kind that can't be read": Case(with_an_unnamed_heic, "save it as JPEG or PNG", with_images),
+    "a zip of images": Case(with_zip, "unpack it, and give the folder of its images", with_it_unpacked),
+    "a folder of videos": Case(
+        with_videos_below,
+        "its videos are a.mp4: give one of them as the source",
+        lambda place: place.settings(source=str(place.folder / "images" / "a.mp4")),
     ),
     "the page of the camera": Case(at(""), "answers with a page .*: check its path", at("video")),
 }

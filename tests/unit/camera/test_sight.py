@@ -110,8 +110,8 @@ def test_a_camera_that_sees_nothing_is_reported_after_its_time_and_not_before(sp
 )
 def test_a_camera_that_sees_less_than_at_its_set_up_is_reported(tmp_path: Path, spoil, sight: CameraSight) -> None:  # type: ignore[no-untyped-def]
     reference = tmp_path / "set-up" / "reference.png"
-    Watched(reference=reference).show(scene(0))
-    assert reference.exists(), "the first image is the reference"
+    Watched(reference=reference).show(*(spoilt(scene(0)) for spoilt in (dark, overexposed, covered)), scene(0))
+    assert reference.exists(), "the first image that shows something is the reference"
     watched = Watched(reference=reference)
     assert set(watched.show(*map(scene, range(30)))) == {CameraSight.CLEAR}
     assert watched.show(*(spoil(scene(number)) for number in range(30)))[-1] is sight
@@ -137,3 +137,12 @@ def test_a_reference_that_cant_be_read_is_reported_in_one_line(tmp_path: Path) -
     (tmp_path / "reference.png").write_bytes(b"no image")
     with pytest.raises(CameraError, match="delete it to take a new one"):
         Watched(reference=tmp_path / "reference.png")
+    with pytest.raises(CameraError, match="is a folder: name an image file in it"):
+        Watched(reference=tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".bmp", ".tiff", ".webp"])
+def test_a_reference_may_be_an_image_of_any_kind_that_is_read(tmp_path: Path, ending: str) -> None:
+    cv2.imwrite(str(tmp_path / f"reference{ending}"), scene(0))
+    watched = Watched(reference=tmp_path / f"reference{ending}")
+    assert watched.show(*(blurred(scene(number)) for number in range(30)))[-1] is CameraSight.BLURRED

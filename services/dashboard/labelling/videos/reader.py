@@ -7,7 +7,6 @@ only if it arrives at exactly the time of a frame.
 from __future__ import annotations
 
 import threading
-import zipfile
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Final, Protocol
 import cv2
 import numpy as np
 
+from shared.archives import open_archive
 from shared.imaging.codec import as_jpeg_or_png, check_jpeg, encode
 from shared.imaging.video import Grabbed, Grabber, UnreadableMedia, open_video, packets_of
 
@@ -142,7 +142,7 @@ class AlbumReader:
     """Reads a zip archive of images, in the order of the scan. BMP, TIFF and WebP become PNG."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self._archive = zipfile.ZipFile(path)
+        self._archive = open_archive(path)
         self._names = names
 
     def image(self, number: int) -> bytes:

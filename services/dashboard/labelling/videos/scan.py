@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 import cv2
 
-from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, check_jpeg, decode, size_of
+from shared.archives import BAD_ARCHIVE, open_archive
+from shared.imaging.codec import (
+    CONVERT,
+    SIGNATURE_BYTES,
+    UnreadableImage,
+    as_jpeg_or_png,
+    check_jpeg,
+    decode,
+    image_kind,
+    is_kind_read,
+    size_of,
+)
 from shared.imaging.formats import is_hidden, is_other_image, is_readable
 from shared.imaging.video import (
     Grabber,
@@ -42,10 +52,6 @@ NAME_LENGTH: Final = 1_000
 """Characters of the longest name of an image in an album."""
 COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 """Compressions that `zipfile` can unpack in part; the others it unpacks into memory as a whole."""
-BAD_ARCHIVE: Final = (
-    zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError,
-)  # fmt: skip
-"""What `zipfile` raises for a broken or unusual archive."""
 
 VideoKind = Literal["video", "album"]
 
@@ -80,9 +86,11 @@ def scan(path: Path) -> VideoContent:
         UnreadableMedia: the file is neither a video nor an album, can't be read, or exceeds a limit.
     """
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(SIGNATURE_BYTES)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return scan_album(path)
+    if (kind := image_kind(head)) and not is_kind_read(kind):
+        raise UnreadableMedia(f"a file of kind {kind}, which can't be read: {CONVERT}")
     if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:] == b"AVI ") or head.startswith(b"\x1a\x45\xdf\xa3"):
         return scan_video(path)
     raise UnreadableMedia(
@@ -140,9 +148,9 @@ def scan_video(path: Path) -> VideoContent:
 def scan_album(path: Path) -> VideoContent:
     """Decode every image of an album; raises as `scan`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             files = [entry for entry in archive.infolist() if not is_hidden(entry.filename)]
-            entries = [entry for entry in files if is_readable(entry.filename)]
+            entries = [entry for entry in files if _is_image(archive, entry)]
             others = [entry.filename for entry in files if is_other_image(entry.filename)]
             _check_entries(entries, others)
             broken = []
@@ -162,9 +170,17 @@ def scan_album(path: Path) -> VideoContent:
                 raise UnreadableMedia(f"{'; '.join(broken[:SHOWN])}{more}: leave them out, or repair them")
             names = sorted((entry.filename for entry in entries), key=natural_order)
             width, height = size_of(as_jpeg_or_png(archive.read(names[0])))
-    except BAD_ARCHIVE as error:
+    except (*BAD_ARCHIVE, OSError) as error:
         raise UnreadableMedia(f"a zip that can't be unpacked ({error}): pack it again, without a password") from error
     return VideoContent("album", width, height, 1.0, names=tuple(names), left_out=len(others))
+
+
+def _is_image(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Return whether a file is an image that can be read, by the ending of its name, or by its bytes if it has none."""
+    if PurePosixPath(entry.filename).suffix or entry.is_dir() or entry.compress_type not in COMPRESSIONS:
+        return is_readable(entry.filename)
+    with archive.open(entry) as file:
+        return is_kind_read(image_kind(file.read(SIGNATURE_BYTES)))
 
 
 def _check_entries(entries: Sequence[zipfile.ZipInfo], others: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from services.dashboard.labelling.videos.repository import plain_name
 from services.dashboard.labelling.videos.scan import pack_album
 from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
+from shared.imaging.codec import file_kind, is_kind_read
 from shared.imaging.formats import is_readable
 from shared.imaging.video import natural_order
 
@@ -191,16 +192,16 @@ def _one_file(files: list[UploadFile], folder: Path) -> Path:
         path = PurePosixPath(PurePosixPath((file.filename or "file").replace("\\", "/")).name)
         suffix = re.sub(r"[^a-z0-9]", "", path.suffix.lower())[:8]
         names.append(f"{plain_name(path.name)}.{suffix}" if suffix else plain_name(path.name))
-    images_only = all(is_readable(name) for name in names)
-    if len(files) > 1 and not images_only:
-        raise Problem(
-            422, gettext("files: one video or one zip at a time, or several images (JPEG, PNG, BMP, TIFF, WebP)")
-        )
     if len(set(names)) < len(names):
         names = [f"{number:05d}-{name}" for number, name in enumerate(names)]
     for name, file in zip(names, files, strict=True):
         with (folder / name).open("wb") as copy:
             shutil.copyfileobj(file.file, copy)
+    images_only = all(is_readable(name) or is_kind_read(file_kind(folder / name)) for name in names)
+    if len(files) > 1 and not images_only:
+        raise Problem(
+            422, gettext("files: one video or one zip at a time, or several images (JPEG, PNG, BMP, TIFF, WebP)")
+        )
     if not images_only:
         return folder / names[0]
     album = folder / "images.zip"

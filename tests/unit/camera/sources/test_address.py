@@ -78,6 +78,28 @@ def test_a_password_that_was_not_encoded_is_answered_with_how_to_write_it(scheme
         open_source(CameraSettings(source=f"{scheme}://admin:{password}@127.0.0.1:1/ok"), lambda *_: None)
 
 
+@pytest.mark.parametrize("scheme", ["srt", "SRT", "onvif", "webrtc"])
+def test_a_scheme_that_opencv_does_not_read_is_answered_with_what_to_use(scheme: str) -> None:
+    with pytest.raises(CameraError, match="let the camera or a media server send the stream over RTSP, HLS or UDP"):
+        open_source(CameraSettings(source=f"{scheme}://admin:hunter2@127.0.0.1:1/ok"), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("file:///plant/a%20b.mp4", "/plant/a b.mp4"),
+        ("FILE://localhost/plant/a.mp4", "/plant/a.mp4"),
+        ("file:/plant/a.mp4", "/plant/a.mp4"),
+        ("file://server/plant/a.mp4", "file://server/plant/a.mp4"),
+        ("~/a.mp4", "/home/ada/a.mp4"),
+        (" 'a.mp4' ", "a.mp4"),
+    ],
+)
+def test_a_file_may_be_given_as_people_copy_it(monkeypatch: pytest.MonkeyPatch, source: str, path: str) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert CameraSettings(source=source).source == path
+
+
 def test_the_hint_is_not_given_where_it_does_not_help() -> None:
     assert encoding_hint("rtsp://admin:secret@127.0.0.1/ok") == ""
     assert encoding_hint("rtsp://127.0.0.1/ok") == ""

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from itertools import count, islice
 from typing import Final
 
+import cv2
 import pytest
 
 from services.camera.errors import CameraError
@@ -21,7 +22,7 @@ from services.camera.sources.opening import open_source
 from services.camera.sources.reconnecting import LiveCamera
 from services.camera.sources.video_file import Player
 from shared.messages import CameraState
-from tests.camera_videos import number_of, write_video
+from tests.camera_videos import image_of, number_of, write_video
 from tests.processes import wait_until
 from tests.unit.camera.sources.test_reconnecting import Watcher
 from tests.unit.camera.sources.test_video_file import open_video, play
@@ -204,6 +205,16 @@ def test_a_camera_is_logged_in_to_as_it_asks(serve: Serve, watch: Watch, scheme:
     assert "wrong" not in str(refusal.value)
 
 
+def redirect(location: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -212,6 +223,13 @@ def test_a_camera_is_logged_in_to_as_it_asks(serve: Serve, watch: Watch, scheme:
         (content(b"", "text/plain", 404), "check the path of the address"),
         (content(b"", "text/plain", 503), "503"),
         (content(b"not a video at all" * 100, "application/octet-stream"), "does not answer with a video"),
+        (content("<html>Gr\xfc\xdfe</html>".encode("latin-1"), "text/html"), "answers with a page"),
+        (
+            content(b'<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash" type="static">', "application/dash+xml"),
+            "a playlist of MPEG-DASH, which can't be read: give the address of the same camera for HLS",
+        ),
+        (redirect("rtsp://admin:hunter2@127.0.0.1:1/live"), r"redirects to rtsp://127.0.0.1:1/…: give that address"),
+        (redirect("/x"), "redirects in a circle"),
     ],
 )
 def test_an_address_that_answers_with_something_else_is_told_in_one_line(
@@ -277,13 +295,18 @@ def test_a_video_on_a_web_server_is_played_to_its_end(serve: Serve, transport_st
     ("body", "kind"),
     [
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n1.ts\n", "playlist"),
-        (b"#EXTM3U\n#EXTINF:6,\n1.ts\n#EXT-X-ENDLIST\n", "video"),
+        (b"\xef\xbb\xbf#EXTM3U\n#EXTINF:6,\n1.ts\n#EXT-X-ENDLIST\n", "video"),
+        (b"#EXTM3U\n" + b"#EXTINF:6,\n1.ts\n" * 20_000 + b"#EXT-X-ENDLIST\n", "video"),
         (jpeg(1), "image"),
+        *((cv2.imencode(ending, image_of(1))[1].tobytes(), "image") for ending in (".png", ".bmp", ".tiff", ".webp")),
         (b"--frame\r\nContent-Type: image/jpeg\r\n\r\n", "mjpeg"),
+        (b"\x47\x40\x00\x10\x00" + bytes(183), "video"),
     ],
+    ids=lambda value: value if isinstance(value, str) else value[:8],
 )
-def test_the_first_bytes_say_what_the_headers_do_not(serve: Serve, body: bytes, kind: str) -> None:
-    address = serve(content(body, "application/octet-stream")).address()
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "text/plain"])
+def test_the_first_bytes_say_what_the_headers_do_not(serve: Serve, body: bytes, kind: str, content_type: str) -> None:
+    address = serve(content(body, content_type)).address("cgi-bin/media?channel=1&quality=2")
     assert HttpAddress(address, silence_seconds=4).kind() == kind
 
 
@@ -303,6 +326,23 @@ def test_a_playlist_that_ends_is_a_video_of_all_its_segments(serve: Serve, trans
     video = open_video(serve(answer).address("index.m3u8"))
     assert isinstance(video, Player)
     assert [number_of(image.pixels) for image in play(video)] == [*range(60)] * 3
+
+
+@pytest.mark.parametrize(("ends", "kind"), [(True, "video"), (False, "playlist")])
+def test_a_playlist_of_several_qualities_has_an_end_if_the_first_of_them_has_one(
+    serve: Serve, ends: bool, kind: str
+) -> None:
+    variants = (
+        b"#EXTM3U\r\n#EXT-X-STREAM-INF:BANDWIDTH=1\r\n\r\nlow/index.m3u8?a=1\r\n#EXT-X-STREAM-INF:BANDWIDTH=2\r\nhigh"
+    )
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        is_variant = handler.path == "/vod/low/index.m3u8?a=1"
+        content(playlist(*SEGMENT, end=ends) if is_variant else variants, "application/x-mpegurl")(handler)
+
+    camera = serve(logging_in(answer, "Digest"))
+    address = camera.address("vod/main.m3u8", login="admin:pa%23ss@")
+    assert HttpAddress(address, silence_seconds=4).kind() == kind
 
 
 def test_a_playlist_that_goes_on_is_a_live_camera(serve: Serve, watch: Watch, transport_stream: bytes) -> None:

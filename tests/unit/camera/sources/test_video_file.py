@@ -4,6 +4,7 @@ import os
 import struct
 import threading
 import time
+import zipfile
 import zlib
 from collections.abc import Sequence
 from itertools import islice
@@ -168,6 +169,8 @@ def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
         (lambda path: path.mkdir(), "has no image that can be read"),
         (lambda path: path.write_bytes(b""), "not a video that can be read"),
         (lambda path: path.write_text("a text\n" * 1000), "not a video that can be read"),
+        (lambda path: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(99)), "of kind HEIC, .*: save it as JPEG or PNG"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "is a zip: unpack it, and give the folder"),
     ],
 )
 def test_a_source_that_cant_be_used_is_reported_in_one_line(tmp_path: Path, make: object, said: str) -> None:
@@ -182,6 +185,38 @@ def test_a_folder_of_other_formats_is_refused_with_a_remedy(tmp_path: Path) -> N
     (tmp_path / "1.gif").write_bytes(b"GIF89a")
     with pytest.raises(CameraError, match="its 1 other images would have to be converted"):
         open_video(tmp_path)
+
+
+def test_a_folder_of_videos_names_them(tmp_path: Path) -> None:
+    (tmp_path / "b.MP4").touch()
+    (tmp_path / "a.ts").touch()
+    with pytest.raises(CameraError, match=r"its videos are a\.ts, b\.MP4: give one of them as the source"):
+        open_video(tmp_path)
+
+
+def test_what_a_folder_has_beside_its_images_is_logged_once(tmp_path: Path) -> None:
+    write_images(tmp_path, ["1.png"])
+    write_images(tmp_path / "more", ["2.png", "3.png"])
+    for name in ("2.heic", "film.mp4", "notes.txt", "Thumbs.db", ".hidden"):
+        (tmp_path / name).touch()
+    with capture_logs() as logs:
+        assert len(play(open_video(tmp_path))) == 1
+    events = {each["event"]: each for each in logs}
+    assert events["skipping images of kinds that can't be read"]["images"] == 1
+    assert events["skipping folders with images"]["skipped"] == ["more"]
+    assert events["skipping files that are no images"]["such_as"] == ["film.mp4", "notes.txt"]
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".tiff"])
+def test_an_image_without_an_ending_is_an_image(tmp_path: Path, ending: str) -> None:
+    content = cv2.imencode(ending, np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    (tmp_path / "whole").write_bytes(content)
+    (tmp_path / "cut").write_bytes(content[: len(content) // 2])
+    (whole,), (cut,) = play(open_video(tmp_path / "whole")), play(open_video(tmp_path / "cut"))
+    assert whole.file is not None
+    assert (whole.pixels is None, cut.pixels is None) == (False, True), "a decoder of videos would repair it"
+    assert cut.problem
+    assert len(play(open_video(tmp_path))) == 2, "also in a folder"
 
 
 def test_a_missing_usb_camera_is_reported_in_one_line() -> None:

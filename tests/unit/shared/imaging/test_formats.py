@@ -67,6 +67,8 @@ def pages() -> bytes:
         (cv2.imencode(".tiff", np.zeros((4, 4), np.float32))[1].tobytes(), "save it as JPEG or PNG"),
         (b"\0\0\0\x18ftypheic" + bytes(20), "of kind HEIC, which can't be read: save it as JPEG or PNG"),
         (b"GIF89a" + bytes(20), "of kind GIF"),
+        (b"II+\0\x08\0\0\0" + bytes(20), "of kind BigTIFF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20), "of kind JPEG 2000"),
         (cv2.imencode(".bmp", IMAGE)[1].tobytes()[:30], "a BMP that"),
         (cv2.imencode(".tiff", IMAGE)[1].tobytes()[:12], "a TIFF that ends within its header"),
         (b"RIFF\0\0\0\0WEBPVP8X", "a WebP that ends within its header"),

@@ -12,7 +12,7 @@ import cv2
 import pytest
 
 from services.dashboard.labelling.videos import scan as scan_module
-from services.dashboard.labelling.videos.reader import VideoReader
+from services.dashboard.labelling.videos.reader import AlbumReader, VideoReader
 from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.scan import scan
 from shared.imaging.video import UnreadableMedia, opened_video
@@ -111,6 +111,29 @@ def test_the_images_of_a_zip_are_in_natural_order(tmp_path: Path) -> None:
         archive.writestr("read me.txt", "no image")
     content = scan(tmp_path / "seams.zip")
     assert content.names == ("part/2.jpg", "part/9.jpg", "part/10.jpg")
+
+
+def test_the_images_of_a_zip_of_macos_have_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "seams.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Pr__fling.jpg", jpeg(3))
+        archive.writestr("without ending", jpeg(4))
+        archive.writestr("README", "no image")
+        archive.writestr("__MACOSX/._Pr__fling.jpg", b"")
+    path.write_bytes(path.read_bytes().replace(b"Pr__fling", "Prüfling".encode()))  # without the mark of UTF-8
+    content = scan(path)
+    assert content.names == ("Prüfling.jpg", "without ending")
+    album = AlbumReader(path, content.names)
+    assert [album.image(0), album.image(1)] == [jpeg(3), jpeg(4)]
+    album.close()
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_a_photo_of_a_telephone_is_no_video(tmp_path: Path, kind: str) -> None:
+    brand = {"HEIC": b"heic", "AVIF": b"avif"}[kind]
+    (tmp_path / "IMG_1").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(99))
+    with pytest.raises(UnreadableMedia, match=f"a file of kind {kind}, which can't be read: save it as JPEG or PNG"):
+        scan(tmp_path / "IMG_1")
 
 
 def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
