@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from unicodedata import normalize
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -162,8 +163,13 @@ class ReferenceSpec(_Section):
 
     @property
     def patterns(self) -> list[re.Pattern[str]]:
-        """Return what the names of reference images match."""
-        return [re.compile(fnmatch.translate(re.sub(r"[?[]", r"[\g<0>]", name))) for name in self.images]
+        """Return what the names of reference images match, in composed Unicode.
+
+        As everywhere, a name may have ``images/`` before it, a backslash for ``/``, and other capitals than the file.
+        """
+        names = [normalize("NFC", name).replace("\\", "/").removeprefix("./") for name in self.images]
+        texts = [fnmatch.translate(re.sub(r"[?[]", r"[\g<0>]", name.removeprefix("images/"))) for name in names]
+        return [re.compile(text, re.IGNORECASE) for text in texts]
 
 
 class ImageSpec(_Section):

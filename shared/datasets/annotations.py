@@ -43,9 +43,14 @@ SKIPPED_IMAGES: Final = {
     "exclusive": "images without exactly one label",
     "is listed twice": "images that are listed twice",
     "has other labels": "images that are listed with different labels",
+    "broken mask": "images with a mask that can't be drawn",
 }
 """What is skipped, by the cause of the problem."""
 PLURALS: Final = {"image": "images", "label": "labels", "box": "boxes", "polygon": "polygons", "mask": "masks"}
+
+
+class BrokenRegion(ValueError):
+    """A region can't be drawn; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +130,10 @@ def dataset_of_annotations(
     source = annotations.source
     top = Place(source, 1, "entry")
     given_labels = normalise_labels(annotations.labels, top)
-    names = tuple(label_names) or given_labels
+    spellings: dict[str, str] = {}
+    for label in given_labels:
+        spellings.setdefault(label.casefold(), label)
+    names = tuple(label_names) or tuple(spellings.values())
     if not names:
         raise DatasetError(
             [*annotations.problems, f"{source}: no image has a label: label some, and export them again"]
@@ -144,8 +152,11 @@ def dataset_of_annotations(
     builder = _Builder(annotations, FolderIndex(folder), names, labels_of, exclusive=task is Task.EXCLUSIVE)
     for image in annotations.images:
         builder.add(image)
+    merged = [] if label_names else [label for label in given_labels if label not in names]
+    spelling_note = f"labels that differ from another in capitals alone are taken for it: {', '.join(merged)}"
     warnings = [
         builder.summary(),
+        *([spelling_note] if merged else []),
         *builder.differences.warnings,
         *builder.index.warnings([*builder.examples.values()]),
     ]
@@ -200,6 +211,11 @@ class _Builder:
         if earlier := self.examples.get(file.name):
             self._refuse(image, *repeated_image(earlier, labels))
             return
+        try:
+            masks = tuple(self._masks(image, file))
+        except BrokenRegion as error:
+            self._refuse(image, f"{file.name}: {error}", "broken mask")
+            return
         self.differences.note(image.given, file, image.place)
         labelled_by, labelled_at = self.index.labelled(file.name)
         self.examples[file.name] = Example(
@@ -210,7 +226,7 @@ class _Builder:
             image.place,
             image.by or labelled_by,
             image.at or labelled_at,
-            tuple(self._masks(image, file)),
+            masks,
             unknown=tuple(sorted(label for label in image.all_labels if self._labels_of.get(label) is None)),
         )
 

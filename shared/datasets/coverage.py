@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from shared.datasets.tables import DatasetError
+from shared.datasets.labelled_images import Example
+from shared.datasets.tables import DatasetError, Problem
 
 FEW: Final = 10
 """The number of images with (or without) a label below which a split can't measure the label."""
 FEWEST_GROUPS: Final = 3
 """The number of groups below which there are not enough for a training, a validation and a test split."""
+
+OTHER_LABELS: Final = "other labels"
+"""The cause of the problem that equal images have different labels."""
 
 
 def unlearnable(label_names: Sequence[str], labels: Sequence[Sequence[bool]]) -> list[str]:
@@ -75,3 +79,20 @@ def coverage_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool
             "measured on others; add images of other parts, batches or videos"
         )
     return warnings
+
+
+def contradictions(examples: Sequence[Example]) -> Iterator[Problem]:
+    """Yield a problem for each image with the same file as an earlier image, but other labels or another group.
+
+    Args:
+        examples: the images, each with its digest.
+    """
+    first_of: dict[str, Example] = {}
+    for example in examples:
+        first = first_of.setdefault(example.digest, example)
+        if first.labels != example.labels:
+            text = f"{example.name} is the same image as {first.place}, and has other labels"
+            yield Problem(example.place, text, OTHER_LABELS)
+        elif first.group != example.group:
+            text = f"{example.name} is the same image as {first.place}, and is in another group"
+            yield Problem(example.place, text, "in another group")

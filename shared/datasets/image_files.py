@@ -12,7 +12,7 @@ from typing import Final
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from shared.imaging.formats import is_other_image, is_readable
+from shared.imaging.formats import is_other_image, is_readable, readable_name
 
 IMAGES: Final = "images"
 IGNORED_FOLDERS: Final = ("__MACOSX",)
@@ -58,7 +58,7 @@ class ImageFiles:
 
         Args:
             root: the folder.
-            without: folders directly below it that are left out.
+            without: folders directly below it that are left out, in lower case.
         """
         self.root = root
         self._paths: dict[str, Path] = {}
@@ -69,11 +69,13 @@ class ImageFiles:
             subfolders[:] = sorted(
                 name
                 for name in subfolders
-                if not name.startswith(".") and name not in IGNORED_FOLDERS and not (is_root and name in without)
+                if not name.startswith(".")
+                and name not in IGNORED_FOLDERS
+                and not (is_root and name.casefold() in without)
             )
             for file in sorted(name for name in files if not name.startswith(".")):
                 path = Path(folder, file)
-                own_name = path.relative_to(root).as_posix()
+                own_name = readable_name(path.relative_to(root).as_posix())
                 name = _compose(own_name)
                 if name in self._paths:  # the names of two files differ in the Unicode form alone
                     name = own_name
@@ -151,15 +153,26 @@ def is_image_like(text: str) -> bool:
     return is_readable(name) or is_other_image(name)
 
 
+def in_any_case(folder: Path, name: str) -> Path:
+    """Return the path of a file or folder, also if it is written in capitals.
+
+    Args:
+        folder: where it is.
+        name: its name in lower case; it is returned if there is no such file, or several differ in capitals.
+    """
+    if (folder / name).exists():
+        return folder / name
+    try:
+        near = [path for path in folder.iterdir() if path.name.casefold() == name]
+    except OSError:
+        near = []
+    return near[0] if len(near) == 1 else folder / name
+
+
 def images_folder(folder: Path) -> Path:
     """Return the folder of a dataset's images: its subfolder ``images``, in any case, or else the folder itself."""
-    if (folder / IMAGES).is_dir():
-        return folder / IMAGES
-    try:
-        subfolders = [path for path in folder.iterdir() if path.is_dir() and path.name.casefold() == IMAGES]
-    except OSError:
-        return folder
-    return subfolders[0] if len(subfolders) == 1 else folder
+    path = in_any_case(folder, IMAGES)
+    return path if path.is_dir() else folder
 
 
 def _parts(name: str) -> list[str]:

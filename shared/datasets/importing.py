@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from shared.contracts.dataset import DatasetVersion, LabelledImage, next_version, put_image, write_version
-from shared.datasets.coverage import coverage_warnings
+from shared.datasets.coverage import contradictions, coverage_warnings
 from shared.datasets.labelled_images import LABELS, Dataset, Example, OnProblem, is_table
 from shared.datasets.tables import DatasetError, Place, Problem, problem_lines
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, decode
@@ -88,7 +88,7 @@ def warnings_of(dataset: Dataset, images: Sequence[OpenedExample]) -> tuple[str,
     labels, groups = [image.labels for _, image in images], {image.group for _, image in images}
     return (
         *coverage_warnings(dataset.label_names, labels, len(groups)),
-        *problem_lines(list(contradictions(images))),
+        *problem_lines(list(contradictions([replace(example, digest=image.digest) for example, image in images]))),
         *dataset.warnings,
     )
 
@@ -123,19 +123,6 @@ def _open(example: Example) -> tuple[LabelledImage | None, list[Problem]]:
         masks=masks,
     )
     return image, problems
-
-
-def contradictions(images: Iterable[OpenedExample]) -> Iterator[Problem]:
-    """Yield a problem for each image with the same file as an earlier image, but other labels or another group."""
-    first: dict[str, OpenedExample] = {}
-    for example, image in images:
-        first_example, first_image = first.setdefault(image.digest, (example, image))
-        if first_image.labels != image.labels:
-            text = f"{image.name} is the same image as {first_example.place}, and has other labels"
-            yield Problem(example.place, text, "other labels")
-        elif first_image.group != image.group:
-            text = f"{image.name} is the same image as {first_example.place}, and is in another group"
-            yield Problem(example.place, text, "in another group")
 
 
 def _upload(images: Sequence[OpenedExample], store: ObjectStore) -> None:

@@ -23,10 +23,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from shared.datasets.image_files import ImageFile, ImageFiles, NoSuchImage, images_folder
+from shared.datasets.image_files import ImageFile, ImageFiles, NoSuchImage, images_folder, in_any_case
 from shared.datasets.mask_files import GROUND_TRUTH_FOLDER, MASKS_BY_LABEL_FOLDER, MASKS_FOLDER, MaskFiles
 from shared.datasets.tables import DatasetError, Place, Problem, Row, Table, ranges_of, read_table
-from shared.label_names import IMAGE_COLUMN, LONGEST_LABEL, MOST_LABELS, label_name, same_label
+from shared.label_names import IMAGE_COLUMN, LONGEST_LABEL, MOST_LABELS, label_name, same_label, written_alike
 from shared.recipe import Task
 
 LABELS: Final = "labels.csv"
@@ -177,11 +177,6 @@ def find_tables(folder: Path) -> list[Path]:
     return tables or sorted(path for path in folder.glob("*") if path.name.lower() == f"{LABELS}.txt")
 
 
-def find_in_any_case(folder: Path, name: str) -> Path:
-    """Return the file of a folder that has a name in upper or lower case; if there is none, the path that it had."""
-    return next((path for path in sorted(folder.glob("*.csv")) if path.name.lower() == name), folder / name)
-
-
 def other_tables(folder: Path) -> list[Path]:
     """Return the CSV files of a folder under other names that have an image column (such as `_classes.csv`)."""
     paths = sorted(path for path in folder.glob("*.csv") if path.name.lower() not in NOT_TABLES)
@@ -249,7 +244,7 @@ def normalise_labels(names: Sequence[str], place: Place) -> tuple[str, ...]:
 
 def group_of_table(table: str, name: str) -> str:
     """Return the group of an image without ``groups.csv``: the video of its table, or else the image's own name."""
-    return table.removesuffix(VIDEO_TABLE) if table.endswith(VIDEO_TABLE) else name
+    return table[: -len(VIDEO_TABLE)] if table.lower().endswith(VIDEO_TABLE) else name
 
 
 def unknown_labels_message(names: Sequence[str]) -> str:
@@ -284,8 +279,8 @@ class FolderIndex:
         self.files = ImageFiles(root, mask_folders if root == folder else ())
         self.masks = MaskFiles(folder)
         self.problems: list[Problem] = []
-        self.groups = self._read_groups(find_in_any_case(folder, GROUPS))
-        self._labelled = self._read_labelled(find_in_any_case(folder, LABELLED))
+        self.groups = self._read_groups(_table_file(folder, GROUPS))
+        self._labelled = self._read_labelled(_table_file(folder, LABELLED))
 
     def group(self, name: str) -> str | None:
         """Return the group of an image by ``groups.csv``; None if ``groups.csv`` does not list the image."""
@@ -332,13 +327,13 @@ class FolderIndex:
     def _read_groups(self, path: Path) -> dict[str, str] | None:
         if not path.is_file():
             return None
-        table = read_table(path, (IMAGE_COLUMN, "group"))
+        table = rename_columns(read_table(path, (IMAGE_COLUMN, "group")), ())
         self.problems.extend(table.problems)
         if not {IMAGE_COLUMN, "group"} <= set(table.columns):
             raise DatasetError([Problem(table.top, "no column for name or group: the first line is name,group")])
         groups: dict[str, str] = {}
         for row in table.rows:
-            name, group = self._name(row.cells[IMAGE_COLUMN]), row.cells["group"]
+            name, group = self._name(row.cells[IMAGE_COLUMN]), written_alike(row.cells["group"])
             if not group:
                 self.problems.append(Problem(row.place, f"{name} has no group: add one", "no group"))
             elif groups.setdefault(name, group) != group:
@@ -349,7 +344,7 @@ class FolderIndex:
     def _read_labelled(self, path: Path) -> dict[str, tuple[str | None, datetime | None]]:
         if not path.is_file():
             return {}
-        table = read_table(path, (IMAGE_COLUMN, "by", "at"))
+        table = rename_columns(read_table(path, (IMAGE_COLUMN, "by", "at")), ())
         self.problems.extend(table.problems)
         if not {IMAGE_COLUMN, "by", "at"} <= set(table.columns):
             raise DatasetError([Problem(table.top, "no column for name, by or at: the first line is name,by,at")])
@@ -361,6 +356,12 @@ class FolderIndex:
                 text = f"at is {row.cells['at']!r}: write a time with its zone, such as 2026-01-31T12:00:00+00:00"
                 self.problems.append(Problem(row.place, text, "time"))
         return labelled
+
+
+def _table_file(folder: Path, name: str) -> Path:
+    """Return the path of a table, in any case, and with the ``.txt`` that Windows adds to its name."""
+    path = in_any_case(folder, name)
+    return path if path.is_file() else in_any_case(folder, f"{name}.txt")
 
 
 class DifferentName(NamedTuple):

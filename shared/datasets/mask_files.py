@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from unicodedata import normalize
 
-from shared.imaging.formats import is_readable
+from shared.datasets.image_files import in_any_case
+from shared.imaging.formats import is_readable, readable_name
 from shared.label_names import label_slug
 
 MASKS_BY_LABEL_FOLDER: Final = "masks_by_label"
@@ -27,9 +28,9 @@ class MaskFiles:
     def __init__(self, folder: Path) -> None:
         self._paths: dict[str, Path] = {}
         for name in (MASKS_FOLDER, MASKS_BY_LABEL_FOLDER):
-            for path in sorted((folder / name).rglob("*")):
+            for path in sorted(in_any_case(folder, name).rglob("*")):
                 if is_readable(path.name) and not path.name.startswith("."):
-                    mask = path.relative_to(folder).with_suffix(".png").as_posix()
+                    mask = readable_name(path.relative_to(folder).with_suffix(".png").as_posix())
                     self._paths[_fold_case(mask)] = path
         self._used: set[Path] = set()
 

@@ -128,4 +128,11 @@ def no_dataset_message(folder: Path, only_file: Path | None) -> str:
     sheets = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in SPREADSHEET_EXTENSIONS]
     if sheets:
         return f"{folder}: no table: save {sheets[0]} as CSV in UTF-8, named labels.csv"
+    beside = class_folders.images_beside(folder)
+    if beside and any(path.is_dir() for path in folder.iterdir()):
+        advice += f". If its folders are classes, move the images beside them ({beside[0]}, …) away"
+    if any("labels" in map(str.lower, path.relative_to(folder).parts[:-1]) for path in folder.rglob("*.txt")):
+        return (
+            f"{folder}: its label files look like YOLO's: put classes.txt there, with the name of each class in a line"
+        )
     return f"{folder}: no table: {advice}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.datasets.mask_files import mask_name
-from shared.imaging.codec import decode
+from shared.imaging.codec import as_jpeg_or_png, decode
 from shared.recipe import LabelRole, Recipe
 from shared.verdict import points_at_presence
 
@@ -61,4 +61,4 @@ def read_mask(path: Path) -> Mask:
     Raises:
         UnreadableImage: it is not an image.
     """
-    return np.asarray(decode(path.read_bytes())[..., 0] > 127)
+    return np.asarray(decode(as_jpeg_or_png(path.read_bytes()))[..., 0] > 127)

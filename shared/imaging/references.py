@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -146,7 +147,7 @@ class References:
 
 def matches(name: str, reference: ReferenceSpec) -> bool:
     """Return whether a recipe takes a labelled image of this name for a reference."""
-    return any(pattern.fullmatch(name) for pattern in reference.patterns)
+    return any(pattern.fullmatch(normalize("NFC", name)) for pattern in reference.patterns)
 
 
 def thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -605,6 +605,12 @@ OF_TABLES: Final = (
 OF_UPLOADS: Final = (
     marked("%(file)s: can't be read within the limits of memory and time: make several of it"),
     marked("%(file)s: can't be unpacked (%(error)s): pack it again, without a password"),
+    marked("%(file)s: has two files %(name)s: pack it again"),
+    marked("%(file)s: %(name)s… is longer than %(bytes)s bytes: rename the file"),
+    marked("%(one)s and %(two)s name different classes: keep one of the two files"),
+    marked(
+        "%(folder)s: its label files look like YOLO's: put classes.txt there, with the name of each class in a line"
+    ),
     marked("%(file)s: has more than %(files)s files: split it into several zips"),
     marked("%(file)s: has more than %(size)s GB unpacked: split it into several zips"),
     marked("%(file)s: is compressed more than %(ratio)s:1, which is not plausible for images"),
@@ -661,6 +667,7 @@ OF_UPLOADS: Final = (
     marked("images whose file is not there: %(count)d"),
     marked("images without exactly one label: %(count)d"),
     marked("images that are listed twice: %(count)d"),
+    marked("images with a mask that can't be drawn: %(count)d"),
     marked("images that are listed with different labels: %(count)d"),
     marked("boxes of images that were left out: %(count)d"),
     marked("polygons of images that were left out: %(count)d"),
@@ -690,6 +697,8 @@ OF_UPLOADS: Final = (
     marked("images with different annotations: %(count)d"),
     marked("further annotations of the same labels: %(count)d"),
     marked("results of kind %(kind)s: %(count)d"),
+    marked("regions of kind %(kind)s, of which only the label is used: %(count)d"),
+    marked("regions of images that were turned while they were labelled, of which only the label is used: %(count)d"),
 )
 OF_TRAINING_DATA: Final = (
     marked(

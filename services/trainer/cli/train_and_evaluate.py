@@ -193,7 +193,8 @@ def evaluate_folder(
         learned = learned_by(bundle, dataset.examples, store.digest)
         names, groups = zip(*((each.name, each.group) for each in dataset.examples), strict=True)
         run = EvaluationRun(recipe, names, groups, with_anomaly(recipe, store.labels), scores)
-        yield FolderEvaluation(bundle, data, run, store, learned, dataset.warnings)
+        left_out = [f"left out: {line}" for line in problem_lines(dataset.problems)]
+        yield FolderEvaluation(bundle, data, run, store, learned, (*left_out, *dataset.warnings))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ from shared.contracts.training import TrainingOptions
 from shared.datasets.coverage import coverage_warnings, unlearnable_warnings
 from shared.datasets.good_only import ANOMALY, good_only, good_only_recipe, recipe_with_anomaly
 from shared.datasets.labelled_images import Dataset, Example, OnProblem
-from shared.datasets.tables import Problem
+from shared.datasets.tables import Problem, problem_lines
 from shared.engines.compile import compile_for_openvino
 from shared.label_names import MOST_LABELS
 from shared.recipe import ImageSpec, Recipe
@@ -356,6 +356,8 @@ def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
     on_problem: OnProblem = "skip" if options.skip_problems else "stop"
     refuse_faulty_references(spec.images, recipe)
     dataset, store = decode_images(spec.images, recipe.image, scratch, on_problem)
+    for line in problem_lines(dataset.problems[len(spec.images.problems) :]):
+        _log.warning(f"left out: {line}")
     found = split(dataset, options.shares, options.seed)
     if spec.is_good_only:  # its label need not be in any image, and no split has to measure it
         labels = [example.labels for example in dataset.examples]
@@ -430,7 +432,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
         noted = [*images.warnings(trained), *([note] if note else [])]
         if memory and recipe.anomaly:
             noted.append(power_beside_labels(valid, memory))
-    noticed = [*spec.notes, *map(str, images.problems), *noted]
+    noticed = [*spec.notes, *problem_lines(images.problems), *noted]
     warnings = tuple(dict.fromkeys(noticed))  # an import has noticed some of them before
     findings = Findings(
         provenance=provenance,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
-from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
+from shared.datasets.annotations import AnnotatedImage, Annotations, BrokenRegion, Region, box
 from shared.datasets.formats.documents import InvalidEntry, ListEntry, has_fields, read_json
-from shared.datasets.tables import DatasetError, Place, Problem
+from shared.datasets.tables import Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT
 
 KIND: Final = "COCO"
@@ -179,17 +179,17 @@ def _annotated_image(
             skipped["annotations of categories that the file does not list"] += 1
             continue
         labels.add(label)
-        region = region_of(annotation, label, place)
+        region = region_of(annotation, label)
         if region:
             regions.append(region)
     return AnnotatedImage(prefix + image.file_name, place, frozenset(labels), tuple(regions), size)
 
 
-def region_of(annotation: CocoAnnotation, label: str, place: Place) -> Region | None:
+def region_of(annotation: CocoAnnotation, label: str) -> Region | None:
     """Return the region of an object; None if the annotation is about the whole image."""
     segmentation = annotation.segmentation
     if isinstance(segmentation, RunLengths):
-        return Region(label, "mask", pixels=partial(mask_of_run_lengths, segmentation, place))
+        return Region(label, "mask", pixels=partial(mask_of_run_lengths, segmentation))
     if segmentation:
         outlines = [list(zip(polygon[::2], polygon[1::2], strict=False)) for polygon in segmentation]
         return Region(label, "polygon", outlines)
@@ -199,16 +199,18 @@ def region_of(annotation: CocoAnnotation, label: str, place: Place) -> Region | 
     return None
 
 
-def mask_of_run_lengths(runs: RunLengths, place: Place) -> NDArray[np.bool_]:
-    """Return a mask, (height, width)."""
+def mask_of_run_lengths(runs: RunLengths) -> NDArray[np.bool_]:
+    """Return a mask, (height, width).
+
+    Raises:
+        BrokenRegion: the run lengths are not those of a mask.
+    """
     height, width = runs.size
     if height < 1 or width < 1 or height * width > PIXEL_LIMIT:
-        raise DatasetError(
-            [Problem(place, f"a mask of {width} x {height} pixels, which no image has: export it again")]
-        )
+        raise BrokenRegion(f"a mask of {width} x {height} pixels, which no image has: export it again")
     counts = decode_run_lengths(runs.counts) if isinstance(runs.counts, str) else runs.counts
     if any(count < 0 for count in counts) or sum(counts) != height * width:
-        raise DatasetError([Problem(place, f"the runs of a mask don't add up to its {width} x {height} pixels")])
+        raise BrokenRegion(f"the runs of a mask don't add up to its {width} x {height} pixels")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T
 

@@ -123,7 +123,7 @@ def _annotated_image(
             continue
         label = names[annotation.label_id]
         labels.add(label)
-        if region := region_of(annotation, label, place):
+        if region := region_of(annotation, label):
             regions.append(region)
         elif annotation.type != "label":
             skipped[f"shapes of kind {annotation.type} (only their label is used)"] += 1
@@ -131,7 +131,7 @@ def _annotated_image(
     return AnnotatedImage(given, place, frozenset(labels), tuple(regions), size)
 
 
-def region_of(annotation: DatumaroAnnotation, label: str, place: Place) -> Region | None:
+def region_of(annotation: DatumaroAnnotation, label: str) -> Region | None:
     """Return the region of an annotation; None for an annotation without an area."""
     bbox, points = annotation.bbox or [], annotation.points or []
     region = None
@@ -145,5 +145,5 @@ def region_of(annotation: DatumaroAnnotation, label: str, place: Place) -> Regio
         middle, axes = ((left + right) / 2, (top + bottom) / 2), ((right - left) / 2, (bottom - top) / 2)
         region = Region(label, "polygon", [ellipse_polygon(*middle, *axes)])
     elif annotation.type == "mask" and annotation.rle:
-        region = Region(label, "mask", pixels=partial(mask_of_run_lengths, annotation.rle, place))
+        region = Region(label, "mask", pixels=partial(mask_of_run_lengths, annotation.rle))
     return region

@@ -1,4 +1,7 @@
-"""Label Studio: the JSON and JSON-MIN exports, with choices, rectangles, polygons, ellipses and brush strokes."""
+"""Label Studio: the JSON and JSON-MIN exports, with choices, rectangles, polygons, ellipses and brush strokes.
+
+Of other regions, such as key points, the label is used.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from math import cos, radians, sin
+from math import cos, isfinite, radians, sin
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -23,8 +26,9 @@ from shared.datasets.tables import Place, Problem
 from shared.imaging.codec import PIXEL_LIMIT
 
 KIND: Final = "Label Studio"
-LABEL_FIELDS: Final = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
-"""Fields of a region that hold its labels."""
+LABEL_FIELD: Final = "labels"
+"""The end of the names of fields that hold the labels of a region, such as ``rectanglelabels``."""
+LABEL_ALONE: Final = "of which only the label is used"
 ANNOTATION_FIELDS: Final = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 """Fields of the JSON-MIN export that describe the annotation, not the image."""
 
@@ -38,6 +42,8 @@ class Result(BaseModel):
     value: dict[str, Any] = {}
     original_width: int | None = Field(None, ge=0)
     original_height: int | None = Field(None, ge=0)
+    image_rotation: float | None = None
+    """Degrees by which the image was turned while it was labelled."""
 
 
 class TaskAnnotation(BaseModel):
@@ -85,7 +91,7 @@ def read_label_studio(paths: Sequence[Path], folder: Path) -> Annotations:
                     if "data" in task
                     else image_of_minimal(task, place, skipped)
                 )
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, OverflowError) as error:
                 reason = str(error).splitlines()[0]
                 problems.append(Problem(place, f"can't be read ({reason}): export it again", "unreadable"))
                 skipped["tasks that can't be read"] += 1
@@ -93,7 +99,8 @@ def read_label_studio(paths: Sequence[Path], folder: Path) -> Annotations:
             if image:
                 labels |= dict.fromkeys(sorted(image.all_labels - labels.keys()))
                 images.append(image)
-    is_exclusive = len(labels) > 1 and all(len(image.labels) == 1 and not image.regions for image in images)
+    has_regions = any(image.regions for image in images) or any(LABEL_ALONE in kind for kind in skipped)
+    is_exclusive = len(labels) > 1 and not has_regions and all(len(image.labels) == 1 for image in images)
     source = ", ".join(path.relative_to(folder).as_posix() for path in paths)
     return Annotations(KIND, source, tuple(labels), tuple(images), tuple(problems), skipped, exclusive=is_exclusive)
 
@@ -141,10 +148,14 @@ def _annotated_image(given: str, annotation: TaskAnnotation, place: Place, skipp
         if isinstance(result.value.get("choices"), list):
             labels.update(str(choice) for choice in result.value["choices"])
             continue
-        result_regions = list(_regions(result.value, size))
-        if not result_regions and result.type:
+        result_labels = labels_of(result.value)
+        labels.update(result_labels)
+        if not result_labels and result.type:
             skipped[f"results of kind {result.type}"] += 1
-        regions.extend(result_regions)
+        elif result.image_rotation:
+            skipped["regions of images that were turned while they were labelled, of which only the label is used"] += 1
+        else:
+            regions.extend(_regions(result_labels, result.value, size, skipped))
     created_at = annotation.created_at
     if created_at is not None and created_at.tzinfo is None:
         created_at = created_at.replace(tzinfo=UTC)
@@ -172,7 +183,9 @@ def image_of_minimal(task: dict[str, Any], place: Place, skipped: Counter[str]) 
             elif isinstance(each, dict):
                 width, height = each.get("original_width"), each.get("original_height")
                 size = (width, height) if isinstance(width, int) and isinstance(height, int) else size
-                regions.extend(_regions(each, size))
+                region_labels = labels_of(each)
+                labels.update(region_labels)
+                regions.extend(_regions(region_labels, each, size, skipped))
     return AnnotatedImage(given, place, frozenset(labels), tuple(regions), size, by=_annotator(task.get("annotator")))
 
 
@@ -189,28 +202,79 @@ def _annotator(by: object) -> str | None:
     return str(by) if by is not None else None
 
 
-def _regions(value: Mapping[str, Any], size: tuple[int, int] | None) -> Iterator[Region]:
-    """Yield a region for each label of a result; its coordinates are percents of the image's width and height."""
-    for label in [str(name) for key in LABEL_FIELDS for name in value.get(key) or ()]:
-        if isinstance(value.get("rle"), list) and size:
-            yield Region(label, "mask", pixels=partial(decode_strokes, value["rle"], size))
-        elif isinstance(value.get("points"), list):
-            outline = [(float(x) / 100, float(y) / 100) for x, y in value["points"]]
-            yield Region(label, "polygon", [outline], relative=True)
-        elif all(isinstance(value.get(name), int | float) for name in ("x", "y", "radiusX", "radiusY")):
-            x, y, half_width, half_height = (float(value[name]) / 100 for name in ("x", "y", "radiusX", "radiusY"))
-            yield Region(label, "polygon", [ellipse_polygon(x, y, half_width, half_height)], relative=True)
-        elif all(isinstance(value.get(name), int | float) for name in ("x", "y", "width", "height")):
-            yield rectangle_region(label, value, size)
+def labels_of(value: Mapping[str, Any]) -> list[str]:
+    """Return the labels of a region."""
+    lists = [names for field, names in value.items() if field.endswith(LABEL_FIELD) and isinstance(names, list)]
+    return [str(name) for names in lists for name in names]
 
 
-def rectangle_region(label: str, value: Mapping[str, Any], size: tuple[int, int] | None) -> Region:
-    """Return the region of a rectangle, which Label Studio rotates clockwise about its upper left corner."""
-    left, top, width, height = (float(value[name]) / 100 for name in ("x", "y", "width", "height"))
+def _regions(
+    labels: Sequence[str], value: Mapping[str, Any], size: tuple[int, int] | None, skipped: Counter[str]
+) -> Iterator[Region]:
+    """Yield the region of each label of a result; count a result without an area that can be used."""
+    regions = [region_of(label, value, size) for label in labels]
+    if labels and None in regions:
+        kind = next(field for field in value if field.endswith(LABEL_FIELD))
+        skipped[f"regions of kind {kind}, of which only the label is used"] += 1
+    yield from filter(None, regions)
+
+
+def region_of(label: str, value: Mapping[str, Any], size: tuple[int, int] | None) -> Region | None:
+    """Return the region of a result, whose coordinates are percents of the image's width and height.
+
+    Args:
+        label: the label of the region.
+        value: the result's value.
+        size: (width, height) of the image in pixels; None if the export does not give it.
+
+    Returns:
+        None for a result without an area, such as a key point, and for strokes and turned regions of an unknown size.
+    """
+    strokes, points = value.get("rle"), value.get("points")
+    if isinstance(strokes, list):
+        is_valid = size is not None and all(isinstance(number, int) for number in strokes)
+        return Region(label, "mask", pixels=partial(decode_strokes, strokes, size)) if size and is_valid else None
+    if isinstance(points, list):
+        outline = [(float(x) / 100, float(y) / 100) for x, y in points]
+        is_valid = all(isfinite(x) and isfinite(y) for x, y in outline)
+        return Region(label, "polygon", [outline], relative=True) if is_valid else None
     degrees = float(value.get("rotation") or 0)
+    if not isfinite(degrees) or (degrees and size is None):
+        return None
+    width, height = size or (1, 1)
+    if axes := _shares(value, "x", "y", "radiusX", "radiusY"):
+        x, y, half_width, half_height = axes
+        # turned in pixels, because the sides of the image differ
+        corners = ellipse_polygon(x * width, y * height, half_width * width, half_height * height, degrees)
+        return Region(label, "polygon", [[(x / width, y / height) for x, y in corners]], relative=True)
+    sides = _shares(value, "x", "y", "width", "height")
+    return rectangle_region(label, sides, degrees, (width, height)) if sides else None
+
+
+def _shares(value: Mapping[str, Any], *fields: str) -> tuple[float, float, float, float] | None:
+    """Return four percents as shares; None if one is missing or no finite number."""
+    numbers = [value.get(field) for field in fields]
+    one, two, three, four = (
+        number / 100 if isinstance(number, int | float) and isfinite(number) else None for number in numbers
+    )
+    return None if one is None or two is None or three is None or four is None else (one, two, three, four)
+
+
+def rectangle_region(
+    label: str, sides: tuple[float, float, float, float], degrees: float, size: tuple[int, int]
+) -> Region:
+    """Return the region of a rectangle, which Label Studio rotates clockwise about its upper left corner.
+
+    Args:
+        label: the label of the region.
+        sides: its left, top, width and height, as shares of the image's width and height.
+        degrees: by which it is rotated.
+        size: (width, height) of the image in pixels.
+    """
+    left, top, width, height = sides
     if not degrees:
         return box(label, left, top, left + width, top + height, relative=True)
-    image_width, image_height = size or (1, 1)
+    image_width, image_height = size
     angle = radians(degrees)
     # the rectangle's upper and left edges as vectors in pixels
     upper = (width * image_width * cos(angle), width * image_width * sin(angle))

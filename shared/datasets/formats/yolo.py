@@ -11,8 +11,9 @@ from unicodedata import normalize
 
 from shared.datasets.annotations import AnnotatedImage, Annotations, Region, box
 from shared.datasets.formats.documents import MOST_TEXT_BYTES, parse_number, read_bytes, read_yaml
-from shared.datasets.image_files import ImageFiles
+from shared.datasets.image_files import ImageFiles, in_any_case
 from shared.datasets.tables import DatasetError, Place, Problem
+from shared.imaging.formats import readable_name
 
 KIND: Final = "YOLO"
 CLASS_NAME_FILES: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "classes.txt", "obj.names")
@@ -23,10 +24,15 @@ NOT_LABEL_FILES: Final = frozenset(
 
 
 def find_yolo(folder: Path) -> list[Path]:
-    """Return the file that names the classes; none if it is missing, or label files and folders are missing."""
-    paths = [folder / name for name in CLASS_NAME_FILES if (folder / name).is_file()]
+    """Return the file that names the classes; none if it is missing, or label files and folders are missing.
+
+    If it is not in the folder, it may be among the label files, where LabelImg writes it.
+    """
+    paths = [path for name in CLASS_NAME_FILES if (path := in_any_case(folder, name)).is_file()][:1]
+    if not paths:
+        paths = sorted(path for path in folder.rglob("*.txt") if path.name.lower() in CLASS_NAME_FILES)
     has_labels = paths and (_label_files(folder) or any(path.is_dir() for path in folder.rglob("labels")))
-    return paths[:1] if has_labels else []
+    return paths if has_labels else []
 
 
 def read_yolo(paths: Sequence[Path], folder: Path) -> Annotations:
@@ -35,9 +41,12 @@ def read_yolo(paths: Sequence[Path], folder: Path) -> Annotations:
     An image with a line that can't be read is left out: it may have another label than the other lines say.
 
     Raises:
-        DatasetError: the names of the classes can't be read.
+        DatasetError: the names of the classes can't be read, or several files differ in them.
     """
     labels = class_names(paths[0])
+    if other := next((path for path in paths if class_names(path) != labels), None):
+        one, two = (path.relative_to(folder) for path in (paths[0], other))
+        raise DatasetError([f"{one} and {two} name different classes: keep one of the two files"])
     files = ImageFiles(folder)
     by_stem = {_stem_key(PurePosixPath(name)): name for name in files.images}
     keypoint_number_count = count_keypoint_numbers(paths[0])
@@ -83,7 +92,7 @@ def _label_files(folder: Path) -> list[Path]:
 
 def _stem_key(path: PurePath) -> str:
     """Return a path without its extension, in lower case and composed Unicode; an image and its label file share it."""
-    return normalize("NFC", str(PurePosixPath(path.with_suffix("")))).casefold()
+    return normalize("NFC", readable_name(str(PurePosixPath(path.with_suffix(""))))).casefold()
 
 
 def count_keypoint_numbers(path: Path) -> int:

@@ -102,6 +102,11 @@ CASES = {
         "or give a folder per class",
         steps(removed("0.png"), lambda folder: images(folder, "good/0.png", "dent/1.png")),
     ),
+    "images beside the folders of classes": Case(
+        lambda folder: images(folder, "0.png", "good/1.png", "dent/2.png"),
+        "If its folders are classes, move the images beside them (0.png, …) away",
+        removed("0.png"),
+    ),
     "a spreadsheet": Case(
         table("PK", "labels.xlsx"), "save labels.xlsx as CSV in UTF-8, named labels.csv", table(TABLE)
     ),
@@ -235,6 +240,12 @@ CASES = {
         steps(yolo, table("nc: 2\n", "data.yaml")),
         "has no names: list the names of the classes there",
         table("nc: 2\nnames: [Kratzer tief, dent]\n", "data.yaml"),
+        options={"on_problem": "skip"},
+    ),
+    "label files of YOLO without the names of classes": Case(
+        steps(yolo, removed("data.yaml")),
+        "put classes.txt there, with the name of each class in a line",
+        table("Kratzer tief\ndent\n", "classes.txt"),
         options={"on_problem": "skip"},
     ),
     "a zip that leads out of itself": Case(

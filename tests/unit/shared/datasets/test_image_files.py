@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unicodedata import normalize
 
@@ -74,6 +75,13 @@ def test_a_name_that_can_mean_several_files_or_none_says_what_is_near(
     with pytest.raises(NoSuchImage) as refused:
         files(tmp_path, *there).find(given)
     assert expected in str(refused.value)
+
+
+def test_a_name_that_is_not_in_utf_8_is_read_as_windows_writes_it(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode("Prüfling ß.png".encode("cp1252"))).touch()
+    found = ImageFiles(tmp_path)
+    assert found.images == ["Prüfling ß.png"]
+    assert found.find("prüfling ß.jpg").path.is_file()
 
 
 def test_the_name_itself_is_taken_before_any_near_one(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from pathlib import Path
 from unicodedata import normalize
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.datasets.split import split
@@ -86,6 +88,11 @@ def test_several_tables_are_read_together_and_each_video_is_a_group(tmp_path: Pa
         ("a1.png", "first"),
         ("b0.png", "second"),
     ]
+
+
+def test_the_table_of_a_video_is_its_group_in_capitals_too(folder: Path) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,False\n", "Film_DATA.CSV")
+    assert [each.group for each in read_dataset(folder).examples] == ["Film", "Film"]
 
 
 def test_groups_are_taken_from_their_table(folder: Path) -> None:
@@ -219,6 +226,85 @@ def test_masks_are_found_by_near_names_and_those_of_no_image_are_counted(folder:
         f"masks_by_label/{number}_{label_slug('Größe')}.png" for number in range(2)
     ]
     assert dataset.warnings[0].startswith("1 image (7_Größe.png) in masks/ or masks_by_label/ without an image")
+
+
+@pytest.mark.parametrize("name", ["Groups.csv", "GROUPS.CSV", "groups.csv.txt"])
+@pytest.mark.parametrize("column", ["name", "File_Name", "image"])
+def test_groups_are_found_by_near_names_and_compared_in_one_form_of_unicode(
+    folder: Path, name: str, column: str
+) -> None:
+    write(folder, "name,good\n0.png,True\n1.png,True\n2.png,False\n")
+    groups = [normalize("NFC", "Prüfling 1"), normalize("NFD", "Prüfling  1"), "Prüfling 2"]
+    rows = (f"{number}.PNG,{group}\n" for number, group in enumerate(groups))
+    write(folder, f"{column},Group\n{''.join(rows)}", name)
+    assert [each.group for each in read_dataset(folder).examples] == ["Prüfling 1", "Prüfling 1", "Prüfling 2"]
+
+
+@pytest.mark.parametrize("masks", ["Masks", "MASKS"])
+@pytest.mark.parametrize("images", ["images", "."])
+def test_the_folders_of_masks_may_be_written_in_capitals(folder: Path, masks: str, images: str) -> None:
+    write(folder, "name,good\n0.png,False\n")
+    (folder / masks).mkdir()
+    (folder / masks / "0.png").touch()
+    if images == ".":
+        for path in [*(folder / "images").iterdir()]:
+            path.rename(folder / path.name)
+        (folder / "images").rmdir()
+    (example,) = read_dataset(folder).examples
+    assert example.masks == (("masks/0.png", folder / masks / "0.png"),)
+
+
+DAMAGED: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
+    "cut.jpg": lambda image: encode(image, "jpeg")[:-400],
+    "zeros.jpg": lambda image: encode(image, "jpeg")[:400].ljust(1_000, b"\0"),
+    "cut.png": lambda image: encode(image, "png")[:-400],
+    "wrong.png": lambda image: encode(image, "png")[:-200] + b"?" + encode(image, "png")[-199:],
+    "cut.tiff": lambda image: cv2.imencode(".tiff", image)[1].tobytes()[:-400],
+    "cut.webp": lambda image: cv2.imencode(".webp", image)[1].tobytes()[:-100],
+    "cut.bmp": lambda image: cv2.imencode(".bmp", image)[1].tobytes()[:-400],
+    "page.jpg": lambda _: b"<html>log in</html>",
+    "phone.jpg": lambda _: b"\0\0\0\x18ftypheic" + bytes(99),
+}
+"""What people have among their images, by its name."""
+
+
+def test_damaged_images_and_masks_are_named_and_never_learned_from(folder: Path, store: FilesystemStore) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    for name, damage in DAMAGED.items():
+        (folder / "images" / name).write_bytes(damage(image))
+    rows = [f"{name},True" for name in ("0.png", "1.png", *DAMAGED)]
+    write(folder, "\n".join(["name,good", *rows, "2.png,False"]))
+    (folder / "masks").mkdir()
+    (folder / "masks" / "2.png").write_bytes(encode(image, "png")[:-400])
+    (folder / "masks" / "1.tiff").write_bytes(cv2.imencode(".tiff", image)[1].tobytes())
+    dataset = read_dataset(folder)
+    for refuse in (
+        lambda: decode_images(dataset, SMALL, folder),
+        lambda: import_dataset(dataset, store, "seam", by="ada", source="x"),
+    ):
+        with pytest.raises(DatasetError) as refused:
+            refuse()
+        assert [name for name in (*DAMAGED, "masks/2.png, the mask of 2.png") if name not in str(refused.value)] == []
+    learned, _ = decode_images(dataset, SMALL, folder, "skip")
+    imported = import_dataset(dataset, store, "seam", by="ada", source="x", on_problem="skip")
+    assert [each.name for each in learned.examples] == ["0.png", "1.png", "2.png"]
+    assert [each.name for each in imported.version.images] == ["0.png", "1.png", "2.png"]
+    assert [len(each.masks) for each in learned.examples] == [0, 1, 0]
+    assert [len(each.masks) for each in imported.version.images] == [0, 1, 0]
+    assert len(learned.problems) == len(imported.problems) == len(DAMAGED) + 1
+
+
+def test_images_that_cant_teach_are_said_before_a_training(folder: Path) -> None:
+    noise = encode(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8), "png")
+    for name in ("0.png", "1.png"):
+        (folder / "images" / name).write_bytes(noise)
+    write(folder, "name,good\n0.png,True\n1.png,False\n2.png,False\n")
+    warnings = decode_images(read_dataset(folder), SMALL, folder)[0].warnings
+    assert "labels.csv, line 3: 1.png is the same image as labels.csv, line 2, and has other labels" in warnings
+    assert (
+        "1 of 3 images have one colour alone, and show nothing to learn: check them (the first is 2.png, labels.csv, "
+        "line 4)" in warnings
+    )
 
 
 def test_images_without_a_row_and_of_other_kinds_are_counted_once(folder: Path) -> None:
@@ -362,8 +448,8 @@ def test_images_of_12_bits_in_files_of_16_are_warned_of(folder: Path, brightest:
     write(folder, "name,good\n0.png,True\n1.png,True\n")
     write(folder, "name,group\n0.png,a\n1.png,b\n", "groups.csv")
     found = decode_images(read_dataset(folder), SMALL, folder)[0].warnings
-    assert len(found) == warnings
-    assert all("1 of 2 images use 12 or fewer of their 16 bits, and are nearly black" in each for each in found)
+    dim = [each for each in found if "1 of 2 images use 12 or fewer of their 16 bits, and are nearly black" in each]
+    assert len(dim) == warnings
 
 
 def test_the_digest_tells_datasets_apart_and_not_their_order(folder: Path, tmp_path: Path) -> None:

@@ -26,6 +26,47 @@ def test_the_only_folder_of_a_zip_is_the_dataset(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["0.png", "labels.csv"]
 
 
+def test_a_dataset_may_be_in_several_folders_of_a_zip(tmp_path: Path) -> None:
+    file = pack(tmp_path / "a.zip", **{"a/b/images/0.png": b"y", "Thumbs.db": b"", "a/desktop.ini": b""})
+    (tmp_path / "out").mkdir()
+    assert unpack(file, tmp_path / "out") == tmp_path / "out" / "a" / "b"
+    file = pack(tmp_path / "b.zip", **{"set/gut/0.png": b"y", "set/gut/1.png": b"z"})
+    assert unpack(file, tmp_path / "two") == tmp_path / "two" / "set", "its folder is a class"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_names_are_read_as_macos_and_windows_write_them(tmp_path: Path, encoding: str) -> None:
+    file = pack(tmp_path / "a.zip", **{"Pr_fling.png": b"x", "labels.csv": b"y"})
+    name = "Prüfling.png".encode(encoding)
+    # both tools leave out the mark of UTF-8, and a name of the same length keeps the zip whole
+    plain = b"Pr_fling.png" if encoding == "cp437" else b"Pr__fling.png"
+    if encoding == "utf-8":
+        file = pack(tmp_path / "a.zip", **{"Pr__fling.png": b"x", "labels.csv": b"y"})
+    file.write_bytes(file.read_bytes().replace(plain, name))
+    (tmp_path / "out").mkdir()
+    unpack(file, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Prüfling.png", "labels.csv"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("a.png", r"b\..\a.png"), "is a link, or a path outside"),
+        (("b/a.png", r"b\a.png"), "has two files"),
+        (("a", "a/b.png"), "can't be unpacked"),
+        ((".",), "is a link, or a path outside"),
+        (("ü" * 200 + ".png",), "is longer than 255 bytes: rename the file"),
+    ],
+)
+def test_entries_that_cant_be_files_beside_each_other_are_refused(
+    tmp_path: Path, names: tuple[str, ...], expected: str
+) -> None:
+    file = pack(tmp_path / "a.zip", **dict.fromkeys(names, b"x"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DatasetError, match=expected):
+        unpack(file, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", r"..\evil", "C:/evil"])
 def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     file = pack(tmp_path / "a.zip", **{name: b"x"})

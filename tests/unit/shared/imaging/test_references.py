@@ -128,6 +128,9 @@ def test_a_network_with_a_reference_never_gets_an_image_without() -> None:
         ("golden/*", "golden/a/b.png", True),
         ("*_ref.png", "a[1]_ref.png", True),
         ("a[1].png", "a1.png", False),
+        (r".\images\Golden\*.PNG", "golden/a.png", True),
+        ("gut_u\u0308ber.png", "gut_\u00fcber.png", True),
+        ("gut_\u00fcber.png", "gut_u\u0308ber.png", True),
     ],
 )
 def test_a_star_stands_for_any_characters_and_nothing_else_is_special(pattern: str, name: str, does: bool) -> None:

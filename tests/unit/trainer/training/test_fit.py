@@ -154,8 +154,12 @@ def test_a_bundle_that_was_read_again_judges_as_before(built: Built, tmp_path: P
 
 def test_a_model_is_measured_on_images_that_it_never_saw(built: Built, tmp_path: Path) -> None:
     write_bundle_folder(tmp_path / "model", built.bundle)
-    unseen = draw_strokes(tmp_path / "unseen", 60, seed=9)
-    with evaluate_folder(tmp_path / "model", unseen) as evaluation:
+    unseen = draw_strokes(tmp_path / "unseen", 61, seed=9)
+    (unseen / "images" / "stroke_0060.png").write_bytes(b"")
+    with evaluate_folder(tmp_path / "model", unseen, skip_problems=True) as evaluation:
+        assert (
+            "left out: labels.csv, line 62: stroke_0060.png can't be used: the image has zero bytes" in evaluation.notes
+        )
         assert evaluation.bundle.version == "v1"
         assert evaluation.evaluation.images == 60
         assert (evaluation.evaluation.macro_average_precision or 0) > 0.85

@@ -156,6 +156,19 @@ def test_a_table_with_a_column_of_classes_is_read(
     assert found["1"].labels[dataset.label_names.index("tiefer Kratzer")]
 
 
+def test_classes_that_differ_in_capitals_alone_are_one(tmp_path: Path) -> None:
+    images(tmp_path / "folders", "train/Good/0.png", "test/good/1.png", "train/dent/2.png")
+    images(tmp_path / "table", "0.png", "1.png", "2.png")
+    (tmp_path / "table" / "a.csv").write_text("image,label\n0.png,Good\n1.png,GOOD\n2.png,dent\n")
+    for folder in ("folders", "table"):
+        dataset = read_dataset(tmp_path / folder)
+        assert dataset.task is Task.EXCLUSIVE
+        assert sorted(dataset.label_names) in (["Good", "dent"], ["dent", "good"], ["GOOD", "dent"])
+        assert [sum(each.labels) for each in dataset.examples] == [1, 1, 1]
+        assert sum(each.labels[dataset.label_names.index("dent")] for each in dataset.examples) == 1
+        assert any("in capitals alone are taken for it" in each for each in dataset.warnings)
+
+
 def test_annotations_that_contradict_each_other_are_named(tmp_path: Path) -> None:
     images(tmp_path, "0.png", "1.png")
     tasks = [
@@ -417,6 +430,103 @@ def test_a_turned_box_an_ellipse_and_a_mask_of_cvat_are_drawn(tmp_path: Path) ->
     assert round_.sum() == pytest.approx(np.pi * 50, rel=0.2)
     assert exact.sum() == 6
     assert exact[4:7, 3:5].all()
+
+
+WIDE, HIGH = 80, 40
+"""The size of an image whose sides differ, so that percents of them do too."""
+
+
+def labelled(folder: Path, *results: dict[str, Any], minimal: bool = False) -> Dataset:
+    """Read an image that was labelled in Label Studio with these results."""
+    (folder / "0.png").write_bytes(encode(np.zeros((HIGH, WIDE, 3), np.uint8), "png"))
+    sized = [{"original_width": WIDE, "original_height": HIGH, **result} for result in results]
+    whole = {"data": {"image": "0.png"}, "annotations": [{"result": sized}]}
+    fields = [{**result, **result["value"]} for result in sized]
+    write_json(folder / "p.json", [{"image": "0.png", "annotator": 1, "regions": fields} if minimal else whole])
+    return read_dataset(folder)
+
+
+@pytest.mark.parametrize("minimal", [False, True])
+def test_an_ellipse_of_label_studio_is_turned_clockwise_about_its_middle_in_pixels(
+    tmp_path: Path, minimal: bool
+) -> None:
+    value = {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 30, "ellipselabels": ["dent"]}
+    found = mask(labelled(tmp_path, {"type": "ellipselabels", "value": value}, minimal=minimal), "0", "dent")
+    expected = np.zeros((HIGH, WIDE), np.uint8)
+    cv2.ellipse(expected, (40, 20), (16, 4), 30, 0, 360, [255], -1)
+    assert found.shape == (HIGH, WIDE)
+    assert (found & (expected > 0)).sum() / (found | (expected > 0)).sum() > 0.8
+
+
+@pytest.mark.parametrize("minimal", [False, True])
+def test_the_labels_of_regions_without_an_area_are_used_and_counted(tmp_path: Path, minimal: bool) -> None:
+    dataset = labelled(
+        tmp_path,
+        {"type": "keypointlabels", "value": {"x": 5, "y": 5, "width": 1, "keypointlabels": ["hole"]}},
+        {"type": "brushlabels", "value": {"format": "rle", "rle": ["x"], "brushlabels": ["dent"]}},
+        {"type": "vectorlabels", "value": {"vertices": [], "vectorlabels": ["crack"]}},
+        {"type": "polygonlabels", "value": {"points": [[0, 0], [50, 0], [0, 50]], "polygonlabels": ["crack"]}},
+        minimal=minimal,
+    )
+    assert dict(zip(dataset.label_names, dataset.examples[0].labels, strict=True)) == {
+        "crack": True, "dent": True, "hole": True,
+    }  # fmt: skip
+    assert dataset.task is Task.MULTI_LABEL
+    assert [name for name, _ in dataset.examples[0].masks] == ["masks_by_label/0_crack.png"]
+    for kind in ("keypointlabels", "brushlabels", "vectorlabels"):
+        assert f"regions of kind {kind}, of which only the label is used: 1" in dataset.warnings[0]
+
+
+def test_of_regions_whose_place_is_not_certain_the_label_is_used_and_counted(tmp_path: Path) -> None:
+    value = {"x": 10, "y": 10, "width": 20, "height": 20, "rotation": 30, "rectanglelabels": ["dent"]}
+    dataset = labelled(
+        tmp_path,
+        {"type": "rectanglelabels", "value": value, "original_width": None},
+        {"type": "rectanglelabels", "value": {**value, "rotation": 0}, "image_rotation": 90},
+        {"type": "textarea", "value": {"text": ["left"]}},
+    )
+    assert (dataset.label_names, dataset.examples[0].masks) == (("dent",), ())
+    assert "regions of kind rectanglelabels, of which only the label is used: 1" in dataset.warnings[0]
+    assert (
+        "regions of images that were turned while they were labelled, of which only the label is used: 1"
+        in (dataset.warnings[0])
+    )
+    assert "results of kind textarea: 1" in dataset.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["COCO", "Datumaro"])
+def test_a_mask_that_cant_be_drawn_leaves_its_image_out_and_not_the_others(tmp_path: Path, kind: str) -> None:
+    MARKED[kind](tmp_path)
+    (path,) = [each for each in tmp_path.rglob("*.json") if '"1.png"' in each.read_text()]
+    text = path.read_text()
+    runs = json.dumps({"size": [SIDE, SIDE], "counts": [7]})
+    points = json.dumps([value for point in TRIANGLE for value in point])
+    if kind == "COCO":
+        path.write_text(text.replace(f"[{points}]", runs))
+    else:
+        path.write_text(
+            text.replace(f'"polygon", "label_id": 1, "points": {points}', f'"mask", "label_id": 1, "rle": {runs}')
+        )
+    assert path.read_text() != text
+    with pytest.raises(DatasetError, match=r"1.png: the runs of a mask don't add up to its 40 x 40 pixels"):
+        read_dataset(tmp_path)
+    dataset = read_dataset(tmp_path, on_problem="skip")
+    assert sorted(by_stem(dataset)) == ["0", "2"]
+    assert any("images with a mask that can't be drawn: 1" in each for each in dataset.warnings)
+
+
+def test_the_classes_of_yolo_may_be_among_the_label_files(tmp_path: Path) -> None:
+    images(tmp_path, "images/0.png")
+    (tmp_path / "Labels").mkdir()
+    (tmp_path / "Labels" / "0.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "Labels" / "classes.txt").write_text("dent\n")
+    assert read_dataset(tmp_path).label_names == ("dent",)
+    images(tmp_path, "train/images/1.png")
+    (tmp_path / "train" / "labels").mkdir()
+    (tmp_path / "train" / "labels" / "1.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "train" / "labels" / "classes.txt").write_text("burr\n")
+    with pytest.raises(DatasetError, match=r"name different classes: keep one of the two files"):
+        read_dataset(tmp_path)
 
 
 def test_brush_strokes_of_label_studio_are_masks(tmp_path: Path) -> None:
