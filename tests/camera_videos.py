@@ -84,3 +84,11 @@ def damaged(whole: Path, begin: float, end: float, copy: Path) -> Path:
         content[place] = random.integers(256)
     copy.write_bytes(content)
     return copy
+
+
+def write_interlaced(path: Path, frames: int = 2) -> Path:
+    """Interlaced H.264, 64 x 64, which OpenCV has no encoder for: grey frames of 63 bytes that x264 made."""
+    head = "0000000167641015acf1134200000300020000030064280000000168fe0392c8b00000000165"
+    frame = bytes.fromhex(f"{head}88822c04bff6de22fdbe0d23efd6a7a97a72fc0629f07aed")
+    path.write_bytes(frame * frames)
+    return path

@@ -31,12 +31,15 @@ DISCONTINUITY: Final = b"Continuity check failed for pid "
 """Beginning of the message of MPEG-TS about packets that are missing: `…%d expected %d got %d`."""
 TABLES: Final = (0x00, 0x11)
 """Streams of MPEG-TS that are tables: of the programmes, and of the services."""
+CONVERTER: Final = b"SWScaler"
+"""The class of the objects that convert a decoded frame into the colours of an image."""
 LINE_BYTES: Final = 256
 
 _Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 _repairs = 0
 _gaps = 0
+_failed_conversions = 0
 _library: Any = None
 
 
@@ -76,6 +79,11 @@ def gaps() -> int:
     return _gaps
 
 
+def failed_conversions() -> int:
+    """Return how many frames FFmpeg could not convert in this process since `listen`; OpenCV returns other pixels."""
+    return _failed_conversions
+
+
 def listen() -> bool:
     """Begin to count, and return whether FFmpeg was found. Call it after a video was opened: that loads FFmpeg."""
     global _library  # noqa: PLW0603  FFmpeg has one log per process
@@ -92,7 +100,7 @@ def listen() -> bool:
 
 @_Callback  # type: ignore[untyped-decorator]
 def _listener(source: int | None, level: int, message: bytes | None, arguments: int | None) -> None:
-    global _repairs, _gaps  # noqa: PLW0603
+    global _repairs, _gaps, _failed_conversions  # noqa: PLW0603
     if not message:
         return
     if message.startswith(DISCONTINUITY):
@@ -100,6 +108,8 @@ def _listener(source: int | None, level: int, message: bytes | None, arguments: 
         _gaps += _counters.is_gap(stream, number)
     elif message.startswith(GAPS):
         _gaps += 1
+    elif level <= ERROR and _class_of(source) == CONVERTER:
+        _failed_conversions += 1
     elif is_repair(_class_of(source), level, message):
         _repairs += 1
 

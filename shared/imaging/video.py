@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import IO, Final
 
 import cv2
+import numpy as np
 
-from shared.imaging.decoder_log import gaps, listen, repairs
+from shared.imaging.codec import Image
+from shared.imaging.decoder_log import failed_conversions, gaps, listen, repairs
 from shared.imaging.matroska import checked, is_matroska
 from shared.imaging.packets import MOTION_JPEG, REPORTING, Packet, PacketDamage, codec_of, is_damaged
 from shared.imaging.transport_stream import is_transport_stream, transport_packets
@@ -160,6 +162,22 @@ class Grabber:
             is_whole = frame_type == ord("I") and is_decoded_since
             self._repaired = not is_whole and min(self._since_repair, self._since_gap) <= LONGEST_WAIT_FOR_INTRA
         return self._repaired
+
+
+def current_image(capture: cv2.VideoCapture) -> Image | None:
+    """Return the current frame as an image; None if it is broken.
+
+    Raises:
+        UnreadableMedia: the frame can't be converted, such as one of interlaced H.264.
+    """
+    failures = failed_conversions()
+    readable, image = capture.retrieve()
+    if failed_conversions() > failures:
+        raise UnreadableMedia(
+            "its images can't be converted, perhaps because they are interlaced: record progressive video, or convert "
+            "it with `ffmpeg -i FILE -vf yadif video.mp4`"
+        )
+    return np.asarray(image, np.uint8) if readable else None
 
 
 def packets_of(path: Path, check_jpeg: Callable[[bytes], None]) -> Iterator[Packet]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 import cv2
-import numpy as np
 
 from services.camera.settings import Resolution
 from services.camera.sources.captured_image import CapturedImage, Unreadable, clock, time_of_image
 from services.camera.sources.opencv_capture import Device, open_capture
 from services.camera.sources.stream import Disconnected, Read
-from shared.imaging.video import Grabber, frame_rate_of
+from shared.imaging.video import Grabber, UnreadableMedia, current_image, frame_rate_of
 
 LONGEST_DAMAGE: Final = 100
 """Most packets in a row that can't be decoded before the camera is opened again."""
@@ -59,7 +58,8 @@ class OpenCvStream:
         captured_at = (
             time_of_image(opened + float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3) if opened else clock()
         )
-        readable, image = self._capture.retrieve()
-        if not readable:
-            return Unreadable(f"{self._name} sent a broken image")
-        return CapturedImage(captured_at, np.asarray(image, np.uint8))
+        try:
+            image = current_image(self._capture)
+        except UnreadableMedia as error:
+            return Unreadable(f"{self._name} can't be read: {error}")
+        return Unreadable(f"{self._name} sent a broken image") if image is None else CapturedImage(captured_at, image)

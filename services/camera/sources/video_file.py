@@ -10,7 +10,6 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import cv2
-import numpy as np
 import structlog
 
 from services.camera.errors import CameraError
@@ -22,7 +21,7 @@ from services.camera.sources.sampling import Sampling
 from services.camera.sources.stream import Read
 from shared.imaging.codec import check_jpeg
 from shared.imaging.packets import Packet
-from shared.imaging.video import Grabber, UnreadableMedia, frame_rate_of, packets_of, played_seconds
+from shared.imaging.video import Grabber, UnreadableMedia, current_image, frame_rate_of, packets_of, played_seconds
 
 RETRY_SECONDS: Final = 5.0
 """Seconds between two attempts to open a video again."""
@@ -71,8 +70,11 @@ class VideoFile:
         self._accept_repaired = accept_repaired
         self._jumps = 0
         capture = open_capture(address)
-        readable, image = capture.retrieve() if Grabber(capture).grab() else (False, None)
-        if not readable or image is None:
+        try:
+            image = current_image(capture) if Grabber(capture).grab() else None
+        except UnreadableMedia as error:
+            raise CameraError(f"{name} can't be read: {error}") from error
+        if image is None:
             raise CameraError(f"{name} has no image that can be read: convert it with `ffmpeg -i FILE video.mp4`")
         self.size = (image.shape[1], image.shape[0])
         self.frames_per_second = frame_rate_of(capture, default_rate)
@@ -95,10 +97,11 @@ class VideoFile:
 
         def read() -> CapturedImage | Unreadable:
             captured_at = clock()
-            readable, image = capture.retrieve()
-            if not readable:
-                return Unreadable("an image of the video is broken")
-            return CapturedImage(captured_at, np.asarray(image, np.uint8))
+            try:
+                image = current_image(capture)
+            except UnreadableMedia as error:
+                return Unreadable(str(error))
+            return Unreadable("an image of the video is broken") if image is None else CapturedImage(captured_at, image)
 
         video_clock = _VideoClock(self._name, self.frames_per_second, self._jumps)
         count, end, lost, was_damaged = 0, 0, 0, False

@@ -787,6 +787,10 @@ OF_VIDEOS: Final = (
     marked("it has more than %(most)s frames: cut it into several videos"),
     marked("its frames have more than %(most)s gigapixels together: scale it down, or cut it"),
     marked("it has no frame that can be read: convert it with `ffmpeg -i FILE video.mp4`"),
+    marked(
+        "its images can't be converted, perhaps because they are interlaced: record progressive video, or convert it "
+        "with `ffmpeg -i FILE -vf yadif video.mp4`"
+    ),
     marked("it breaks off after %(seconds)s of %(announced)s s: upload it again, or repair it"),
     marked("%(reason)s: leave them out, or repair them"),
     marked("%(name)s has %(size)s MB, and the limit is %(most)s"),

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import cv2
-import numpy as np
 
 from shared.archives import open_archive
 from shared.imaging.codec import as_jpeg_or_png, check_jpeg, encode
-from shared.imaging.video import Grabbed, Grabber, UnreadableMedia, open_video, packets_of
+from shared.imaging.video import Grabbed, Grabber, UnreadableMedia, current_image, open_video, packets_of
 
 READ_AHEAD: Final = 30
 """A frame at most this far ahead is reached by reading, not by seeking."""
@@ -126,10 +125,10 @@ class VideoReader:
 
     def _cache_frame(self) -> bool:
         """Cache the frame at the position. Return whether it could be decoded."""
-        readable, image = self._capture.retrieve()
-        if not readable:
+        image = current_image(self._capture)
+        if image is None:
             return False
-        content = encode(np.asarray(image, np.uint8), "jpeg", JPEG_QUALITY)
+        content = encode(image, "jpeg", JPEG_QUALITY)
         self._cached_bytes += len(content) - len(self._cache.get(self._position, b""))
         self._cache[self._position] = content
         self._cache.move_to_end(self._position)

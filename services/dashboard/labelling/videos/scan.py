@@ -26,6 +26,7 @@ from shared.imaging.formats import is_hidden, is_other_image, is_readable
 from shared.imaging.video import (
     Grabber,
     UnreadableMedia,
+    current_image,
     frame_rate_of,
     natural_order,
     opened_video,
@@ -121,8 +122,9 @@ def scan_video(path: Path) -> VideoContent:
             if grabbed.repaired:
                 damaged += 1
                 continue
-            if not times and frame_rate:
-                start = float(capture.get(cv2.CAP_PROP_PTS)) / frame_rate
+            if not times:
+                current_image(capture)  # raises if the images can't be converted
+                start = float(capture.get(cv2.CAP_PROP_PTS)) / frame_rate if frame_rate else 0.0
             times.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
             if len(times) > MOST_FRAMES:
                 raise UnreadableMedia(f"it has more than {MOST_FRAMES:,} frames: cut it into several videos")

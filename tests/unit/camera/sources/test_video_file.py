@@ -27,7 +27,7 @@ from services.camera.sources.sampling import Sampling
 from services.camera.sources.video_file import Player, VideoFile
 from shared.health import Health
 from shared.imaging.codec import encode
-from tests.camera_videos import damaged, number_of, scene, trimmed, write_images, write_video
+from tests.camera_videos import damaged, number_of, scene, trimmed, write_images, write_interlaced, write_video
 
 VIDEOS = Path(os.environ.get("SEAMLINE_DATA", Path(__file__).parents[5] / "shared" / "data")) / "line_videos"
 
@@ -171,6 +171,7 @@ def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
         (lambda path: path.write_text("a text\n" * 1000), "not a video that can be read"),
         (lambda path: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(99)), "of kind HEIC, .*: save it as JPEG or PNG"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "is a zip: unpack it, and give the folder"),
+        (write_interlaced, "interlaced: .* convert it with `ffmpeg -i FILE -vf yadif"),
     ],
 )
 def test_a_source_that_cant_be_used_is_reported_in_one_line(tmp_path: Path, make: object, said: str) -> None:

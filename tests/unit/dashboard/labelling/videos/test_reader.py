@@ -17,7 +17,7 @@ from services.dashboard.labelling.videos.repository import VideoRepository
 from services.dashboard.labelling.videos.scan import scan
 from shared.imaging.video import UnreadableMedia, opened_video
 from shared.storage.filesystem import FilesystemStore
-from tests.camera_videos import damaged, trimmed, write_video
+from tests.camera_videos import damaged, trimmed, write_interlaced, write_video
 from tests.labelling import jpeg, number_in
 from tests.verdicts import RECIPE
 
@@ -37,6 +37,11 @@ def test_a_video_with_useless_times_is_read_from_its_beginning(tmp_path: Path) -
     video = VideoReader(path, [0.0] * 40)
     assert [number_in(video.image(number)) for number in (30, 7, 39)] == [30, 7, 39]
     video.close()
+
+
+def test_interlaced_video_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableMedia, match=r"interlaced: .* convert it with `ffmpeg -i FILE -vf yadif"):
+        scan_module.scan_video(write_interlaced(tmp_path / "video.h264"))
 
 
 def test_a_damaged_passage_does_not_end_a_video(tmp_path: Path) -> None:
