@@ -194,6 +194,25 @@ def test_the_wall_shows_one_line_without_the_bar_and_sounds_on_ng(
     expect(page.locator("header.bar")).to_be_visible()
 
 
+OVERLAPPING = """([one, other]) => {
+  const [a, b] = [one, other].map((name) => document.querySelector(name).getBoundingClientRect());
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_on_the_wall_the_buttons_cover_nothing_and_the_latency_is_whole(page: Page, broker: Broker, width: int) -> None:
+    line = Line()
+    publish(broker, line.verdict(latency_ms=50_200.0), line.report())
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/?kiosk=line-1")
+    latency = page.locator("#line-line-1 [data-limit=latency] dd")
+    expect(latency).to_contain_text("50.2")
+    assert latency.evaluate("each => each.scrollWidth <= each.clientWidth")
+    assert not page.evaluate(OVERLAPPING, [".kiosk-actions", "#line-line-1 h1"])
+    assert not page.evaluate(OVERLAPPING, [".kiosk-actions", "#line-line-1 .run"])
+
+
 def test_a_line_of_exclusive_classes_has_the_class_as_its_headline_and_counts_classes(
     page: Page, broker: Broker, store: ObjectStore
 ) -> None:
