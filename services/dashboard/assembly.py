@@ -244,6 +244,7 @@ class Dashboard:
             commands=commands,
             last_verdicts=projection.frames,
             parked_frames=ParkedFrames(self._broker, lambda: self.readiness.reason("broker")),
+            incomplete_counts=lambda: self.upkeep.unfinished is not None,
             settings=settings,
         )
         names = VersionNames(store)

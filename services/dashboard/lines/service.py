@@ -72,9 +72,13 @@ class LinesService:
         commands: CommandPublisher,
         last_verdicts: LastVerdicts,
         parked_frames: Callable[[], int | None],
+        incomplete_counts: Callable[[], bool],
         settings: DashboardSettings,
     ) -> None:
-        """``parked_frames`` returns how many frames the broker has parked; None if the number is unknown."""
+        """``parked_frames`` returns how many frames the broker has parked; None if the number is unknown.
+
+        ``incomplete_counts`` returns whether frames are still counted from the archive.
+        """
         self._lines = lines
         self._counting = counting
         self._cameras = cameras
@@ -84,6 +88,7 @@ class LinesService:
         self._commands = commands
         self._last_verdicts = last_verdicts
         self._parked_frames = parked_frames
+        self._incomplete_counts = incomplete_counts
         self._ng_hold = timedelta(seconds=settings.ng_hold_seconds)
         self._shifts = settings.shift_times
         self._silence = timedelta(seconds=settings.silence_seconds)
@@ -227,7 +232,7 @@ class LinesService:
             cameras=cameras,
             last=last,
             last_ng=last_ng,
-            in_flight=accounting.in_flight,
+            in_flight=None if self._incomplete_counts() else accounting.in_flight,
             ng_hold=self._ng_hold,
             silence=self._silence,
             latency_limit=self._latency_limit,

@@ -20,7 +20,8 @@ class LineFacts:
     last: ReceivedMessage[FrameInspected] | None
     """The verdict that arrived last."""
     last_ng: ReceivedMessage[FrameInspected] | None
-    in_flight: int
+    in_flight: int | None
+    """None while the counts are incomplete."""
     ng_hold: timedelta
     silence: timedelta
     latency_limit: timedelta
@@ -33,7 +34,7 @@ class LineFacts:
         The camera's clock is corrected by the camera's last report. A line without frames in flight is up to date: its
         last frame may be an old one, such as a parked frame that was replayed.
         """
-        if self.last is None or self.in_flight == 0:
+        if self.last is None or not self.in_flight:
             return None
         frame = self.last.message.frame
         skew = next((each.skew_seconds for each in self.cameras if each.message.camera == frame.camera), 0.0)
@@ -92,9 +93,9 @@ def state_of(facts: LineFacts) -> tuple[LineState, str]:
 def _state_without_verdicts(facts: LineFacts) -> tuple[LineState, str]:
     lately = f"in the last {facts.silence.total_seconds():.0f} s"
     if any(camera.message.state is CameraState.RUNNING for camera in facts.cameras):
-        if facts.in_flight > 0:
+        if facts.in_flight:
             return LineState.NOT_INSPECTED, f"{facts.in_flight} frames wait, and none was inspected {lately}"
         return LineState.NOT_INSPECTED, f"no frame came {lately}"
-    if facts.in_flight > 0:
+    if facts.in_flight:
         return LineState.NOT_INSPECTED, f"the camera stopped, and {facts.in_flight} frames were never inspected"
     return LineState.STOPPED, "no camera is running"

@@ -37,6 +37,7 @@ def lines(projection: Projection, redis: Redis, keys: Keys, settings: DashboardS
         commands=object.__new__(CommandPublisher),
         last_verdicts=projection.frames,
         parked_frames=lambda: 0,
+        incomplete_counts=lambda: False,
         settings=settings,
     )
 

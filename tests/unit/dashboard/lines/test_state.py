@@ -107,6 +107,11 @@ def test_a_finished_camera_is_a_stopped_line() -> None:
     assert state_of(facts(cameras=[camera], last=verdict_of(3600)))[0] is LineState.STOPPED
 
 
+def test_while_frames_are_counted_from_the_archive_none_is_called_not_inspected() -> None:
+    camera = received(Line().report(CameraState.FINISHED, at=NOW))
+    assert state_of(facts(cameras=[camera], last=verdict_of(3600), in_flight=None))[0] is LineState.STOPPED
+
+
 def test_a_finished_camera_with_frames_in_flight_is_not_stopped() -> None:
     camera = received(Line().report(CameraState.FINISHED, at=NOW - timedelta(hours=1)))
     state, reason = state_of(facts(cameras=[camera], last=verdict_of(3600), in_flight=3))
