@@ -14,8 +14,8 @@ from typing import IO, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from shared.imaging.codec import Image
 from shared.imaging.decoder_log import failed_conversions, gaps, listen, repairs
 from shared.imaging.matroska import checked, is_matroska
 from shared.imaging.packets import MOTION_JPEG, REPORTING, Packet, PacketDamage, codec_of, is_damaged
@@ -164,8 +164,8 @@ class Grabber:
         return self._repaired
 
 
-def current_image(capture: cv2.VideoCapture) -> Image | None:
-    """Return the current frame as an image; None if it is broken.
+def current_image(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
+    """Return the current frame, (height, width, 3); None if it is broken.
 
     Raises:
         UnreadableMedia: the frame can't be converted, such as one of interlaced H.264.

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
 from shared.label_names import IMAGE_COLUMN, LONGEST_LABEL, label_name, written_alike
+from shared.messages import ChallengePart
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -57,7 +58,12 @@ def instances(kind: type[Model]) -> st.SearchStrategy[Model]:
 
 
 def _fitting(kind: type[BaseModel], fields: dict[str, Any]) -> dict[str, Any]:
-    """A frame is of a check where the message is; storage keys are below the frame's own prefix."""
+    """A frame is of a check where the message is; storage keys are below the frame's own prefix.
+
+    A part of a challenge set without images is a real part.
+    """
+    if kind is ChallengePart:
+        return {**fields, "fed": fields.get("fed", False) or not fields.get("images")}
     if (frame := fields.get("frame")) is None:
         return fields
     if (of_check := getattr(kind, "of_check", None)) is not None:

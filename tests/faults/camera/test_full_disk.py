@@ -73,8 +73,8 @@ def test_on_a_full_disk_a_camera_starts_and_sends_its_buffered_frames(
 
 def test_a_frame_that_cant_be_read_back_lets_the_others_pass_on_a_full_disk(tmp_path: Path) -> None:
     with Outbox(tmp_path / "o.sqlite", "session", frames_limit=9, bytes_limit=9) as outbox:
-        row = "('session', 'frames', 'frame.line.camera', 0, 'a')"
-        columns = "session, exchange, routing_key, checksum, body"
+        row = "('session', 'frames', 'frame.line.camera', 0, '', 'a')"
+        columns = "session, exchange, routing_key, checksum, headers, body"
         outbox._database.execute(f"INSERT INTO frames ({columns}) VALUES {row}, {row}")
         outbox._waiting["session"] = 2
         outbox._database.execute("PRAGMA query_only = ON")

@@ -83,6 +83,7 @@ def test_what_a_camera_could_not_read_and_that_it_froze_is_reported(
     assert "hunter2" not in said + str(line.reports)
 
 
+@pytest.mark.xdist_group("genicam")
 def test_a_genicam_camera_is_taken_again_after_its_service_was_killed(
     tmp_path: Path, broker_address: BrokerAddress, broker: Broker, start_camera: StartCamera
 ) -> None:

@@ -23,6 +23,7 @@ from tests.genicam_camera import NAME, SIZE, fake_camera
 from tests.processes import ChildServer, wait_until
 from tests.unit.camera.sources.test_reconnecting import Watcher
 
+pytestmark = pytest.mark.xdist_group("genicam")  # the fake camera has one port
 SOURCE = f"genicam:{NAME}"
 PATIENCE = 60
 """Seconds without an image that are no silence, also on a busy machine."""

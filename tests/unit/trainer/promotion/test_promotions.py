@@ -362,5 +362,5 @@ def test_a_first_model_that_must_not_be_used_is_named(promotions: Promoting, tmp
     with pytest.raises(BundleError, match="is no model"):
         promotions.promote_initial_model(tmp_path)
     write_bundle_folder(tmp_path / "model", proven("v1", changed=5))
-    with pytest.raises(BundleError, match=r"model: openvino_fp32 changes 5 of 100"):
+    with pytest.raises(BundleError, match=r"model can't be used: openvino_fp32 changes 5 of 100"):
         promotions.promote_initial_model(tmp_path / "model")

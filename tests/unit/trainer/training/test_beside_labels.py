@@ -51,7 +51,7 @@ def with_a_checkered_square() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def strokes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_strokes(tmp_path_factory.mktemp("labelled") / "strokes", 80)
+    return draw_strokes(tmp_path_factory.mktemp("labelled") / "strokes", 40)
 
 
 @pytest.fixture(scope="module")

@@ -377,7 +377,7 @@ def test_a_rare_class_weighs_more() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"epoch": 3}, "option epoch: .*; the options are epochs, patience"),
+        ({"epoch": 3}, "option epoch: .*; the options are epochs, minutes, patience"),
         ({"variants": ["int8"]}, "option variants: fp32 is always made"),
         ({"variants": ["fp32", "int4"]}, "option variants.1: give 'fp32' or 'int8'"),
         ({"epochs": -1}, "option epochs: give 0 or more"),
