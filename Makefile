@@ -131,8 +131,8 @@ translations: $(VENV)/.dev-installed  ## Collect the texts of the dashboard's pa
 
 .PHONY: test
 test: $(VENV)/.dev-installed $(CHARTS)/.installed $(NODESET)  ## Run all tests that need no Docker; uses given servers, or starts them in Docker or as child processes
-	@# one more than there are cores: a test often waits for a server or a child process
-	@$(BIN)/pytest -n "$${TYPED_WORKERS:-$$(($$(nproc) + 1))}" --dist loadgroup --durations 15 -m "not e2e"
+	@# two more than there are cores: a test often waits for a server or a child process
+	@$(BIN)/pytest -n "$${TYPED_WORKERS:-$$(($$(nproc) + 2))}" --dist loadgroup --durations 15 -m "not e2e"
 
 .PHONY: bench
 bench: $(VENV)/.dev-installed  ## Run the measured comparisons: messaging, outbox, camera, inference, original, scaling, explaining, counting, ingest, quality, reading (some minutes; best on a quiet machine)

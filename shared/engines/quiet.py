@@ -1,8 +1,9 @@
-"""Import TensorFlow without the messages that it writes while it loads."""
+"""Import TensorFlow without the messages that it writes while it loads, and without its advice to programmers."""
 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -18,7 +19,8 @@ def import_quietly(name: str) -> ModuleType:
     """Import a module that imports TensorFlow.
 
     While TensorFlow loads, it writes to the file descriptor of standard error and ignores its own settings, so the
-    descriptor is redirected meanwhile. Errors are raised as usual.
+    descriptor is redirected meanwhile. Errors are raised as usual. Later it logs errors alone: its warnings are about
+    how its functions are called.
     """
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
@@ -28,7 +30,9 @@ def import_quietly(name: str) -> ModuleType:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, 2)
-            return importlib.import_module(name)
+            module = importlib.import_module(name)
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
+            return module
         finally:
             os.dup2(kept, 2)
             os.close(kept)

@@ -1,5 +1,6 @@
 """The messages of TensorFlow while it loads are suppressed, and no others."""
 
+import logging
 import os
 import threading
 from pathlib import Path
@@ -30,3 +31,9 @@ def test_threads_that_import_at_once_leave_standard_error_as_it_was(
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def test_tensorflow_logs_errors_alone() -> None:
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    import_quietly("keras")
+    assert not logging.getLogger("tensorflow").isEnabledFor(logging.WARNING)
