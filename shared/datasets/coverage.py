@@ -58,13 +58,13 @@ def refuse_unlearnable(label_names: Sequence[str], labels: Sequence[Sequence[boo
         raise DatasetError([*unlearnable_warnings(label_names, labels), "there is no label to learn"])
 
 
-def coverage_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool]], groups: int) -> list[str]:
+def coverage_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool]], groups: Sequence[str]) -> list[str]:
     """Return warnings about labels that can't be learned or measured, and about too few groups.
 
     Args:
         label_names: the labels.
         labels: the values of the labels, by image.
-        groups: the number of groups.
+        groups: the group of each image.
     """
     warnings = unlearnable_warnings(label_names, labels)
     excluded = unlearnable(label_names, labels)
@@ -73,11 +73,19 @@ def coverage_warnings(label_names: Sequence[str], labels: Sequence[Sequence[bool
         [label_names[column] for column in columns], [[row[column] for column in columns] for row in labels]
     ):
         warnings.append(f"too few images with or without {scarce} to measure them: label at least {FEW} of each")
-    if groups < FEWEST_GROUPS:
+    if (count := len(set(groups))) < FEWEST_GROUPS:
         warnings.append(
-            f"the images are of {groups} group{'s' if groups != 1 else ''}: what a network learns from them can't be "
+            f"the images are of {count} group{'s' if count != 1 else ''}: what a network learns from them can't be "
             "measured on others; add images of other parts, batches or videos"
         )
+        return warnings
+    for column in columns:
+        groups_with = [group for group, row in zip(groups, labels, strict=True) if row[column]]
+        if len(groups_with) > 1 and len(set(groups_with)) == 1:
+            warnings.append(
+                f"all {len(groups_with)} images with the label {label_names[column]} are of one group: what a network "
+                "learns of it can't be measured on others; add images of other parts, batches or videos"
+            )
     return warnings
 
 

@@ -85,9 +85,9 @@ def open_images(dataset: Dataset, threads: int = THREADS) -> tuple[list[OpenedEx
 
 def warnings_of(dataset: Dataset, images: Sequence[OpenedExample]) -> tuple[str, ...]:
     """Return warnings about the images of a dataset: their labels, their groups, and equal files."""
-    labels, groups = [image.labels for _, image in images], {image.group for _, image in images}
+    labels, groups = [image.labels for _, image in images], [image.group for _, image in images]
     return (
-        *coverage_warnings(dataset.label_names, labels, len(groups)),
+        *coverage_warnings(dataset.label_names, labels, groups),
         *problem_lines(list(contradictions([replace(example, digest=image.digest) for example, image in images]))),
         *dataset.warnings,
     )

@@ -426,6 +426,10 @@ OF_EVALUATIONS: Final = (
         "other parts, batches or videos"
     ),
     marked(
+        "all %(images)s images with the label %(label)s are of one group: what a network learns of it can't be "
+        "measured on others; add images of other parts, batches or videos"
+    ),
+    marked(
         "the images are of %(groups)s groups: what a network learns from them can't be measured on others; add "
         "images of other parts, batches or videos"
     ),

@@ -92,7 +92,7 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     console = Console(stderr=True, markup=False, highlight=False)
     spec = spec.settled()
     labels = [example.labels for example in spec.images.examples]
-    coverage = coverage_warnings(spec.images.label_names, labels, spec.images.group_count)
+    coverage = coverage_warnings(spec.images.label_names, labels, [example.group for example in spec.images.examples])
     known = [*spec.images.warnings, *spec.notes, *([] if spec.is_good_only else coverage)]
     for line in [
         *(f"left out: {line}" for line in problem_lines(spec.images.problems)),

@@ -44,12 +44,16 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
     judged_ng = np.array([each.verdict is Verdict.NG for each in judgements])
     escapes, overkills = int((ng & ~judged_ng).sum()), int((~ng & judged_ng).sum())
     images, ng_images = len(ng), int(ng.sum())
-    right = images - escapes - overkills
+    decides = any(label.decides for label in recipe.labels)
+    columns = [recipe.label_names.index(name) for name in given]
+    all_labels_right = (found[:, columns] == (truth[:, columns] > 0)).all(axis=1)
+    right = images - escapes - overkills if decides else int(all_labels_right.sum())
+    ok_images = images - ng_images if decides else 0
     weights, costs = line_weights(recipe, ng), verdict_costs(recipe, ng, judged_ng)
     intervals = {
         "verdict_accuracy": proportion(right, images),
         "escape_rate": proportion(escapes, ng_images),
-        "overkill_rate": proportion(overkills, images - ng_images),
+        "overkill_rate": proportion(overkills, ok_images),
         "macro_average_precision": spread(np.mean(occurring, axis=0)) if occurring else None,
         "cost": spread(mean(costs, samples * weights)),
     }
@@ -61,7 +65,7 @@ def evaluate(recipe: Recipe, truth: Truth, scores: Scores, groups: Sequence[str]
         anomaly=recipe.anomaly.name if recipe.anomaly else None,
         verdict_accuracy=right / images,
         escape_rate=_ratio(escapes, ng_images),
-        overkill_rate=_ratio(overkills, images - ng_images),
+        overkill_rate=_ratio(overkills, ok_images),
         macro_average_precision=float(np.mean(precisions)) if precisions else None,
         macro_labels=tuple(measured),
         cost=float((costs * weights).mean()),

@@ -66,9 +66,13 @@ class Evaluation(BaseModel):
         None,
         description="which of `labels` says that an image is unlike anything good; as positives it has the NG images",
     )
-    verdict_accuracy: float
+    verdict_accuracy: float = Field(
+        description="share of right verdicts; where no label can make a part NG, of images whose labels are all right"
+    )
     escape_rate: float | None = Field(description="share of the NG parts that were called ok")
-    overkill_rate: float | None = Field(description="share of the ok parts that were called NG")
+    overkill_rate: float | None = Field(
+        description="share of the ok parts that were called NG; None without a label that makes NG"
+    )
     macro_average_precision: float | None = Field(description="None if no label can be measured")
     macro_labels: tuple[str, ...] = Field(
         (), description="the labels of `macro_average_precision`: those that some images have and others lack"

@@ -170,7 +170,7 @@ class SplitImages:
         if trained.out_of_fold is None:
             return list(self.split.warnings)
         labels = [example.labels for example in self.examples]
-        groups = len({each.group for each in self.examples})
+        groups = [each.group for each in self.examples]
         return [*self.split.lasting, *coverage_warnings(self.label_names, labels, groups)]
 
 

@@ -116,6 +116,8 @@ def test_exclusive_labels_are_decided_by_the_highest_score() -> None:
     found = evaluate(recipe, truth, scores, apart(3))
     assert found.labels["apple"].accuracy == pytest.approx(2 / 3)
     assert found.labels["apple"].recall == pytest.approx(1 / 2)
+    assert found.verdict_accuracy == pytest.approx(2 / 3)
+    assert found.overkill_rate is None, "no class makes a part NG"
 
 
 def test_the_table_names_each_label_with_its_share_of_right_answers(seam: Recipe) -> None:
