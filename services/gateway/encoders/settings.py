@@ -15,7 +15,7 @@ class EncoderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bits: Literal[16, 32] = Field(32, description="after its largest count of so many bits it begins again at 0")
+    bits: Literal[16, 32] = Field(32, description="width of the count: after 2^bits - 1 it begins again at 0")
     most_back: int = Field(
         100, ge=0, description="counts that it may run back between two readings; further is a jump, such as a reset"
     )
