@@ -18,6 +18,7 @@ PAGES = sorted(
 )
 FOLDERS = ("benchmarks", "deploy", "docs", "samples", "services", "shared", "tests")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+ADR_LINK = re.compile(r"\[ADR\s+(\d+)\]\([^)\s]*?(\d{4})-[\w-]+\.md")
 FENCED = re.compile(r"^ *```.*?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 MODULE = re.compile(r"python -m ((?:benchmarks|deploy|samples|services|shared|tests)(?:\.\w+)*)")
@@ -59,6 +60,17 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors_of(target)):
             broken.append(link)
     assert broken == []
+
+
+@pages
+def test_a_link_to_an_adr_names_its_number(page: Path) -> None:
+    assert [(named, linked) for named, linked in ADR_LINK.findall(text_of(page)) if int(named) != int(linked)] == []
+
+
+def test_each_adr_has_a_number_of_its_own_which_its_title_names() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    assert [page.name for page in pages if not text_of(page).startswith(f"# {int(page.name[:4])}. ")] == []
 
 
 @pages
