@@ -55,13 +55,13 @@ class ModbusClient:
             found += answer.registers
         return found
 
-    def read_coil(self, address: int) -> bool:
-        """Return whether a coil is set."""
-        return bool(
-            self._ask(
-                f"to read coil {address}", lambda: self._client.read_coils(address, count=1, device_id=self._unit)
-            ).bits[0]
+    def read_coils(self, address: int, count: int) -> list[bool]:
+        """Return whether coils are set."""
+        answer = self._ask(
+            f"to read coils {address} to {address + count - 1}",
+            lambda: self._client.read_coils(address, count=count, device_id=self._unit),
         )
+        return [bool(bit) for bit in answer.bits[:count]]
 
     def write_registers(self, address: int, values: Sequence[int]) -> None:
         """Write holding registers: at most `MOST_REGISTERS`."""

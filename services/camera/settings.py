@@ -224,7 +224,7 @@ class CameraSettings(ServiceSettings):
         description="`HOST[:PORT]`: PLC that is a Modbus TCP server, and whose coil the camera reads; unset: none",
     )
     trigger_plc_unit: int = Field(1, ge=0, le=255, description="unit identifier of the PLC")
-    trigger_plc_coil: int = Field(0, ge=0, le=65_500, description="first of the five coils of the trigger in the PLC")
+    trigger_plc_coil: int = Field(0, ge=0, le=65_500, description="first of the six coils of the trigger in the PLC")
     trigger_plc_register: int = Field(
         0, ge=0, le=65_300, description="first of the 194 holding registers of the trigger in the PLC"
     )

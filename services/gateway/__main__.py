@@ -1,4 +1,4 @@
-"""Run the gateway: ``python -m services.gateway``. With ``check``, connect to each output and print the failures."""
+"""Run the gateway: ``python -m services.gateway``. ``check`` and ``save`` are for the file of the lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 
 from services.gateway.active_claim import ActiveClaim
-from services.gateway.check import check_outputs
+from services.gateway.commands import run_command
 from services.gateway.dispatcher import Dispatcher, Dispatchers
 from services.gateway.encoders.reading import open_encoder, open_reader, way_of
 from services.gateway.handler import Gateway, now
@@ -23,6 +23,7 @@ from services.gateway.line_checks import LineChecks
 from services.gateway.line_recipes import LineRecipes, RecipeOfLine
 from services.gateway.line_watch import LineStatuses, LineWatch
 from services.gateway.lines import read_lines
+from services.gateway.lines_watch import LONGEST_LOOK, LinesFileWatch
 from services.gateway.loops import (
     BATCH,
     adopt_decisions,
@@ -154,6 +155,7 @@ def main(stop: threading.Event) -> None:
             partial(checks.run, stop, add_loop("the checks of lines")),
             partial(readiness.run, stop, add_loop("the copies of what is known of checks")),
             partial(line_recipes.run, stop, add_loop("the recipes of lines")),
+            partial(LinesFileWatch(settings.lines, lines).run, stop, add_loop("the file of the lines", LONGEST_LOOK)),
             *(partial(each.run, stop, add_loop(f"the output {each.name}")) for each in outputs.all),
             *(
                 partial(reader.run, encoders[line], stop, add_loop(f"the encoder of {line}"))
@@ -183,6 +185,6 @@ def main(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["check"]:
-        sys.exit(0 if check_outputs(read_lines(read_settings(GatewaySettings).lines)) else 1)
+    if sys.argv[1:]:
+        sys.exit(run_command(sys.argv[1:]))
     run_service(main)

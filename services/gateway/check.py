@@ -1,31 +1,114 @@
-"""Connect to each output and encoder in the file of the lines, as a check: ``python -m services.gateway check``."""
+"""Connect to each output and encoder in a file of the lines, each in a thread of its own and in a bounded time."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack, closing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from services.gateway.encoders.reading import open_reader
-from services.gateway.lines import LinesFile
+from services.gateway.encoders.settings import OutputEncoderSettings
+from services.gateway.lines import LineSettings, LinesFile
 from services.gateway.outputs.opening import open_output
 from services.gateway.outputs.port import OutputUnavailable
+from services.gateway.outputs.settings import AnyOutput, ModbusSettings, OpcUaSettings
+
+CHECK_SECONDS: Final = 30.0
+"""Seconds in which all outputs and encoders of a file have to answer, whatever their own timeouts are."""
+IN_USE: Final = "address already in use"
 
 
-def check_outputs(lines: LinesFile) -> bool:
-    """Print a line for each output and encoder, and return whether all of them can be reached."""
-    failures = 0
-    for line, outputs in lines.outputs.items():
-        with ExitStack() as opened:
-            receivers = {name: open_output(settings, line) for name, settings in outputs.items()}
-            checks = {name: opened.enter_context(closing(output)).check for name, output in receivers.items()}
-            if encoder := lines.encoders.get(line):
-                checks["encoder"] = open_reader(encoder, receivers).check
-            for name, check in checks.items():
-                try:
-                    check()
-                    found = "ok"
-                except OutputUnavailable as error:
-                    failures += 1
-                    found = str(error)
-                sys.stdout.write(f"{line}/{name}: {found}\n")
-    return not failures
+@dataclass(frozen=True)
+class Checked:
+    """Whether an output or an encoder can be reached."""
+
+    name: str
+    """As ``<line>/<output>``."""
+    failure: str = ""
+    """Why it can't be reached, with its address and what to do; empty if it can be reached."""
+    note: str = ""
+    """What was not tried."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.failure or ' '.join(['ok', self.note]).rstrip()}"
+
+
+def check_outputs(
+    lines: LinesFile, in_force: LinesFile | None = None, seconds: float = CHECK_SECONDS
+) -> tuple[Checked, ...]:
+    """Connect to each output and encoder without sending a signal, and return what came of it.
+
+    Args:
+        lines: the settings to check.
+        in_force: the settings of a gateway that may run: an address on which one of its outputs listens may be in use.
+        seconds: an output that has not answered after this time can't be reached.
+    """
+    served = {
+        (output.host, output.port)
+        for outputs in (in_force or LinesFile()).outputs.values()
+        for output in outputs.values()
+        if isinstance(output, ModbusSettings | OpcUaSettings)
+    }
+    begun = [
+        (f"{line}/{name}", is_served, remedy, _begin(attempt))
+        for line, settings in lines.lines.items()
+        for name, remedy, is_served, attempt in _attempts(line, settings, served)
+    ]
+    until = time.monotonic() + seconds
+    return tuple(
+        _ended(name, attempt, until - time.monotonic(), seconds, remedy, is_served=is_served)
+        for name, is_served, remedy, attempt in begun
+    )
+
+
+def _attempts(
+    line: str, settings: LineSettings, served: set[tuple[str, int]]
+) -> Iterator[tuple[str, str, bool, Callable[[], None]]]:
+    """Yield the name of each output and encoder, its remedy, whether a gateway may serve it, and the attempt."""
+    for name, output in settings.outputs.items():
+        is_served = isinstance(output, ModbusSettings | OpcUaSettings) and (output.host, output.port) in served
+        yield name, output.remedy, is_served, partial(_try_output, output, line)
+    if encoder := settings.encoder:
+        own = [encoder.output] if isinstance(encoder, OutputEncoderSettings) else []
+        receivers = {name: open_output(settings.outputs[name], line) for name in own}
+        yield "encoder", encoder.remedy, False, open_reader(encoder, receivers).check
+
+
+def _try_output(settings: AnyOutput, line: str) -> None:
+    with closing(open_output(settings, line, only_checks=True)) as output:
+        output.check()
+
+
+def _begin(attempt: Callable[[], None]) -> Future[None]:
+    """Start an attempt in a thread that does not keep the process alive."""
+    future = Future[None]()
+
+    def run() -> None:
+        try:
+            attempt()
+        except Exception as error:  # noqa: BLE001  `_ended` raises it again
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=run, name="check", daemon=True).start()
+    return future
+
+
+def _ended(name: str, attempt: Future[None], left: float, seconds: float, remedy: str, *, is_served: bool) -> Checked:
+    """Return what came of an attempt, which has ``left`` seconds more."""
+    try:
+        attempt.result(max(0.0, left))
+    except NotInTime:
+        return Checked(name, f"no answer in {seconds:g} s: {remedy}")
+    except OutputUnavailable as error:
+        if is_served and IN_USE in str(error).lower():
+            return Checked(name, note="(its address is in use, as it is while a gateway runs)")
+        return Checked(name, f"{' '.join(str(error).split())}: {remedy}")
+    return Checked(name)

@@ -185,7 +185,12 @@ class Dispatcher:
     def _note_failure(self, error: str) -> None:
         reason = " ".join(error.split())[:ERROR_LENGTH]
         if not self.state.failing:
-            _log.error("an output fails; its signals wait until their deadlines", output=self.name, reason=reason)
+            _log.error(
+                "an output fails; its signals wait until their deadlines",
+                output=self.name,
+                reason=reason,
+                remedy=self._outbox.settings_of(self.name).remedy,
+            )
         elif reason == self.state.last_error:
             return
         self.state = OutputState(failing=True, last_error=reason, failed_at=datetime.now(UTC))
@@ -196,7 +201,7 @@ class Dispatcher:
         counts = self._outbox.counts(self.name)
         return OutputReport(
             name=self.name.partition("/")[2],
-            type=self._outbox.type_of(self.name),
+            type=self._outbox.settings_of(self.name).type,
             failing=self.state.failing,
             last_error=self.state.last_error,
             decisions=counts.decisions,

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.gateway.encoders.settings import AnyEncoder, OutputEncoderSettings
-from services.gateway.outputs.settings import AnyOutput, ModbusSettings
+from services.gateway.outputs.settings import AnyOutput, ModbusSettings, exclusive_use
 from shared.errors import CannotStart
 from shared.messages import Name
 from shared.recipe import Parts, RequiredCheck
@@ -57,6 +57,16 @@ class LinesFile(BaseModel):
 
     lines: dict[Name, LineSettings] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _no_two_outputs_use_the_same(self) -> Self:
+        users = dict[str, str]()
+        for line, outputs in self.outputs.items():
+            for name, output in outputs.items():
+                used = exclusive_use(output, line)
+                if used and (other := users.setdefault(used, f"{line}/{name}")) != f"{line}/{name}":
+                    raise ValueError(f"{line}/{name} and {other} both use {used}: give one of them another")
+        return self
+
     @property
     def parts(self) -> dict[str, Parts]:
         """The rules of parts that replace those of the recipe, by line."""
@@ -102,5 +112,5 @@ def read_lines(path: Path | None) -> LinesFile:
         raise CannotStart(f"{path}{f', line {mark.line + 1}' if mark else ''}: not YAML: {problem}") from None
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise CannotStart(f"{path}: {place}: {problem['msg'].removeprefix('Value error, ')}") from error
+        place = "".join([".".join(str(part) for part in problem["loc"]), ": "] if problem["loc"] else [])
+        raise CannotStart(f"{path}: {place}{problem['msg'].removeprefix('Value error, ')}") from error

@@ -181,10 +181,10 @@ class SignalOutbox:
             )
         metrics.SIGNALS.labels(*output.split("/", 1), "missed").inc(counted)
 
-    def type_of(self, output: str) -> str:
-        """Return the type of an output, such as webhook."""
+    def settings_of(self, output: str) -> AnyOutput:
+        """Return the settings of an output."""
         line, name = output.split("/", 1)
-        return self._outputs[line][name].type
+        return self._outputs[line][name]
 
     def counts(self, output: str) -> SignalCounts:
         """Return the counts of the decisions of an output."""

@@ -11,6 +11,7 @@ import structlog
 from services.camera.settings import CameraSettings, PlcAddress
 from services.camera.triggers.modbus_registers import (
     BITS,
+    CHECK,
     FRAME,
     FRAME_LENGTH,
     TEXTS_LENGTH,
@@ -20,6 +21,8 @@ from services.camera.triggers.modbus_registers import (
 from services.camera.triggers.triggers import Triggers
 from shared.modbus_client import ModbusClient, PlcUnavailable
 
+ANSWERS: Final = CHECK + 1
+"""The first coil that the camera writes, after those that the PLC writes."""
 ANSWER: Final = TEXTS_LENGTH
 """The first register of the answer in the block, after the texts."""
 ANSWER_LENGTH: Final = FRAME + FRAME_LENGTH
@@ -73,20 +76,21 @@ class ModbusClientTriggers:
                 if failure and failure != before:
                     log.warning("no triggers over Modbus TCP", reason=failure)
             with suppress(PlcUnavailable):
-                plc.write_coils(self._coil + 1, [False] * BITS)
+                plc.write_coils(self._coil + ANSWERS, [False] * BITS)
 
     def _exchange(self, plc: ModbusClient) -> None:
-        """Read the coil, and write what has changed of the answer."""
-        is_set = plc.read_coil(self._coil + TRIGGER)
+        """Read the coils of the PLC, and write what has changed of the answer."""
+        coils = plc.read_coils(self._coil, ANSWERS)
+        is_set = coils[TRIGGER]
         if is_set != self._was_set:
             texts = plc.read_registers(self._register, TEXTS_LENGTH) if is_set else []
             away = "" if self._written else "it came while the camera was not connected to the PLC"
             self._was_set = is_set
-            self._registers.set(texts, away, coil=is_set)
+            self._registers.set(texts, away, coil=is_set, check=coils[CHECK])
         bits, answer = self._registers.bits, self._registers.inputs[:ANSWER_LENGTH]
         written_bits, written_answer = self._written or (None, None)
         if answer != written_answer:
             plc.write_registers(self._register + ANSWER, answer)
         if bits != written_bits:  # last: they announce the answer
-            plc.write_coils(self._coil + 1, bits)
+            plc.write_coils(self._coil + ANSWERS, bits)
         self._written = bits, answer

@@ -18,7 +18,7 @@ from shared.modbus_server import text_of, text_registers, words
 TRIGGER: Final = 0
 """The coil that the PLC sets to trigger, and clears after it has read the answer."""
 CHECK: Final = 1
-"""The coil of the server that says that the parts of the next triggers are those of a check."""
+"""The coil that says that the parts of the next triggers are those of a check."""
 READY, ANSWERED, CAPTURED, MISSED = range(4)
 """The numbers of the discrete inputs. *answered* falls when the PLC clears the coil."""
 TEXT: Final = 32

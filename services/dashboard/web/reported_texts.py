@@ -277,7 +277,8 @@ OF_IMAGES: Final = (
     marked("object %(key)s has %(size)s bytes, and the limit is %(limit)s"),
 )
 OF_OUTPUTS: Final = (
-    marked("the broker did not confirm in time"),
+    marked("%(address)s: the broker did not confirm in time"),
+    marked("%(address)s: the broker does not answer"),
     marked("the receiver answered %(status)s: %(text)s"),
     marked("the PLC did not acknowledge a result in time"),
     marked("the PLC has set offline"),
@@ -286,7 +287,7 @@ OF_OUTPUTS: Final = (
     marked("the PLC %(address)s refuses %(request)s of unit %(unit)s: %(reason)s"),
     marked("to read registers %(first)s to %(last)s"),
     marked("to write registers %(first)s to %(last)s"),
-    marked("to read coil %(number)s"),
+    marked("to read coils %(first)s to %(last)s"),
     marked("to write coils %(first)s to %(last)s"),
     marked("it does not know this function code"),
     marked("it has no such address"),
@@ -313,7 +314,6 @@ OF_OUTPUTS: Final = (
     marked("the OPC UA server has ended"),
     marked("the OPC UA server does not take a result: %(error)s"),
     marked("the OPC UA server on %(address)s does not start: %(error)s"),
-    marked("%(address)s: not connected yet"),
     marked("a test by %(name)s"),
 )
 OF_PARKED_MESSAGES: Final = (

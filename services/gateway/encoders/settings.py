@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ class EncoderSettings(BaseModel):
     """The settings that all encoders have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    remedy: ClassVar[str]
+    """What to do when the count can't be read."""
 
     bits: Literal[16, 32] = Field(32, description="width of the count: after 2^bits - 1 it begins again at 0")
     most_back: int = Field(
@@ -37,6 +40,8 @@ class EncoderSettings(BaseModel):
 class ModbusEncoderSettings(EncoderSettings):
     """A count in registers of a PLC that is a Modbus TCP server: one register for 16 bits, two for 32."""
 
+    remedy: ClassVar[str] = "switch the PLC on, or correct host, port, unit, address or registers"
+
     type: Literal["modbus"]
     host: str = Field(min_length=1)
     port: Port = 502
@@ -57,6 +62,8 @@ class MqttEncoderSettings(EncoderSettings, BrokerSettings):
 
 class OutputEncoderSettings(EncoderSettings):
     """A count that the PLC writes into registers of an output of the line of the type ``modbus``."""
+
+    remedy: ClassVar[str] = "correct the output"
 
     type: Literal["output"]
     output: Name

@@ -7,16 +7,17 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from services.gateway.outputs.modbus_handshake import ModbusHandshake
 from services.gateway.outputs.modbus_registers import SIZE
-from services.gateway.outputs.port import OutputUnavailable
+from services.gateway.outputs.port import LineRecipe, OutputUnavailable
 from services.gateway.outputs.settings import ModbusSettings
+from shared.addresses import host_and_port
 from shared.modbus_server import EVERY_DEVICE, ModbusThread, ModbusUnavailable
 
 
 class ModbusServer(ModbusHandshake):
     """A Modbus server whose registers a PLC reads and writes."""
 
-    def __init__(self, settings: ModbusSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: ModbusSettings, recipe: LineRecipe | None = None) -> None:
+        super().__init__(settings, recipe, host_and_port(settings.host, settings.port))
         device = SimDevice(
             id=EVERY_DEVICE,
             simdata=[SimData(0, count=SIZE, values=0, datatype=DataType.REGISTERS)],
@@ -33,6 +34,7 @@ class ModbusServer(ModbusHandshake):
 
     def close(self) -> None:
         """See the port."""
+        super().close()
         self._server.close()
 
     async def _access(

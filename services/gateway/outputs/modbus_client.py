@@ -8,13 +8,21 @@ from contextlib import closing, suppress
 from typing import Final
 
 from services.gateway.outputs.modbus_handshake import ModbusHandshake
-from services.gateway.outputs.modbus_registers import CONTROL, NUMBER, PARTS, RESULT, STATUS, TAKEN, Status
-from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal
+from services.gateway.outputs.modbus_registers import (
+    CONTROL,
+    NUMBER,
+    RECIPE,
+    RESULT,
+    STATUS,
+    STATUS_END,
+    TAKEN,
+    Status,
+)
+from services.gateway.outputs.port import LineRecipe, LineStatus, OutputUnavailable, Signal
 from services.gateway.outputs.settings import BLOCK, ModbusClientSettings
+from shared.addresses import host_and_port
 from shared.modbus_client import ModbusClient, PlcUnavailable
 
-STATUS_END: Final = PARTS + 6
-"""The register after the last one of the status."""
 RETRY_SECONDS: Final = 0.5
 """Seconds between two attempts to connect."""
 CLOSING_SECONDS: Final = 10.0
@@ -26,8 +34,8 @@ class ModbusClientOutput(ModbusHandshake):
     The thread starts with the first status or signal. Before, `check` only reads: another gateway may write there.
     """
 
-    def __init__(self, settings: ModbusClientSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: ModbusClientSettings, recipe: LineRecipe | None = None) -> None:
+        super().__init__(settings, recipe, host_and_port(settings.host, settings.port))
         self._settings = settings
         self._stop = threading.Event()
         self._starting = threading.Lock()
@@ -39,6 +47,8 @@ class ModbusClientOutput(ModbusHandshake):
         self._control = 0
         self._taken: int | None = None
         """The number in the register `TAKEN` at the last read; None before the first one."""
+        self._recipe = 0
+        """The number in the register `RECIPE` at the last read."""
         self._written: list[int] = []
         """The registers of the block as the PLC has them; empty if that is not known."""
 
@@ -67,6 +77,7 @@ class ModbusClientOutput(ModbusHandshake):
 
     def close(self) -> None:
         """See the port. *online* and *results valid* fall."""
+        super().close()
         self._stop.set()
         if self._thread:
             self._thread.join(CLOSING_SECONDS)
@@ -102,15 +113,21 @@ class ModbusClientOutput(ModbusHandshake):
     def _exchange(self, plc: ModbusClient) -> None:
         """Read what the PLC has written, and write what has changed.
 
-        A number that is in `TAKEN` when the gateway starts acknowledges nothing: it is of a result before.
+        What is in `TAKEN` and `RECIPE` when the gateway starts acknowledges nothing and requests nothing: it is of the
+        gateway before.
         """
         base = self._settings.address
-        control, taken = plc.read_registers(base + CONTROL, TAKEN - CONTROL + 1)
+        block = plc.read_registers(base + CONTROL, RECIPE - CONTROL + 1)
+        control, taken, recipe = block[CONTROL], block[TAKEN], block[RECIPE]
         if self._taken is None:
+            self._recipe = recipe
             self.registers.resume(plc.read_registers(base + NUMBER, 1)[0])
         elif taken != self._taken:
             self.registers.write(TAKEN, [taken])
         self._taken = taken
+        if recipe != self._recipe:
+            self._recipe = recipe
+            self.registers.write(RECIPE, [recipe])
         if control != self._control:
             self._control = control
             self.registers.write(CONTROL, [control])

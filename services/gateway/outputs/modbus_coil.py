@@ -64,7 +64,7 @@ class ModbusCoil:
         """See the port. The coil is read, over a connection of its own."""
         with closing(self._connection()) as plc:
             try:
-                plc.read_coil(self._settings.coil)
+                plc.read_coils(self._settings.coil, 1)
             except PlcUnavailable as error:
                 raise OutputUnavailable(str(error)) from error
 

@@ -14,7 +14,8 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from enum import IntFlag
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
 from typing import Final
 
 from services.gateway.outputs.port import LineStatus, Signal, Trouble
@@ -29,6 +30,8 @@ TAKEN: Final = 1
 """The PLC writes the number of a result here to acknowledge it with one request."""
 COUNT: Final = 2
 """The PLC writes the count of the line's encoder here: 32 bits, the high word first."""
+RECIPE: Final = 4
+"""The PLC writes the number of a recipe here to change that of the line; 0 deletes the answer."""
 STATUS: Final = 16
 HEARTBEAT: Final = 17
 ERROR: Final = 18
@@ -36,6 +39,10 @@ WAITING: Final = 19
 OVERRUNS: Final = 20
 PARTS: Final = 22
 """Counters of 32 bits, the high word first: ok, NG, not inspected."""
+LINE_RECIPE: Final = 28
+"""The number of the line's recipe, then the number of the last request, and its answer."""
+STATUS_END: Final = LINE_RECIPE + 3
+"""The register after the last one of the status."""
 RESULT: Final = 64
 NUMBER: Final = 64
 VERDICT: Final = 65
@@ -92,6 +99,26 @@ class Status(IntFlag):
     """The part of the result was decided while a check of the line was due."""
 
 
+class RecipeAnswer(IntEnum):
+    """What became of the PLC's last request of a recipe."""
+
+    NONE = 0
+    CHANGING = 1
+    DONE = 2
+    REFUSED = 3
+
+
+@dataclass(frozen=True)
+class ShownRecipe:
+    """What the PLC sees of the line's recipe."""
+
+    number: int = 0
+    """0: the recipe has no number, or it is the workers' own."""
+    requested: int = 0
+    """The number that the PLC has requested last."""
+    answer: RecipeAnswer = RecipeAnswer.NONE
+
+
 class Registers:
     """The registers and the state of the handshake. Thread-safe."""
 
@@ -105,6 +132,10 @@ class Registers:
         self._clock = clock
         self.on_count: Callable[[int], None] = lambda _count: None
         """Called with each count of the encoder that the PLC writes."""
+        self.on_recipe: Callable[[int], None] = lambda _number: None
+        """Called with each number of a recipe that the PLC writes."""
+        self.recipe = ShownRecipe()
+        self._written_recipe = 0
         self._changed = threading.Condition(threading.RLock())
         self._control = Control(0)
         self._queue: deque[tuple[Signal, float]] = deque()
@@ -136,12 +167,16 @@ class Registers:
             self._status, self._shown_at = status, self._clock()
 
     def write(self, address: int, values: Sequence[int]) -> bool:
-        """Apply what the PLC writes; return False if it is not `CONTROL`, `TAKEN` or both registers of `COUNT`."""
+        """Apply what the PLC writes; return False if the PLC may not write these registers."""
         if address == COUNT and len(values) == 2:
             self.on_count(values[0] << 16 | values[1])
             return True
-        if address not in (CONTROL, TAKEN) or len(values) != 1:
+        if address not in (CONTROL, TAKEN, RECIPE) or len(values) != 1:
             return False
+        if address == RECIPE:
+            self._written_recipe = values[0]
+            self.on_recipe(values[0])
+            return True
         with self._changed:
             if address == TAKEN:
                 if self._valid and self._queue and values[0] == self._result[NUMBER - RESULT]:
@@ -187,6 +222,7 @@ class Registers:
                 status |= bit if is_set else Status(0)
             registers = [0] * RESULT
             registers[CONTROL] = int(self._control)
+            registers[RECIPE] = self._written_recipe
             registers[STATUS] = int(status)
             registers[HEARTBEAT] = int((now if is_fresh else self._shown_at) // HEARTBEAT_SECONDS) % 2
             registers[ERROR] = int(self._status.trouble if is_fresh else Trouble.GATEWAY)
@@ -194,6 +230,8 @@ class Registers:
             registers[OVERRUNS : OVERRUNS + 2] = words(self._overruns, 2)
             for place, count in enumerate((self._status.ok, self._status.ng, self._status.not_inspected)):
                 registers[PARTS + 2 * place : PARTS + 2 * place + 2] = words(count, 2)
+            shown = self.recipe
+            registers[LINE_RECIPE:STATUS_END] = [shown.number, shown.requested, int(shown.answer)]
             registers += self._result
             if seen:
                 self.mark_seen()

@@ -15,10 +15,16 @@ from services.gateway.outputs.settings import (
 )
 
 
-def open_output(settings: AnyOutput, line: str, recipe: LineRecipe | None = None) -> Output:
+def open_output(
+    settings: AnyOutput, line: str, recipe: LineRecipe | None = None, *, only_checks: bool = False
+) -> Output:
     """Return an output of a line. It connects when it is first used.
 
-    ``recipe`` is the recipe of the line, for a receiver that changes it.
+    Args:
+        settings: of the output.
+        line: its line.
+        recipe: the recipe of the line, which a receiver may change; None: it can't.
+        only_checks: the output tells the receiver nothing about the line, because another gateway may do so.
     """
     output: Output
     match settings:
@@ -29,15 +35,15 @@ def open_output(settings: AnyOutput, line: str, recipe: LineRecipe | None = None
         case MqttSettings():
             from services.gateway.outputs.mqtt import MqttOutput  # noqa: PLC0415
 
-            output = MqttOutput(settings, line)
+            output = MqttOutput(settings, line, recipe, only_checks=only_checks)
         case ModbusSettings():
             from services.gateway.outputs.modbus import ModbusServer  # noqa: PLC0415
 
-            output = ModbusServer(settings)
+            output = ModbusServer(settings, recipe)
         case ModbusClientSettings():
             from services.gateway.outputs.modbus_client import ModbusClientOutput  # noqa: PLC0415
 
-            output = ModbusClientOutput(settings)
+            output = ModbusClientOutput(settings, recipe)
         case ModbusCoilSettings():
             from services.gateway.outputs.modbus_coil import ModbusCoil  # noqa: PLC0415
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.addresses import host_and_port
 from shared.label_names import LabelName
 from shared.messages import Name, PartDecided, PartVerdict
 from shared.settings import check_readable, split_address
@@ -28,6 +30,9 @@ class OutputSettings(BaseModel):
     """The settings that all outputs have: which decisions an output gets, and when."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    remedy: ClassVar[str]
+    """What to do when the receiver can't be reached."""
 
     verdicts: tuple[PartVerdict, ...] = Field(
         tuple(PartVerdict), min_length=1, description="verdicts of the parts that the output gets"
@@ -86,6 +91,8 @@ class OutputSettings(BaseModel):
 class WebhookSettings(OutputSettings):
     """An HTTP receiver that gets one JSON document per decision."""
 
+    remedy: ClassVar[str] = "start the receiver, or correct url, or ca_file for its certificate"
+
     type: Literal["webhook"]
     url: str = Field(repr=False, description="http:// or https://; its path may hold a token")
     secret_file: Path | None = Field(None, description="file of the secret that signs each request (HMAC-SHA256)")
@@ -101,14 +108,16 @@ class WebhookSettings(OutputSettings):
     def _address_and_files_can_be_used(self) -> Self:
         if split_address("url", self.url).scheme not in ("http", "https"):
             raise ValueError("url starts with http:// or https://")
-        for name, file in (("secret_file", self.secret_file), ("ca_file", self.ca_file)):
-            if file:
-                check_readable(name, file)
+        if self.secret_file:
+            check_readable("secret_file", self.secret_file)
+        check_authorities(self.ca_file)
         return self
 
 
 class BrokerSettings(BaseModel):
     """The address of an MQTT broker, and a login there."""
+
+    remedy: ClassVar[str] = "start the broker, or correct host, port, tls, ca_file, user or password_file"
 
     host: str = Field(min_length=1)
     port: Port = 1883
@@ -122,9 +131,9 @@ class BrokerSettings(BaseModel):
     def _login_is_complete(self) -> Self:
         if self.password_file and not self.user:
             raise ValueError("password_file needs a user")
-        for name, file in (("password_file", self.password_file), ("ca_file", self.ca_file)):
-            if file:
-                check_readable(name, file)
+        if self.password_file:
+            check_readable("password_file", self.password_file)
+        check_authorities(self.ca_file)
         return self
 
 
@@ -137,6 +146,8 @@ class MqttSettings(OutputSettings, BrokerSettings):
 
 class FileSettings(OutputSettings):
     """Files in a folder that an MES watches: one or more per batch. Each file appears complete."""
+
+    remedy: ClassVar[str] = "let the user of the gateway write to the folder, or correct folder"
 
     type: Literal["file"]
     folder: Path
@@ -153,11 +164,16 @@ class HandshakeSettings(OutputSettings):
         0, description="0: a result stays until it is acknowledged; else it is shown for this long, without that"
     )
     bits: tuple[LabelName, ...] = Field((), max_length=16, description="labels of the bits and scores, in their order")
+    recipe_numbers: tuple[Name, ...] = Field(
+        (), max_length=1_000, description="recipes that the PLC may choose for the line, numbered from 1 in their order"
+    )
     deadline_ms: Milliseconds | None = 2_000
 
 
 class ModbusSettings(HandshakeSettings):
     """A Modbus TCP server whose registers a PLC reads and writes."""
+
+    remedy: ClassVar[str] = "end the program that listens there, or correct host or port"
 
     type: Literal["modbus"]
     host: str = Field("127.0.0.1", description="address to listen on; Modbus knows no login: use a network of its own")
@@ -166,6 +182,8 @@ class ModbusSettings(HandshakeSettings):
 
 class ModbusClientSettings(HandshakeSettings):
     """A PLC that is a Modbus TCP server: the gateway reads and writes its holding registers."""
+
+    remedy: ClassVar[str] = "switch the PLC on, or correct host, port, unit or address"
 
     type: Literal["modbus_client"]
     host: str = Field(min_length=1)
@@ -181,6 +199,8 @@ class ModbusClientSettings(HandshakeSettings):
 class ModbusCoilSettings(OutputSettings):
     """A coil of a PLC or of an I/O module that is a Modbus TCP server: set for a time with each signal."""
 
+    remedy: ClassVar[str] = "switch the PLC on, or correct host, port, unit or coil"
+
     type: Literal["modbus_coil"]
     host: str = Field(min_length=1)
     port: Port = 502
@@ -195,6 +215,8 @@ class ModbusCoilSettings(OutputSettings):
 
 class OpcUaSettings(OutputSettings):
     """An OPC UA server in the terms of OPC 40100-1 (Machine Vision): docs/factory.md has its nodes."""
+
+    remedy: ClassVar[str] = "end the program that listens there, or correct host, port, certificate_file or key_file"
 
     type: Literal["opcua"]
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
@@ -254,3 +276,33 @@ AnyOutput = Annotated[
     | OpcUaSettings,
     Field(discriminator="type"),
 ]
+
+
+def check_authorities(ca_file: Path | None) -> None:
+    """Check that the certificates of a file of authorities can be used; raises `ValueError`."""
+    if ca_file is None:
+        return
+    check_readable("ca_file", ca_file)
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise ValueError(f"ca_file holds no certificate: {ca_file}: give a file of the format PEM") from None
+
+
+def exclusive_use(output: AnyOutput, line: str) -> str | None:
+    """Return what only one output of all lines may use; None: nothing."""
+    match output:
+        case ModbusSettings() | OpcUaSettings():
+            return f"the address {host_and_port(output.host, output.port)}"
+        case MqttSettings():
+            return f"the topic {output.topic}/{line} of {host_and_port(output.host, output.port)}"
+        case FileSettings():
+            return f"the folder {output.folder} for the {output.format} files of {line}"
+        case ModbusClientSettings():
+            return (
+                f"the registers from {output.address} of {host_and_port(output.host, output.port)} unit {output.unit}"
+            )
+        case ModbusCoilSettings():
+            return f"the coil {output.coil} of {host_and_port(output.host, output.port)} unit {output.unit}"
+        case WebhookSettings():
+            return None

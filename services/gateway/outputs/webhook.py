@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -34,6 +35,9 @@ class WebhookOutput:
         self.collect_seconds = settings.every_seconds or 0.0
         self._by_batch = settings.every_seconds is not None
         self._url = settings.url
+        parts = urlsplit(settings.url)
+        self._address = f"{parts.scheme}://{parts.netloc}"
+        """Without the path, which may hold a token."""
         self._secret = read_secret(settings.secret_file)
         self._clock = clock
         self._timeout = settings.timeout_seconds
@@ -86,7 +90,7 @@ class WebhookOutput:
                     if time.monotonic() > until:
                         break
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise OutputUnavailable(f"{type(error).__name__}: {error}") from error
+            raise OutputUnavailable(f"{self._address}: {type(error).__name__}: {error}") from error
         return answer.status_code, text.decode(errors="replace")
 
 

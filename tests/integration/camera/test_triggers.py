@@ -15,7 +15,7 @@ from pymodbus.client import ModbusTcpClient
 from services.camera.settings import CameraSettings, ListenAddress
 from services.camera.triggers import modbus_client
 from services.camera.triggers.modbus import ModbusTriggers
-from services.camera.triggers.modbus_client import ANSWER, ModbusClientTriggers
+from services.camera.triggers.modbus_client import ANSWER, ANSWERS, ModbusClientTriggers
 from services.camera.triggers.modbus_registers import (
     ANSWERED,
     CAPTURED,
@@ -349,7 +349,7 @@ def test_a_plc_that_is_a_server_triggers_by_its_coil(
     listener = ModbusClientTriggers(triggers, settings.trigger_plc, settings)
 
     def has(bit: int) -> bool:
-        return plc.coils[coil + 1 + bit]
+        return plc.coils[coil + ANSWERS + bit]
 
     plc.coils[coil] = True
     plc.server.start()
@@ -359,10 +359,16 @@ def test_a_plc_that_is_a_server_triggers_by_its_coil(
     wait_until(lambda: not has(ANSWERED) and has(READY), 60, "the camera to be ready")
     plc.registers[register : register + TEXT] = text_registers("p-1", TEXT)
     plc.coils[coil] = True
-    assert capture(triggers, 3).part == "p-1"
+    trigger = capture(triggers, 3)
+    assert (trigger.part, trigger.check) == ("p-1", False)
     wait_until(lambda: has(CAPTURED), 60, "the answer")
     start = register + ANSWER + FRAME
     assert text_of(plc.registers[start : start + FRAME_LENGTH]) == identity(3).frame_id
+    plc.coils[coil] = False
+    wait_until(lambda: not has(ANSWERED), 60, "the answer to be deleted")
+    plc.coils[coil : coil + 2] = [True, True]
+    assert capture(triggers, 4).check, "the coil beside it says that the part is one of a check"
+    wait_until(lambda: has(CAPTURED), 60, "the answer")
     plc.server.close()
     plc.server.start()
     wait_until(lambda: has(MISSED), 60, "the coil that was set before the connection was lost to be answered")

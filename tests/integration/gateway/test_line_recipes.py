@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from paho.mqtt import publish
+from pymodbus.client import ModbusTcpClient
 from ulid import ULID
 
 from services.gateway.journal import Journal
-from services.gateway.line_recipes import LineRecipes
+from services.gateway.line_recipes import LineRecipes, RecipeOfLine
+from services.gateway.outputs.modbus_registers import LINE_RECIPE, RECIPE, STATUS_END, RecipeAnswer
+from services.gateway.outputs.opening import open_output
+from services.gateway.outputs.port import LineStatus, Output, Trouble
 from services.gateway.recipes import Recipes
 from shared.messages import CameraReported, CameraState, RecipeAnnounced, RecipeChangeRequested
 from shared.messaging.sqlite import SqliteBroker
 from shared.storage.filesystem import FilesystemStore
 from shared.storage.port import StorageUnavailable
 from shared.topology import LINE_RECIPES
+from tests.integration.gateway.conftest import ANY
 from tests.models import paint_bundle, paint_recipe, promote
+from tests.mosquitto import PASSWORD, USER, Mosquitto
+from tests.plc_server import BASE, UNIT, PlcServer
+from tests.processes import free_port, wait_until
 
 
 class Store(FilesystemStore):
@@ -47,6 +58,11 @@ class Plant:
         gateway = LineRecipes(self.store, self.broker.publisher(), self._recipes, lambda _line: self.inspects)
         gateway.note_report(report())
         return gateway
+
+    def output(self, **settings: Any) -> Output:
+        """An output of the line, whose receiver may change the recipe."""
+        self.gateway.list_recipes()
+        return open_output(ANY.validate_python(settings), "line-1", RecipeOfLine(self.gateway, "line-1"))
 
     def put(self, recipe: str, version: str, parts: str = "") -> None:
         promote(self.store, paint_bundle(version, recipe=paint_recipe(parts, name=recipe)))
@@ -160,3 +176,99 @@ def test_a_change_takes_effect_where_parts_begin_by_both_recipes(
     plant.gateway.take(request("nut"))
     announced = plant.heard()
     assert (announced.recipe, announced.at_part, announced.every) == ("nut", at_part, every)
+
+
+NUMBERS = ["bolt", "paint", "nut"]
+"""The recipes that the PLC may choose; nut has no model in production."""
+
+
+class Plc:
+    """The side of the PLC: it requests recipes, and sees that of the line."""
+
+    def __init__(self, write: Callable[[int], object], read: Callable[[], list[int]]) -> None:
+        self._write = write
+        self._read = read
+
+    def requests(self, number: int, seen: int, answer: RecipeAnswer) -> None:
+        """Request a recipe by its number, and wait for the number of the line's recipe and the answer."""
+        self._write(number)
+        self.sees(seen, number, answer)
+
+    def sees(self, *shown: int) -> None:
+        wait_until(lambda: self._read() == list(shown), 120, f"{shown}, not {self._read()}")
+
+
+@pytest.fixture(params=["modbus", "modbus_client"])
+def plc(request: pytest.FixtureRequest, plant: Plant) -> Iterator[tuple[Plc, Output, int]]:
+    """A PLC that is a client, or a server; the output that it is connected to, and the port."""
+    port = free_port()
+    if request.param == "modbus":
+        with closing(plant.output(type="modbus", port=port, recipe_numbers=NUMBERS)) as output:
+            output.check()
+            client = ModbusTcpClient("127.0.0.1", port=port, timeout=60)
+            assert client.connect()
+
+            def read() -> list[int]:
+                answer = client.read_holding_registers(LINE_RECIPE, count=STATUS_END - LINE_RECIPE)
+                return list(answer.registers)
+
+            yield Plc(lambda number: client.write_register(RECIPE, number), read), output, port
+            client.close()
+        return
+    server = PlcServer(port)
+    server.registers[BASE + RECIPE] = 2  # of the gateway before
+    server.server.start()
+    where = {"host": "127.0.0.1", "port": port, "unit": UNIT, "address": BASE, "timeout_seconds": 60}
+    with closing(plant.output(type="modbus_client", recipe_numbers=NUMBERS, **where)) as output:
+        server.registers[BASE + LINE_RECIPE] = 9
+        output.show(LineStatus(Trouble.NONE))
+        memory = Plc(
+            lambda number: server.registers.__setitem__(BASE + RECIPE, number),
+            lambda: server.registers[BASE + LINE_RECIPE : BASE + STATUS_END],
+        )
+        memory.sees(0, 0, 0)
+        yield memory, output, port
+    server.server.close()
+
+
+def test_a_plc_changes_the_recipe_of_the_line_by_its_number(plant: Plant, plc: tuple[Plc, Output, int]) -> None:
+    machine, output, port = plc
+    machine.requests(1, 1, RecipeAnswer.DONE)
+    change = plant.heard().change
+    assert change is not None
+    assert (change.recipe, change.by) == ("bolt", f"modbus:127.0.0.1:{port}")
+    machine.requests(3, 1, RecipeAnswer.REFUSED)
+    machine.requests(4, 1, RecipeAnswer.REFUSED)
+    machine.requests(0, 1, RecipeAnswer.NONE)
+    assert plant.heard().change == change, "a refused change leaves the line as it is"
+    plant.gateway.take(request("paint"))
+    output.show(LineStatus(Trouble.NONE))
+    machine.sees(2, 0, RecipeAnswer.NONE)
+
+
+def test_the_plant_changes_the_recipe_of_the_line_over_mqtt(plant: Plant, mosquitto: Mosquitto) -> None:
+    topic = "recipes/line-1/recipe"
+    login = {"username": USER, "password": PASSWORD}
+    publish.single(f"{topic}/set", '{"recipe": "paint"}', 1, retain=True, port=mosquitto.port, auth=login)  # too old
+    with (
+        closing(plant.output(**mosquitto.settings, topic="recipes")) as output,
+        mosquitto.subscriber(topic) as listener,
+    ):
+        output.check()
+        line = {"recipe": None, "recipes": ["bolt", "paint"], "id": None, "refusal": ""}
+        listener.until(lambda received: received[-1:] == [(topic, line)])
+        for document, id, refused in (
+            ('{"recipe": "bolt", "id": "7"}', "7", ""),
+            ('{"recipe": "nut", "id": "8"}', "8", "no model of recipe nut is in production"),
+            ("bolt", None, "not understood: publish a document such as"),
+        ):
+            listener.messages.clear()
+            listener.publish(f"{topic}/set", document)
+            listener.until(bool)
+            answer = listener.messages[-1][1]
+            assert (answer["recipe"], answer["id"]) == ("bolt", id)
+            assert answer["refusal"].startswith(refused)
+            assert bool(answer["refusal"]) == bool(refused)
+    change = plant.heard().change
+    assert change is not None
+    assert (change.recipe, change.by) == ("bolt", f"mqtt:{USER}")

@@ -15,7 +15,7 @@ import pytest
 
 from services.gateway.outputs.modbus import ModbusServer
 from services.gateway.outputs.modbus_client import ModbusClientOutput
-from services.gateway.outputs.modbus_registers import NUMBER, STATUS, TAKEN, Status
+from services.gateway.outputs.modbus_registers import CONTROL, NUMBER, STATUS, TAKEN, Control, Status
 from services.gateway.outputs.port import LineStatus, OutputUnavailable, Signal, Trouble
 from services.gateway.outputs.settings import ModbusClientSettings, ModbusSettings
 from shared.storage.filesystem import FilesystemStore
@@ -158,6 +158,30 @@ def test_results_are_numbered_after_those_of_the_gateway_before(
     thread.join(120)
     assert sent == [1]
     out.output.close()
+    plc.server.close()
+
+
+def test_a_plc_that_is_started_again_in_the_middle_of_a_handshake_sees_the_result_again(
+    sending: Callable[..., Sending], product: Product
+) -> None:
+    plc = PlcServer(port := free_port())
+    plc.server.start()
+    out = sending(**CLIENT, port=port, ack_seconds=600, deadline_ms=600_000)
+    signal, sent = Signal.of(product.part(), "out", out.settings), list[int]()
+    thread = threading.Thread(target=lambda: sent.append(out.output.send([signal])))
+    thread.start()
+    def shows_the_result() -> bool:
+        return bool(plc.registers[BASE + STATUS] & Status.RESULTS_VALID) and plc.registers[BASE + NUMBER] == 1
+
+    wait_until(shows_the_result, 120, "the result")
+    plc.server.close()
+    plc.registers[:] = [0] * REGISTERS
+    plc.server.start()
+    wait_until(shows_the_result, 120, "the same result")
+    assert not sent
+    plc.registers[BASE + CONTROL] = Control.RESULTS_ACK
+    thread.join(120)
+    assert sent == [1]
     plc.server.close()
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.check import check_outputs
 from services.gateway.journal import Journal
+from services.gateway.lines import LineSettings, LinesFile
 from services.gateway.outputs.port import LineStatus, Signal, Trouble
 from tests.integration.gateway.conftest import NAME, Product, Sending, a_test
 from tests.mosquitto import Mosquitto
@@ -221,6 +223,8 @@ def test_decisions_are_published_beside_a_retained_state(sending: Open, mosquitt
         out.output.show(LineStatus(Trouble.NONE))
         well = {"online": True, "ready": True, "error": 0, "reason": ""}
         later.until(lambda received: received[-1][1] == well)
+        (checked,) = check_outputs(LinesFile(lines={"line-1": LineSettings(outputs={"out": out.settings})}))
+        assert not checked.failure
         out.output.show(LineStatus(Trouble.NONE, check_due="a check is due"))
         later.until(lambda received: received[-1][1] == {**well, "ready": False, "reason": "a check is due"})
         out.output.show(LineStatus(Trouble.CAMERA, "unplugged"))
@@ -228,6 +232,8 @@ def test_decisions_are_published_beside_a_retained_state(sending: Open, mosquitt
         later.until(lambda received: received[-1][1] == unwell)
         out.output.close()
         later.until(lambda received: received[-1][1]["reason"] == "the gateway is gone")
+        reasons = [document["reason"] for _, document in later.messages]
+        assert reasons.count("the gateway is gone") == 1, "a check of the settings says nothing about the line"
 
 
 def test_a_broker_that_goes_away_gets_each_signal_that_is_not_too_late(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,14 +15,19 @@ from typing import Any, Final
 
 import pytest
 
+from services.gateway import handler
 from services.gateway.journal import Journal
+from services.gateway.lines import read_lines
+from services.gateway.signal_outbox import SignalOutbox
 from shared import topology
 from shared.messages import FrameInspected, PartDecided
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
 from tests.collector import Collector
+from tests.integration.gateway.test_modbus import plc_at
+from tests.mosquitto import Mosquitto
 from tests.parts import RECIPE, verdict
-from tests.processes import ChildServer, wait_until
+from tests.processes import ChildServer, free_port, listens, wait_until
 from tests.workers import Line
 
 embedded = pytest.mark.parametrize("broker_address", ["sqlite"], indirect=True)
@@ -151,6 +158,68 @@ def test_a_gateway_that_is_killed_between_commit_and_acknowledgement_decides_abo
     with Journal(tmp_path / "gateway", timedelta(days=7)) as journal:
         assert journal.totals("line-1") == {"ng": 1, "ok": 1}
         assert journal.late_frames() == []
+
+
+RATE, BURST, BURSTS = 200, 20, 30
+"""Parts per second; parts that are inspected together; how often."""
+
+
+@embedded
+def test_at_200_parts_per_second_each_part_has_one_decision_and_each_signal_is_sent_or_missed_with_its_reason(
+    line: Line, decisions: Collector[PartDecided], mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    learn(line, "parts: {of: frame, deadline_ms: 600000}")
+    outputs = {
+        "plc": {"type": "modbus", "port": (port := free_port()), "buffer": 64, "deadline_ms": 1_500},
+        "broker": {**mosquitto.settings, "topic": "fast", "deadline_ms": 600_000},
+        "mes": {"type": "file", "folder": str(tmp_path / "mes"), "format": "jsonl", "every_seconds": 0.5},
+    }
+    lines = tmp_path / "lines.yaml"
+    lines.write_text(json.dumps({"lines": {"line-1": {"outputs": outputs}}}))
+    rng, verdicts = random.Random(200), list[FrameInspected]()
+    with (
+        acting(line, tmp_path / "gateway", LINES=str(lines)) as gateway,
+        mosquitto.subscriber("fast/line-1/decision") as subscriber,
+        plc_at(tmp_path, port) as plc,
+    ):
+        wait_until(lambda: listens(port), 120, "the Modbus server")
+        for burst in range(BURSTS):
+            if burst == BURSTS - 1:
+                plc.hold.touch()
+            before = verdicts[-BURST:]
+            verdicts += [now(BURST * burst + each, "ng" if each % 7 == 0 else "ok") for each in range(BURST)]
+            come = [*verdicts[-BURST:], *before]  # those of the burst before come again, in any order
+            rng.shuffle(come)
+            line.send(*come)
+            time.sleep(BURST / RATE)
+        decisions.until(lambda received: len(received) >= len(verdicts), 120)
+        with closing(sqlite3.connect(f"file:{tmp_path / 'gateway' / 'journal.sqlite'}?mode=ro", uri=True)) as journal:
+            waiting = "SELECT count(*) FROM signals"
+            wait_until(lambda: journal.execute(waiting).fetchone() == (0,), 120, "each signal to be sent or missed")
+        gateway.stop()
+        received = decisions.for_a_while(0.5)
+        taken = [each["part"] for each in plc.results]
+        published = [document["part"] for _, document in subscriber.messages]
+    expected = {each.frame.frame_id: each.verdict.value for each in verdicts}
+    assert len(received) == len(expected) == BURST * BURSTS, "each part has one decision"
+    assert {each.part: each.verdict.value for each in received} == expected
+    found = {
+        "plc": taken,
+        "broker": published,
+        "mes": [json.loads(text)["part"] for text in signals(tmp_path / "mes")],
+    }
+    with Journal(tmp_path / "gateway", timedelta(days=7)) as journal:
+        outbox = SignalOutbox(journal, read_lines(lines).outputs, handler.now)
+        for name, parts_of_receiver in found.items():
+            counts, missed = outbox.counts(f"line-1/{name}"), dict(outbox.reasons(f"line-1/{name}"))
+            assert counts.decisions == counts.sent + counts.missed == len(expected), name
+            assert counts.missed == len(missed)
+            assert all(missed.values()), "each missed signal has its reason"
+            assert len(parts_of_receiver) == len(set(parts_of_receiver)), "each signal is effective once"
+            in_time = {part for part in expected if f"line-1/{part}/{name}" not in missed}
+            assert in_time <= set(parts_of_receiver)
+        assert outbox.counts("line-1/plc").missed >= BURST, "the PLC acknowledges nothing of the last burst"
+        assert outbox.counts("line-1/mes").sent == outbox.counts("line-1/broker").sent == len(expected)
 
 
 def signals(folder: Path) -> set[str]:
