@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -83,6 +84,11 @@ def _attempts(
 def _try_output(settings: AnyOutput, line: str) -> None:
     with closing(open_output(settings, line, only_checks=True)) as output:
         output.check()
+    if isinstance(settings, OpcUaSettings):
+        from services.gateway.outputs.opcua.security import expired  # noqa: PLC0415  only with its driver
+
+        if reason := expired(settings, datetime.now(UTC)):
+            raise OutputUnavailable(reason)
 
 
 def _begin(attempt: Callable[[], None]) -> Future[None]:

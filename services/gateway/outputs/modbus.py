@@ -34,8 +34,8 @@ class ModbusServer(ModbusHandshake):
 
     def close(self) -> None:
         """See the port."""
-        super().close()
         self._server.close()
+        super().close()
 
     async def _access(
         self,

@@ -77,10 +77,10 @@ class ModbusClientOutput(ModbusHandshake):
 
     def close(self) -> None:
         """See the port. *online* and *results valid* fall."""
-        super().close()
         self._stop.set()
         if self._thread:
             self._thread.join(CLOSING_SECONDS)
+        super().close()
 
     def _start(self) -> None:
         """Start the thread, unless it runs. Two threads may call it: that of the signals, and that of the status."""

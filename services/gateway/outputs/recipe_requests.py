@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -10,7 +11,10 @@ import structlog
 
 from services.gateway.outputs.port import CannotChange, LineRecipe
 
-_log: Final = structlog.stdlib.get_logger("outputs")
+MOST_WAITING: Final = 10
+"""Most requests that wait for their answers."""
+
+_log = structlog.stdlib.get_logger("outputs")
 
 
 class RecipeRequests:
@@ -20,10 +24,14 @@ class RecipeRequests:
         """``by`` is the receiver as the audit log names it."""
         self.line = recipe
         self._by = by
+        self._places = threading.Semaphore(MOST_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recipe")
 
     def change(self, recipe: str, answer: Callable[[str], None]) -> None:
         """Change the recipe of the line, and call ``answer`` with why it was refused; empty: it was changed."""
+        if not self._places.acquire(blocking=False):
+            answer(f"{MOST_WAITING} requests wait: request it again when they are answered")
+            return
 
         def run() -> None:
             refusal = ""
@@ -32,6 +40,8 @@ class RecipeRequests:
             except CannotChange as error:
                 refusal = str(error)
                 _log.warning("refused to change the recipe", recipe=recipe, by=self._by, reason=refusal)
+            finally:
+                self._places.release()
             answer(refusal)
 
         self._thread.submit(run)

@@ -213,6 +213,24 @@ class ModbusCoilSettings(OutputSettings):
     checks: bool = Field(False, description="a coil can't tell a signal of a check from one of production")
 
 
+class CameraTriggerSettings(BaseModel):
+    """A camera that takes triggers over HTTP, which a client of OPC UA triggers by a method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(description="address of CAMERA_TRIGGER_HTTP, such as http://127.0.0.1:8090/trigger")
+    token_file: Path | None = Field(None, description="file of CAMERA_TRIGGER_TOKEN")
+    timeout_seconds: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _address_and_file_can_be_used(self) -> Self:
+        if split_address("url", self.url).scheme != "http":
+            raise ValueError("url starts with http://: a camera takes triggers without encryption")
+        if self.token_file:
+            check_readable("token_file", self.token_file)
+        return self
+
+
 class OpcUaSettings(OutputSettings):
     """An OPC UA server in the terms of OPC 40100-1 (Machine Vision): docs/factory.md has its nodes."""
 
@@ -236,6 +254,9 @@ class OpcUaSettings(OutputSettings):
         gt=0,
         le=10,
         description="a result that no client has got by its event or fetched in this time is withdrawn",
+    )
+    triggers: dict[Name, CameraTriggerSettings] = Field(
+        default_factory=dict, description="cameras that the method Trigger triggers together, by name"
     )
     deadline_ms: Milliseconds | None = 2_000
 

@@ -170,6 +170,7 @@ def test_a_plc_that_is_started_again_in_the_middle_of_a_handshake_sees_the_resul
     signal, sent = Signal.of(product.part(), "out", out.settings), list[int]()
     thread = threading.Thread(target=lambda: sent.append(out.output.send([signal])))
     thread.start()
+
     def shows_the_result() -> bool:
         return bool(plc.registers[BASE + STATUS] & Status.RESULTS_VALID) and plc.registers[BASE + NUMBER] == 1
 

@@ -18,6 +18,9 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from services.camera.settings import ListenAddress
+from services.camera.triggers.http import HttpTriggers
+from services.camera.triggers.triggers import Triggers
 from services.gateway.handler import now
 from services.gateway.journal import Journal
 from services.gateway.outputs.opcua.security import Users
@@ -26,10 +29,12 @@ from services.gateway.outputs.port import LineStatus, OutputUnavailable, Trouble
 from services.gateway.outputs.settings import OpcUaSettings
 from services.gateway.signal_outbox import SignalOutbox
 from shared.contracts.promotion import Promotion, store_promotion
-from shared.messages import OutputTestRequested
+from shared.messages import CameraState, OutputTestRequested
 from shared.storage.filesystem import FilesystemStore
 from tests.broker_address import BrokerAddress
+from tests.integration.camera.test_triggers import capture
 from tests.integration.gateway.test_modbus import Reports
+from tests.messages import identity
 from tests.parts import RECIPE, verdict
 from tests.processes import ChildServer, free_port, wait_until
 from tests.unit.gateway.test_line_watch import worker
@@ -60,6 +65,8 @@ class Plant:
         self.folder = folder
         self.process: ChildServer
         self._sequence = 0
+        self.camera_port = free_port()
+        (folder / "token").write_text(f"{PASSWORD}\n")
         self.store = FilesystemStore(self.line.objects)
         for recipe in ("seam", "bolt"):
             text = RECIPE.replace("name: seam", f"name: {recipe}") + "\nparts: {of: frame, deadline_ms: 600000}"
@@ -78,6 +85,13 @@ class Plant:
             "trusted_folder": str(folder / "trusted"),
             "recipes": ["seam", "bolt"],
             "fetch_seconds": 1,
+            "triggers": {
+                "front": {
+                    "url": f"http://127.0.0.1:{self.camera_port}/trigger",
+                    "token_file": str(folder / "token"),
+                    "timeout_seconds": 60,
+                }
+            },
             "deadline_ms": 600_000,
         }
         (folder / "lines.yaml").write_text(json.dumps({"lines": {"line-1": {"outputs": {"plc": output}}}}))
@@ -352,6 +366,32 @@ def test_a_client_changes_the_product_of_the_line(plant: Plant) -> None:
             await plc.call("RecipeManagement.PrepareRecipe", ExternalId=seam)
 
     asyncio.run(run())
+
+
+def test_a_client_triggers_the_camera_of_the_line(plant: Plant) -> None:
+    missed: list[int] = []
+    triggers = Triggers("line-1", "front", lambda: missed.append(1), seconds=600)
+
+    async def run() -> None:
+        async with plant.connected() as plc:
+            assert (await plc.call("Line.Trigger", EncoderCount=-1))["Cause"] == "away"
+            http = HttpTriggers(triggers, ListenAddress("127.0.0.1", plant.camera_port), PASSWORD)
+            answer = await plc.call("Line.Trigger", EncoderCount=-1)
+            assert (answer["Outcome"], answer["Cause"]) == ("missed", "away")
+            assert answer["Reason"] == "camera front: the camera starts"
+            triggers.set_state(CameraState.RUNNING)
+            call = asyncio.create_task(
+                plc.call("Line.Trigger", Part="p-1", Order="o-5", EncoderCount=81_234, Check=True)
+            )
+            trigger = await asyncio.to_thread(capture, triggers, 7)
+            assert (trigger.part, trigger.batch, trigger.order) == ("p-1", None, "o-5")
+            assert (trigger.encoder_count, trigger.check) == (81_234, True)
+            assert await call == {"Outcome": "captured", "Cause": "", "Reason": "", "FrameIds": identity(7).frame_id}
+            assert (await plc.call("Line.Trigger", Part="no name!", EncoderCount=-1))["Cause"] == "refused"
+            http.close()
+
+    asyncio.run(run())
+    assert len(missed) == 2, "the camera counts each missed trigger that came to it"
 
 
 def test_a_continuous_job_has_each_part_as_a_result(plant: Plant) -> None:

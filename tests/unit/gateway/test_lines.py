@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
@@ -23,6 +33,7 @@ from shared.logging import configure_logging
 from tests.processes import free_port
 from tests.receiver import Receiver
 
+LOOPBACK = x509.IPAddress(ip_address("127.0.0.1"))
 LINES = "lines:\n  line-1:\n    outputs:\n      mes: {{type: webhook, url: {url}}}\n"
 
 
@@ -97,6 +108,51 @@ def test_each_output_that_cant_be_reached_is_named_with_its_address_and_what_to_
         assert checked.failure.endswith(f": {lines.outputs['line-1'][name].remedy}")
     (served,) = [each for each in check_outputs(lines, in_force=lines) if each.name == "line-1/server"]
     assert not served.failure, "a gateway that runs has this address"
+
+
+@pytest.fixture
+def expired(tmp_path: Path) -> Path:
+    """A certificate that expired, and its key, in one file."""
+    key = rsa.generate_private_key(65_537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    at = datetime.now(UTC) - timedelta(days=30)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(at)
+        .not_valid_after(at + timedelta(days=29))
+        .add_extension(x509.SubjectAlternativeName([LOOPBACK]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "expired.pem"
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(text + certificate.public_bytes(Encoding.PEM))
+    return file
+
+
+def test_a_receiver_whose_certificate_has_expired_is_named_with_the_reason(expired: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(expired)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError), context.wrap_socket(connection, server_side=True):
+                pass
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/parts"
+        lines = LinesFile.model_validate_json(line_with(mes={"type": "webhook", "url": url, "ca_file": str(expired)}))
+        (checked,) = check_outputs(lines)
+        thread.join(60)
+    assert "certificate has expired" in checked.failure
+
+
+def test_an_opc_ua_server_whose_certificate_has_expired_is_reported(expired: Path) -> None:
+    served = {"certificate_file": str(expired), "key_file": str(expired), "anonymous": True, "port": free_port()}
+    lines = LinesFile.model_validate_json(line_with(vision={"type": "opcua", **served}))
+    (checked,) = check_outputs(lines)
+    assert f"certificate_file {expired} expired on " in checked.failure
 
 
 def test_a_check_ends_in_time_whatever_the_timeout_of_an_output_is(mute: int) -> None:

@@ -88,6 +88,7 @@ class AddressSpace:
         self._system: Node
         self._states: dict[str, ua.NodeId] = {}
         self._events: dict[str, Any] = {}
+        self._line_node: Node
         self._line: dict[str, Node] = {}
         self._unfit: set[int] = set()
         """The ids of the subscriptions that could not be given an event."""
@@ -131,19 +132,25 @@ class AddressSpace:
             for argument in await _arguments(node, "OutputArguments")
         ]
 
-        async def answer(_parent: ua.NodeId, *given: ua.Variant) -> list[ua.Variant] | ua.StatusCode:
-            if len(given) != len(inputs):
-                missing = len(given) < len(inputs)
-                return ua.StatusCode(
-                    ua.StatusCodes.BadArgumentsMissing if missing else ua.StatusCodes.BadTooManyArguments
-                )
-            try:
-                values = await handler({name: each.Value for name, each in zip(inputs, given, strict=True)})
-            except MethodFailed as error:
-                return ua.StatusCode(error.code)
-            return [output.variant(values) for output in outputs]
+        self._server.link_method(node, _answering(inputs, outputs, handler))
 
-        self._server.link_method(node, answer)
+    async def add_method(
+        self,
+        name: str,
+        inputs: Mapping[str, ua.VariantType],
+        outputs: Mapping[str, ua.VariantType],
+        handler: Handler,
+    ) -> None:
+        """Add a method that OPC 40100-1 does not have, below the nodes about the line."""
+        given, returned = (
+            [ua.Argument(Name=argument, DataType=ua.NodeId(kind.value)) for argument, kind in arguments.items()]
+            for arguments in (inputs, outputs)
+        )
+        answer = _answering(
+            list(inputs), [Argument(each, kind, is_array=False) for each, kind in outputs.items()], handler
+        )
+        nodeid = ua.NodeId(f"{SYSTEM}.{LINE}.{name}", self._own)
+        await self._line_node.add_method(nodeid, ua.QualifiedName(name, self._own), answer, given, returned)
 
     async def show_state(self, state: State) -> None:
         """Write the current states."""
@@ -231,7 +238,7 @@ class AddressSpace:
 
     async def _add_line(self, line: str) -> None:
         """Add what OPC 40100-1 has no nodes for: how the line is, and its counters."""
-        parent = await self._system.add_object(
+        parent = self._line_node = await self._system.add_object(
             ua.NodeId(f"{SYSTEM}.{LINE}", self._own), ua.QualifiedName(LINE, self._own)
         )
         types = {
@@ -262,6 +269,22 @@ class AddressSpace:
             return
         await current.write_value(ua.LocalizedText(state))
         await state_id.write_value(self._states[state])
+
+
+def _answering(inputs: Sequence[str], outputs: Sequence[Argument], handler: Handler) -> Callable[..., Awaitable[Any]]:
+    """Return what asyncua calls for a method with these inputs and outputs."""
+
+    async def answer(_parent: ua.NodeId, *given: ua.Variant) -> list[ua.Variant] | ua.StatusCode:
+        if len(given) != len(inputs):
+            missing = len(given) < len(inputs)
+            return ua.StatusCode(ua.StatusCodes.BadArgumentsMissing if missing else ua.StatusCodes.BadTooManyArguments)
+        try:
+            values = await handler({name: each.Value for name, each in zip(inputs, given, strict=True)})
+        except MethodFailed as error:
+            return ua.StatusCode(error.code)
+        return [output.variant(values) for output in outputs]
+
+    return answer
 
 
 def _nodeset() -> str:

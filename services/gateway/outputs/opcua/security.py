@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from datetime import datetime
 from typing import Any, Final
 
 from asyncua import Server, ua
@@ -56,6 +57,19 @@ class Users:
         if self._user and self._password and right_name and right_password:
             return User(UserRole.User, username)
         return None
+
+
+def expired(settings: OpcUaSettings, moment: datetime) -> str:
+    """Return that the certificate of the server has expired; empty: it has not, or can't be read, or there is none."""
+    content = settings.certificate_file.read_bytes() if settings.certificate_file else b""
+    load = x509.load_pem_x509_certificate if b"-----BEGIN" in content else x509.load_der_x509_certificate
+    try:
+        until = load(content).not_valid_after_utc
+    except ValueError:
+        return ""
+    if until >= moment:
+        return ""
+    return f"certificate_file {settings.certificate_file} expired on {until:%Y-%m-%d}, and clients refuse it"
 
 
 async def secure(server: Server, settings: OpcUaSettings, users: Users) -> None:

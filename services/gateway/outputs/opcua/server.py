@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
+from services.gateway.outputs.opcua.security import expired
 from services.gateway.outputs.opcua.vision_server import VisionServer
 from services.gateway.outputs.port import LineRecipe, LineStatus, OutputRefused, OutputUnavailable, Signal
 from services.gateway.outputs.settings import OpcUaSettings
@@ -111,6 +113,8 @@ class OpcUaServer:
                 return
             if self._thread:
                 _log.error("the OPC UA server has ended, and is started again", line=self._line, reason=self._failure)
+            if reason := expired(self._settings, datetime.now(UTC)):
+                _log.error("make a new certificate, and start the gateway again", line=self._line, reason=reason)
             self._ready.clear()
             self._failure = ""
             self._started_at = time.monotonic()

@@ -34,6 +34,7 @@ from services.gateway.outputs.opcua.state_machine import (
     UnknownRecipe,
     VisionSystem,
 )
+from services.gateway.outputs.opcua.triggers import INPUTS, OUTPUTS, TRIGGER, CameraTriggers
 from services.gateway.outputs.port import (
     CannotChange,
     LineRecipe,
@@ -97,6 +98,9 @@ class VisionServer:
         await self._nodes.build(self._line)
         for path, handler in self._methods().items():
             await self._nodes.link(path.split("/"), handler)
+        if self._settings.triggers:
+            cameras = CameraTriggers(self._settings.triggers)
+            await self._nodes.add_method(TRIGGER, INPUTS, OUTPUTS, cameras.fire)
         await server.start()
         ready()
         shown: Shown | None = None
