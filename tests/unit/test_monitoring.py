@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import typer
 import yaml
 from prometheus_client import REGISTRY, generate_latest
+from typer.testing import CliRunner
 
-from deploy.monitoring.__main__ import make_dashboard
+from deploy.monitoring import panel_data
+from deploy.monitoring.__main__ import ROWS, make_dashboard
 from shared.certificates import expiry_of
+from tests.processes import ChildServer, free_port, listens
 from tests.servers import program
 from tests.unit.test_compose import EVERYTHING, FLOW, ROOT
 
@@ -86,6 +90,35 @@ def test_prometheus_accepts_configuration_rules_and_queries_and_the_rules_pass_t
     ):
         done = subprocess.run([promtool, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_panels_of_the_dashboard_are_asked_of_a_prometheus(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "prometheus.yml").write_text("global: {}\n")
+    command: list[str | Path] = [
+        program("prometheus", "prometheus"),
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    server = ChildServer(command, tmp_path / "log", lambda: listens(port))
+    server.start()
+    try:
+        asked = CliRunner().invoke(panel_data_app(), [f"http://127.0.0.1:{port}"])
+    finally:
+        server.remove()
+    assert asked.exit_code == 0, asked.output
+    assert "   1 series  Now: Alerts" in asked.output
+    assert f"1 of {sum(map(len, ROWS.values()))} panels have data" in asked.output
+    refused = CliRunner().invoke(panel_data_app(), [f"http://127.0.0.1:{port}"])
+    assert refused.exit_code == 1
+    assert "does not answer as Prometheus" in refused.output
+
+
+def panel_data_app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(panel_data.main)
+    return app
 
 
 def test_every_service_is_asked_for_its_metrics() -> None:
