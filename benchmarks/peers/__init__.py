@@ -1,0 +1,1 @@
+"""Inference workers beside Celery, LitServe, BentoML and Ray Serve."""
