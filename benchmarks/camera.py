@@ -1,11 +1,13 @@
 """Measure a camera on RabbitMQ against encoding alone: ``python -m benchmarks.camera [--rounds 5] [--folder .]``.
 
 Each round encodes images as JPEG in a loop, and then lets the camera's own capture loop encode the same images, store
-each frame in its outbox and send it until the broker has confirmed it; both at 100 x 100 and 640 x 480 pixels.
+each frame in its outbox and send it until the broker has confirmed it; both at 100 x 100 and 640 x 480 pixels. The
+processor time of camera and broker together says how many frames the cores could do if the disk cost no time.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -83,8 +85,8 @@ def encoding_rate(images: Sequence[Image]) -> float:
     return encoded / (time.perf_counter() - started_at)
 
 
-def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -> float:
-    """Return the confirmed frames per second of the camera's capture loop."""
+def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -> tuple[float, float]:
+    """Return the confirmed frames per second of the camera's capture loop, and its processor time in ms/frame."""
     settings = CameraSettings(source="repeated", outbox_folder=folder, pace="fast")
     session = Session.of(settings)
     with Outbox.of(settings, session.id) as outbox:
@@ -94,9 +96,9 @@ def camera_rate(line: Line, folder: Path, images: Sequence[Image], count: int) -
         sight = SightWatch(settings, reporter.set_sight)
         triggers = open_triggers(settings, outbox.count_missed_trigger)
         loop = CaptureLoop(RepeatingSource(images, count), frames, outbox, sender, settings, sight, triggers)
-        started_at = time.perf_counter()
+        started_at, processor = time.perf_counter(), time.process_time()
         loop.run(Heartbeat(threading.Event(), Health(), sender.check))
-        return count / (time.perf_counter() - started_at)
+        return count / (time.perf_counter() - started_at), 1000 * (time.process_time() - processor) / count
 
 
 def main(
@@ -106,7 +108,7 @@ def main(
     ] = Path(),
 ) -> None:
     """Print the measured figures and the ratio of each target."""
-    rates = Rounds()
+    rates, costs = Rounds(), Rounds()
     with tempfile.TemporaryDirectory(dir=folder) as name:
         server = BrokerServer(Path(name))
         try:
@@ -114,16 +116,22 @@ def main(
                 for width, height in SIZES:
                     images = draw_images(width, height)
                     line, outbox = server.line(f"{width}-{round_number}"), Path(name, f"outbox-{width}-{round_number}")
-                    rates.add(f"encoding alone, {width} x {height}", encoding_rate(images))
-                    confirmed_rate = camera_rate(line, outbox, images, FRAMES_BY_SIZE[width, height])
-                    rates.add(f"camera, {width} x {height}", confirmed_rate)
+                    count, size = FRAMES_BY_SIZE[width, height], f"{width} x {height}"
+                    rates.add(f"encoding alone, {size}", encoding_rate(images))
+                    before = server.processor_seconds()
+                    rate, camera_ms = camera_rate(line, outbox, images, count)
+                    broker_ms = 1000 * (server.processor_seconds() - before) / count
+                    rates.add(f"camera, {size}", rate)
+                    rates.add(f"if all cores were busy, {size}", 1000 * (os.cpu_count() or 1) / (camera_ms + broker_ms))
+                    costs.add(f"camera, {size}", camera_ms)
+                    costs.add(f"RabbitMQ, {size}", broker_ms)
         finally:
             server.remove()
     targets = [
         Target(f"camera : encoding, {size}", f"camera, {size}", f"encoding alone, {size}", 0.7)
         for size in (f"{width} x {height}" for width, height in SIZES)
     ]
-    print(f"{rates.figures('frames/s')}\n\n{rates.ratios(targets)}")
+    print(f"{rates.figures('frames/s')}\n\n{rates.ratios(targets)}\n\n{costs.figures('processor ms/frame')}")
 
 
 if __name__ == "__main__":
