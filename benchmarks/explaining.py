@@ -1,14 +1,14 @@
-"""What an explanation costs: frames explained for all their labels against the same frames inspected, in one run.
+"""What an explanation costs: frames explained against the same frames inspected, in one run.
 
     python -m benchmarks.explaining [--architecture compact] [--size 128] [--batch 8] [--rounds 15]
     python -m benchmarks.explaining --model samples/model
 
-Two comparisons, each of a batch of the same frames:
+Two comparisons, each of a batch of the same frames, which show defects:
 
 - **the network alone**: a batch of prepared images to logits, against the same batch to the maps of every label;
-- **the whole way**: JPEGs decoded, prepared, judged by the recipe, against JPEGs decoded, prepared, looked at, and for
-  each frame a map of each label brought to the image's size with its peak and box and encoded as PNG, and the overlay
-  of all labels encoded as JPEG. Without queues and object storage, which both have.
+- **the whole way**: JPEGs decoded, prepared, judged by the recipe, against JPEGs decoded, prepared, explained by the
+  explainer's own code, each heatmap encoded as PNG, and the overlay encoded as JPEG: for the labels that flagged each
+  frame, as on a line, and for all labels. Without queues and object storage, which both have.
 
 Everything is measured in turn, round by round, so that whatever else the machine does hits all alike; each number is
 the median of its rounds. Processor time counts all threads.
@@ -16,10 +16,12 @@ the median of its rounds. Processor time counts all threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import cv2
 import keras
@@ -30,34 +32,40 @@ from rich.progress import track
 
 from benchmarks.inference import LABELS, Measured
 from samples.still import draw_seam
+from services.explainer.handler import Case, compute_heatmaps
 from services.explainer.loading import use_threads
+from services.explainer.models import Model
 from services.explainer.overlay import overlay
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.heatmaps.options import HeatmapOption, heatmap_options
-from shared.contracts.bundle import read_bundle_folder
+from shared.contracts.bundle import HeatmapSpec, read_bundle_folder
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Images
 from shared.explain.cam import METHODS, GradientProbe
 from shared.explain.network import by_openvino, read_network, target_layer_of
-from shared.explain.rendering import heat_of
+from shared.explain.probes import probe_of
 from shared.explain.targets import Maps
-from shared.imaging.codec import Image, decode, encode
+from shared.imaging.codec import decode, encode
 from shared.imaging.preprocessing import prepare
+from shared.messages import FrameInspected
 from shared.recipe import ImageSpec, Recipe, parse_recipe
-from shared.verdict import judge, scores_of
+from shared.verdict import Judgement, judge, scores_of
+from tests.models import captured
 
 SIDE = 480
 """Of the camera's images, in pixels."""
+DEFECTS: Final = ("break", "error")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The model and the images that are measured."""
+    """The model that is measured."""
 
     name: str
     network: keras.Model
     recipe: Recipe
+    heatmaps: HeatmapSpec
 
 
 def with_random_weights(architecture: str, size: int) -> Subject:
@@ -65,40 +73,62 @@ def with_random_weights(architecture: str, size: int) -> Subject:
     labels = "\n".join(f"  label{key}: {{key: '{key}', colour: '#0000{key}0', role: defect}}" for key in range(LABELS))
     recipe = parse_recipe(f"name: benchmark\ntask: multi-label\nlabels:\n{labels}\n")
     recipe = recipe.model_copy(update={"image": ImageSpec(height=size, width=size)})
-    return Subject(architecture, architecture_of(architecture).build(recipe.image, LABELS), recipe)
+    network = architecture_of(architecture).build(recipe.image, LABELS)
+    spec = HeatmapSpec(method="grad-cam", layers=(target_layer_of(network, recipe),))
+    return Subject(architecture, network, recipe, spec)
 
 
 def of_bundle(folder: Path) -> Subject:
     """Return the network of a bundle."""
     bundle = read_bundle_folder(folder)
-    return Subject(bundle.manifest.architecture, read_network(bundle), bundle.recipe)
+    manifest = bundle.manifest
+    return Subject(manifest.architecture, read_network(bundle), bundle.recipe, manifest.heatmaps)
 
 
-def judge_images(engine: OpenVinoEngine, recipe: Recipe, files: list[bytes]) -> object:
+def judge_images(engine: OpenVinoEngine, recipe: Recipe, files: Sequence[bytes]) -> list[Judgement]:
     """Inspect the frames, from images to verdicts."""
     images = np.stack([prepare(decode(file), recipe.image) for file in files])
     return [judge(recipe, scores) for scores in scores_of(engine.logits(images), recipe.task)]
 
 
-def explain_images(probe: GradientProbe, recipe: Recipe, files: list[bytes]) -> object:
-    """Explain the frames, from images to the stored files."""
-    images = [decode(file) for file in files]
-    maps = maps_of(probe, recipe, np.stack([prepare(image, recipe.image) for image in images]))
-    labels = len(recipe.labels)
-    return [encode_overlays(image, recipe, maps[row * labels :][:labels]) for row, image in enumerate(images)]
+def frames_of(judgements: Sequence[Judgement], recipe: Recipe) -> list[FrameInspected]:
+    """Return inspected frames with these judgements."""
+    return [
+        FrameInspected(
+            frame=captured(number, b"").frame,
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            findings=judgement.findings,
+            flagged=judgement.flagged,
+            recipe=recipe.name,
+            model_version="benchmark",
+            at=datetime.now(UTC),
+            latency_ms=0,
+        )
+        for number, judgement in enumerate(judgements)
+    ]
+
+
+def explain_images(
+    model: Model, frames: Sequence[FrameInspected], files: Sequence[bytes], labels: tuple[str, ...]
+) -> object:
+    """Explain the frames, from images to the stored files; no labels: those that flagged each frame."""
+    cases = [Case(frame, labels, decode(file)) for frame, file in zip(frames, files, strict=True)]
+    compute_heatmaps(model, cases)
+    return [stored_files(case) for case in cases]
+
+
+def stored_files(case: Case) -> list[bytes]:
+    """Encode the heatmaps of a frame, and their overlay."""
+    assert case.image is not None
+    layers = [(heat.pixels, question.label.colour) for question, heat, _ in case.heatmaps]
+    return [*(encode(pixels, "png") for pixels, _ in layers), encode(overlay(case.image, layers), "jpeg")]
 
 
 def maps_of(probe: GradientProbe, recipe: Recipe, images: Images) -> Maps:
-    """Compute the heatmaps of every label of each image."""
+    """Compute the maps of every label of each image."""
     asked = [(row, label, True) for row in range(len(images)) for label in range(len(recipe.labels))]
     return probe.maps(images, asked)
-
-
-def encode_overlays(image: Image, recipe: Recipe, maps: Maps) -> list[bytes]:
-    """Render one frame: heat at the image's size, a PNG per label, and the overlay."""
-    heats = [heat_of(map_, *image.shape[:2]) for map_ in maps]
-    layers = [(heat.pixels, label.colour) for heat, label in zip(heats, recipe.labels, strict=True)]
-    return [*(encode(heat.pixels, "png") for heat in heats), encode(overlay(image, layers), "jpeg")]
 
 
 def measurements(subject: Subject, batch: int, threads: int) -> list[tuple[Measured, Measured]]:
@@ -106,20 +136,28 @@ def measurements(subject: Subject, batch: int, threads: int) -> list[tuple[Measu
     network, recipe = subject.network, subject.recipe
     variant, layer, labels = compile_for_openvino(network), target_layer_of(network, recipe), len(recipe.labels)
     engine = OpenVinoEngine(variant.xml, variant.weights, threads)
-    files = [encode(draw_seam(number, size=SIDE).image, "jpeg") for number in range(batch)]
+    seams = [draw_seam(number, defects={DEFECTS[number % len(DEFECTS)]}, size=SIDE) for number in range(batch)]
+    files = [encode(seam.image, "jpeg") for seam in seams]
     images = np.stack([prepare(decode(file), recipe.image) for file in files])
     alone = Measured("network alone: judged", batch, partial(engine.logits, images))
     whole = Measured("whole way: judged", batch, partial(judge_images, engine, recipe, files))
     compared = [(alone, alone)]
+    frames, see = frames_of(judge_images(engine, recipe, files), recipe), partial(by_openvino, threads=threads)
     at_last = [HeatmapOption(method, (layer,)) for method in METHODS]
     for method, layers in dict.fromkeys([*at_last, heatmap_options(network, recipe)[0]]):
-        probe = GradientProbe(network, layers, method, partial(by_openvino, threads=threads))
+        probe = GradientProbe(network, layers, method, see)
         name = f"network alone: {labels} labels explained, {method} at {', '.join(layers)}"
         compared.append((Measured(name, batch, partial(maps_of, probe, recipe, images)), alone))
     by_keras = partial(maps_of, GradientProbe(network, [layer]), recipe, images)
     compared.append((Measured(f"the same with TensorFlow's features, {next(iter(METHODS))}", batch, by_keras), alone))
-    all_of_it = partial(explain_images, probe, recipe, files)
-    return [*compared, (whole, whole), (Measured(f"whole way: {labels} labels explained", batch, all_of_it), whole)]
+    compared.append((whole, whole))
+    finest = heatmap_options(network, recipe)[0]
+    for spec in (subject.heatmaps, HeatmapSpec(method=finest.method, layers=finest.layers)):
+        model = Model("benchmark", recipe, spec, probe_of(network, recipe, spec, see))
+        for asked, names in (("its faults", ()), (f"{labels} labels", recipe.label_names)):
+            name = f"whole way: {asked} explained, {spec.in_words}"
+            compared.append((Measured(name, batch, partial(explain_images, model, frames, files, names)), whole))
+    return compared
 
 
 def main(

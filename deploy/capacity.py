@@ -23,8 +23,8 @@ VERDICT_BYTES: Final = 800
 """Bytes of a verdict with four labels in a queue."""
 ARCHIVED_BYTES: Final = 150
 """Bytes of a verdict in the compressed archive; an upper estimate."""
-HEATMAP_BYTES_PER_PIXEL: Final = 0.1
-"""Bytes per pixel of the heatmap of one label as PNG."""
+HEATMAP_BYTES: Final = 10_000
+"""Bytes of the heatmap of one label as PNG, of the size of the network's input (224 x 224: 4 to 20 KB)."""
 BUCKET_BYTES_PER_LINE_AND_YEAR: Final = 15_600_000
 """Bytes of counts in Redis of a line with two cameras and four labels (benchmarks.quality: 156 MB for ten lines)."""
 SLOTS_PER_LINE: Final = 25_000
@@ -126,8 +126,7 @@ def _disks(plant: Plant, frames_a_day: float) -> list[Need]:
     outbox = plant.fps * plant.image_bytes * outage
     waiting = min(INFERENCE_FRAMES.limit_bytes, INFERENCE_FRAMES.limit * plant.image_bytes)
     verdicts = plant.frames_per_second * VERDICT_BYTES * outage
-    heatmaps = plant.labels * plant.megapixels * 1e6 * HEATMAP_BYTES_PER_PIXEL
-    flagged = plant.image_bytes * 2 + heatmaps  # the overlay is as large as the image
+    flagged = plant.image_bytes * 2 + plant.labels * HEATMAP_BYTES  # the overlay is as large as the image
     stored = frames_a_day * (plant.flagged * flagged + ARCHIVED_BYTES)
     return [
         Need("disk of a camera's outbox", _bytes(outbox), "image x fps x outage of RabbitMQ"),

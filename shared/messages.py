@@ -336,15 +336,17 @@ class Heatmap(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     key: str = Field(
-        description="8-bit grey PNG of the image's size in object storage; the peak is 0 for a rarity of 0.05 or more, "
-        "255 for 0.001 or without a rarity, and linear in its logarithm between"
+        description="8-bit grey PNG in object storage, of the size of the network's input or of a smaller image, to be "
+        "stretched over the image; the peak is 0 for a rarity of 0.05 or more, 255 for 0.001 or without a rarity, and "
+        "linear in its logarithm between"
     )
     for_label: bool = Field(description="True: evidence for the label; False: evidence against it")
     peak: tuple[Pixels, Pixels] | None = Field(
-        None, description="x, y in pixels of the strongest evidence, be it rare or not; None if there is none"
+        None,
+        description="x, y in pixels of the image of the strongest evidence, be it rare or not; None if there is none",
     )
     box: tuple[Pixels, Pixels, Pixels, Pixels] | None = Field(
-        None, description="x, y, width, height of the hot region, in pixels"
+        None, description="x, y, width, height of the hot region, in pixels of the image"
     )
     rarity: float | None = Field(
         None,

@@ -125,14 +125,15 @@ class Explainer:
         """Store the heatmaps and the overlay of a frame, and describe them in a message."""
         folder = case.frame.frame.storage_key
         stored: dict[str, Heatmap] = {}
-        for question, heat, rarity in case.heatmaps:
-            key = f"{folder}/heatmap.{question.label.slug}.png"
-            self._images.put(key, encode(heat.pixels, "png"), CONTENT_TYPES["png"])
-            stored[question.label.name] = Heatmap(
-                key=key, for_label=question.for_label, peak=heat.peak, box=heat.box, rarity=rarity
-            )
         overlay_key = None
-        if stored and case.image is not None:
+        if case.heatmaps and case.image is not None:
+            for question, heat, rarity in case.heatmaps:
+                key = f"{folder}/heatmap.{question.label.slug}.png"
+                self._images.put(key, encode(heat.pixels, "png"), CONTENT_TYPES["png"])
+                peak, box = heat.stretched(*case.image.shape[:2])
+                stored[question.label.name] = Heatmap(
+                    key=key, for_label=question.for_label, peak=peak, box=box, rarity=rarity
+                )
             overlay_key = f"{folder}/overlay.jpg"
             layers = [(heat.pixels, question.label.colour) for question, heat, _ in case.heatmaps]
             self._images.put(overlay_key, encode(overlay(case.image, layers), "jpeg"), CONTENT_TYPES["jpeg"])
@@ -152,7 +153,7 @@ class Explainer:
 def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
     """Compute the heatmaps of all cases, and add them to the cases.
 
-    The network runs once for all images, and its head once for all (image, label) pairs.
+    The network runs once for all images. A heatmap has the size of the network's input, or of a smaller image.
     """
     images: list[Image] = []
     prepared: list[NDArray[np.float32]] = []
@@ -170,13 +171,15 @@ def compute_heatmaps(model: Model, cases: Sequence[Case]) -> None:
         images.append(case.image)
     if not asked:
         return
+    spec = model.recipe.image
     maps = model.probe.maps(
         np.stack(prepared), [(row, question.output, question.for_label) for _, row, question in asked]
     )
     for (case, row, question), map_ in zip(asked, maps, strict=True):
         shade = shade_for(model.heatmaps, question, case.frame.findings[question.label.name].score)
-        # without a scale, the peak of the heatmap has full heat
-        heat = heat_of(map_, images[row].shape[0], images[row].shape[1], 1.0 if shade is None else shade)
+        # the network saw no finer detail than its input has; without a scale, the peak of the heatmap has full heat
+        height, width = min(spec.height, images[row].shape[0]), min(spec.width, images[row].shape[1])
+        heat = heat_of(map_, height, width, 1.0 if shade is None else shade)
         is_anomaly = question.label is model.recipe.anomaly
         method = f"{DISTANCE} at {DISTANCES}" if is_anomaly else model.heatmaps.in_words
         if method not in case.method:

@@ -17,7 +17,7 @@ STRENGTH: Final = 0.6
 
 
 Layer = tuple[NDArray[np.uint8], Colour]
-"""The heatmap of one label, (height, width) with 255 the hottest, and its colour (red, green, blue)."""
+"""The heatmap of one label, (any height, any width) with 255 the hottest, and its colour (red, green, blue)."""
 
 
 def overlay(image: Image, layers: Sequence[Layer], strength: float = STRENGTH) -> Image:
@@ -25,7 +25,7 @@ def overlay(image: Image, layers: Sequence[Layer], strength: float = STRENGTH) -
 
     Args:
         image: (height, width, 3), blue green red.
-        layers: heatmaps of the size of the image.
+        layers: heatmaps, which are stretched over the image.
         strength: opacity of the hottest place, 0 to 1.
 
     Returns:
@@ -33,7 +33,9 @@ def overlay(image: Image, layers: Sequence[Layer], strength: float = STRENGTH) -
     """
     if not layers:
         return image
-    heat = np.stack([pixels for pixels, _ in layers]).astype(np.float32) / 255
+    height, width = image.shape[:2]
+    stretched = [cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR) for pixels, _ in layers]
+    heat = np.stack(stretched).astype(np.float32) / 255
     colours = np.array([colour[::-1] for _, colour in layers], np.float32)
     hidden = strength * heat.max(axis=0)
     heat *= hidden / np.maximum(heat.sum(axis=0), np.float32(1e-6))

@@ -7,6 +7,7 @@ gradients of each question's logit with respect to them, and returns maps (quest
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ class GradientProbe:
     """Answer questions by the gradients of the logits; see `shared.explain.targets.Probe`.
 
     The images of a batch go through the network once. Only its head, from the features on, is differentiated: once
-    for each kind of question (a label, and whether to look for or against it), for all images together.
+    for the first question about each image, once for the second one, and so on, for all images together.
     """
 
     def __init__(
@@ -110,28 +111,34 @@ class GradientProbe:
         features = self._look(images)
         if not asked:
             return np.zeros((0, *features.shape[1:3]), np.float32)
-        kinds = sorted({(output, for_label) for _, output, for_label in asked})
-        directions = np.zeros((len(kinds), self._labels), np.float32)
-        for kind, (output, for_label) in enumerate(kinds):
-            directions[kind, output] = 1 if for_label else -1
-        maps = np.asarray(self._run(len(kinds))(features, directions), np.float32)
-        image_of = [image for image, _, _ in asked]
-        kind_of = [kinds.index((output, for_label)) for _, output, for_label in asked]
-        return maps[kind_of, image_of]
+        asked_before: Counter[int] = Counter()
+        places = []
+        for image, _, _ in asked:
+            places.append((asked_before[image], image))
+            asked_before[image] += 1
+        directions = np.zeros((max(asked_before.values()), len(images), self._labels), np.float32)
+        for place, (_, output, for_label) in zip(places, asked, strict=True):
+            directions[(*place, output)] = 1 if for_label else -1
+        maps = np.asarray(self._run(len(directions))(features, directions), np.float32)
+        return maps[tuple(zip(*places, strict=True))]
 
-    def _run(self, kinds: int) -> Any:
-        """Return the graph for a number of kinds of questions; graphs are cached, because they are slow to build."""
-        if kinds not in self._runs:
-            directions = tf.TensorSpec((kinds, self._labels), tf.float32)
-            self._runs[kinds] = tf.function(self._maps, input_signature=[self._features, directions])
-        return self._runs[kinds]
+    def _run(self, questions: int) -> Any:
+        """Return the graph for a number of questions per image; graphs are cached, because they are slow to build."""
+        if questions not in self._runs:
+            directions = tf.TensorSpec((questions, None, self._labels), tf.float32)
+            self._runs[questions] = tf.function(self._maps, input_signature=[self._features, directions])
+        return self._runs[questions]
 
     def _maps(self, features: Any, directions: Any) -> Any:
-        """Return (kinds, images, height, width): the head runs once, and is differentiated once for each kind."""
+        """Return (questions, images, height, width); the head runs once, and is differentiated for each question.
+
+        No image has an influence on the logits of another one, so that the gradient of the sum of one logit of each
+        image contains the gradient of each.
+        """
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(features)
             *later, logits = self._rest(features)
-            answers = tf.unstack(tf.reduce_sum(tf.matmul(directions, logits, transpose_b=True), axis=1))
+            answers = tf.unstack(tf.reduce_sum(directions * logits, axis=(1, 2)))
         at_layers = [features, *later]
         of_answers = [zip(at_layers, tape.gradient(answer, at_layers), strict=True) for answer in answers]
         return tf.stack([fuse_maps([self._method(*pair) for pair in of_layers]) for of_layers in of_answers])

@@ -1,4 +1,4 @@
-"""Render the map of a network at the size of the image: the heatmap that is stored and shown."""
+"""Render the map of a network as a grey image: the heatmap that is stored and shown."""
 
 from __future__ import annotations
 
@@ -13,25 +13,42 @@ HOT: Final = 0.5
 """The hot region has at least this share of the heat of the peak."""
 
 
+Point = tuple[int, int]
+"""x, y in pixels."""
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels."""
+
+
 @dataclass(frozen=True)
 class Heat:
     """The heatmap of one label of an image."""
 
     pixels: NDArray[np.uint8]
-    """(height, width) of the image. The peak has the heat of its evidence; other places have a share of it."""
-    peak: tuple[int, int] | None
-    """x, y in pixels of the strongest evidence, be it rare or not; None if there is none."""
-    box: tuple[int, int, int, int] | None
-    """x, y, width, height of the region around the peak with at least half of its evidence, in pixels."""
+    """(height, width). The peak has the heat of its evidence; other places have a share of it."""
+    peak: Point | None
+    """The place of the strongest evidence, be it rare or not; None if there is none."""
+    box: Box | None
+    """The region around the peak with at least half of its evidence."""
+
+    def stretched(self, height: int, width: int) -> tuple[Point | None, Box | None]:
+        """Return peak and box in the pixels of an image over which the heatmap is stretched."""
+        if self.peak is None or self.box is None:
+            return None, None
+        down, across = height / self.pixels.shape[0], width / self.pixels.shape[1]
+        left, upper, box_width, box_height = self.box
+        right, lower = round((left + box_width) * across), round((upper + box_height) * down)
+        left, upper = round(left * across), round(upper * down)
+        peak = int((self.peak[0] + 0.5) * across), int((self.peak[1] + 0.5) * down)
+        return peak, (left, upper, right - left, lower - upper)
 
 
 def heat_of(map_: NDArray[np.float32], height: int, width: int, shade: float = 1.0) -> Heat:
-    """Bring a map to the size of the image, and its peak to a heat.
+    """Bring a map to a size, and its peak to a heat.
 
     Args:
         map_: (any height, any width), 0 or more. A map of zeros, or with nan or infinity, gives an empty heatmap.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: of the heatmap, in pixels.
+        width: of the heatmap, in pixels.
         shade: the heat of the peak, 0 to 1; see `shared.explain.scale`.
     """
     hottest = float(map_.max(initial=0.0)) if np.isfinite(map_).all() else 0.0

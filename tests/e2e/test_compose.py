@@ -12,6 +12,8 @@ from tests.e2e.conftest import FRAMES, Inspected
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
+INPUT: Final = 224
+"""Height and width of the input of the sample model's network, in pixels."""
 
 
 def test_every_container_becomes_healthy(line: ComposedLine) -> None:
@@ -40,7 +42,9 @@ def test_three_workers_share_the_frames_and_one_was_killed_in_the_middle(inspect
     assert 0 < inspected.inspected_at_kill < FRAMES
 
 
-def test_heatmaps_and_overlays_are_images_of_the_size_of_the_frame(line: ComposedLine, inspected: Inspected) -> None:
+def test_overlays_are_images_of_the_size_of_the_frame_and_heatmaps_of_the_networks_input(
+    line: ComposedLine, inspected: Inspected
+) -> None:
     with line.api() as api:
         page = line.read(api, "/api/frames", line=LINE, flagged=True, limit=5).json()
         assert page["frames"]
@@ -50,7 +54,7 @@ def test_heatmaps_and_overlays_are_images_of_the_size_of_the_frame(line: Compose
             for heatmap in frame["heatmaps"].values():
                 content = line.read(api, heatmap["url"]).content
                 assert content.startswith(PNG)
-                assert _decoded(content).shape[:2] == image.shape[:2]
+                assert _decoded(content).shape[:2] == tuple(min(INPUT, side) for side in image.shape[:2])
             assert _decoded(line.read(api, frame["overlay_url"]).content).shape == image.shape
 
 

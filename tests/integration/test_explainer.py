@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.explainer.handler import Explainer
 from services.explainer.image_store import ImageStore
@@ -89,6 +91,11 @@ def _with_spots(*spots: tuple[str, int, int], height: int = 48, width: int = 96)
     return image
 
 
+def _over(image: Image, map_: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch a heatmap over an image, as a page does."""
+    return np.asarray(cv2.resize(map_, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def _explained(answers: list[Message]) -> list[FrameExplained]:
     return [answer for answer in answers if isinstance(answer, FrameExplained)]
 
@@ -111,10 +118,10 @@ def test_each_label_that_flagged_a_frame_is_hot_where_its_colour_is(explainer: E
         assert x <= heatmap.peak[0] < x + 12
         assert y <= heatmap.peak[1] < y + 12
         map_ = decode(store.get(heatmap.key))[..., 0]
-        assert map_.shape == (48, 96)
+        assert map_.shape == (32, 32), "the size of the network's input, which is smaller than the image"
         assert map_.max() == 255
-        assert map_[y + 6, x + 6] > 200
-    against_good = decode(store.get(answer.heatmaps["good"].key))[..., 0]
+        assert _over(image, map_)[y + 6, x + 6] > 200
+    against_good = _over(image, decode(store.get(answer.heatmaps["good"].key))[..., 0])
     assert against_good[12, 12] > 200
     assert against_good[36, 78] > 200
 

@@ -56,4 +56,4 @@ def test_every_flagged_frame_is_explained_and_another_on_demand(line: Line) -> N
         assert answer.overlay_key
         assert decode(store.get(answer.overlay_key)).shape == (48, 64, 3)
         for heatmap in answer.heatmaps.values():
-            assert decode(store.get(heatmap.key)).shape == (48, 64, 3)
+            assert decode(store.get(heatmap.key)).shape == (32, 32, 3)

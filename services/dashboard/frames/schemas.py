@@ -34,14 +34,17 @@ class HeatmapView(BaseModel):
     """The heatmap of one label."""
 
     url: str = Field(
-        description="8-bit grey PNG of the image's size; the peak is 0 for a rarity of 0.05 or more, 255 for 0.001 or "
-        "without a rarity, and linear in its logarithm between"
+        description="8-bit grey PNG to be stretched over the image, of the size of the network's input or of a smaller "
+        "image; the peak is 0 for a rarity of 0.05 or more, 255 for 0.001 or without a rarity, and linear in its "
+        "logarithm between"
     )
     for_label: bool = Field(description="true: evidence for the label; false: evidence against it")
     peak: tuple[int, int] | None = Field(
-        description="x, y in pixels of the strongest evidence, be it rare or not; null if there is none"
+        description="x, y in pixels of the image of the strongest evidence, be it rare or not; null if there is none"
     )
-    box: tuple[int, int, int, int] | None = Field(description="x, y, width, height of the hot region in pixels")
+    box: tuple[int, int, int, int] | None = Field(
+        description="x, y, width, height of the hot region, in pixels of the image"
+    )
     rarity: float | None = Field(
         None,
         description="share of good images with as much evidence, 0.001 to 0.05; 1: more, so the map is empty; null: "

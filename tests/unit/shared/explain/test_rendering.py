@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,23 @@ def test_no_activation_gives_an_empty_heat(value: float) -> None:
     assert heat.box is None
 
 
+@pytest.mark.parametrize("cells", [7, 28, 112])
+@pytest.mark.parametrize("size", [(480, 480), (1200, 1600), (100, 60)])
+def test_a_heatmap_of_the_size_of_the_networks_input_looks_the_same_over_the_image(
+    cells: int, size: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(cells).random((cells, cells), np.float32)
+    map_ = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1) ** 4, np.float32)
+    whole, small = heat_of(map_, *size), heat_of(map_, min(224, size[0]), min(224, size[1]))
+    over = cv2.resize(small.pixels, size[::-1], interpolation=cv2.INTER_LINEAR)
+    assert np.abs(over.astype(int) - whole.pixels).mean() < 3
+    assert np.abs(over.astype(int) - whole.pixels).max() < 32
+    peak, box = small.stretched(*size)
+    pixel = max(size) / 224 + 1
+    assert peak == pytest.approx(whole.peak, abs=pixel)
+    assert box == pytest.approx(whole.box, abs=2 * pixel)
+
+
 def test_the_peak_has_the_given_heat_and_other_places_their_share() -> None:
     heat = heat_of(np.array([[0.0, 1.0, 2.0]], np.float32), 10, 30, 0.5)
     assert heat.pixels[5, [0, 15, 29]].tolist() == pytest.approx([0, 64, 128], abs=5)
@@ -78,6 +96,13 @@ def test_where_two_labels_meet_both_colours_are_seen() -> None:
     blue, green, red = overlay(image, [(hot, (0, 0, 255)), (warm, (0, 255, 0))])[0, 0].tolist()
     assert blue > green > 0
     assert red == 0
+
+
+def test_a_smaller_heatmap_is_stretched_over_the_image() -> None:
+    hot = np.array([[255, 0]], np.uint8)
+    shown = overlay(np.full((20, 40, 3), 100, np.uint8), [(hot, (0, 0, 255))])
+    assert shown[:, :10].tolist() == np.full((20, 10, 3), [round(40 + 255 * STRENGTH), 40, 40]).tolist()
+    assert (shown[:, 30:] == 100).all()
 
 
 def test_an_image_without_heat_is_itself() -> None:
