@@ -81,7 +81,7 @@ class Costs:
     """Time to receive and acknowledge a frame, and to make and publish its verdict."""
     broker_ms: float = 1.5
     """Time of RabbitMQ for a frame to a worker and its verdict to the dashboard."""
-    explain_ms: float = 22.0
+    explain_ms: float = 14.2
     """Time of the heatmaps of a flagged frame, for four labels at 480 x 480 pixels."""
     utilisation: float = 0.7
     """Share of a core that the plan uses; the rest is for bursts."""
