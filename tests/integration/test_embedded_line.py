@@ -45,6 +45,9 @@ WAY = {
 }
 """The spans of every frame on its way, each with its service."""
 PASSWORD = "umbrella copper thirty lanterns"
+HALL = "hall-2"
+of_played = pytest.mark.xdist_group("played")
+"""Of tests about one line, which one process plays once."""
 
 
 def _demo(folder: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
@@ -82,6 +85,7 @@ def seams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Played:
     """What a line said that played all frames, and the spans that its services sent to a collector."""
 
+    folder: Path
     summary: dict[str, Any]
     spans: list[SeenSpan]
 
@@ -91,12 +95,14 @@ def played(tmp_path_factory: pytest.TempPathFactory, seams: Path) -> Played:
     with receiving() as collector:
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}"}
         folder = tmp_path_factory.mktemp("played")
-        line = _demo(folder, "--frames", str(FRAMES), "--source", str(seams), "--parts", **endpoint)
+        words = ("--frames", str(FRAMES), "--source", str(seams), "--parts")
+        line = _demo(folder, *words, CAMERA_LINE=HALL, **endpoint)
         out, err = _ended(line)
         assert line.returncode == 0, err[-3000:]
-        return Played(json.loads(out.splitlines()[-1]), spans_at(collector))
+        return Played(folder, json.loads(out.splitlines()[-1]), spans_at(collector))
 
 
+@of_played
 def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(played: Played) -> None:
     summary = played.summary
     assert summary["captured"] == FRAMES == summary["inspected"] + summary["dropped"] + summary["parked"]
@@ -107,6 +113,7 @@ def test_every_frame_is_accounted_for_and_every_flagged_one_is_explained(played:
     assert summary["model_version"]
 
 
+@of_played
 def test_every_frame_has_one_trace_from_its_capture_to_its_count_decision_and_heatmap(played: Played) -> None:
     traces: dict[str, list[SeenSpan]] = defaultdict(list)
     for span in played.spans:
@@ -121,17 +128,18 @@ def test_every_frame_has_one_trace_from_its_capture_to_its_count_decision_and_he
     assert len({span.trace for span in heatmaps}) == played.summary["explained"]
 
 
-def test_a_second_run_on_the_same_folder_goes_on_and_counts_its_own_frames(tmp_path: Path, seams: Path) -> None:
-    settings = {"CAMERA_LINE": "hall-2", "DASHBOARD_LOGIN": "true", "DASHBOARD_FIRST_ADMIN_PASSWORD": PASSWORD}
-    for frames in (10, 15):
-        line = _demo(tmp_path, "--frames", str(frames), "--source", str(seams), **settings)
-        out, err = _ended(line)
-        assert line.returncode == 0, err[-3000:]
-        assert re.search(r"^Dashboard http://127\.0\.0\.1:\d+/$", err, re.MULTILINE)
-        assert "people log in" in err
-        summary = json.loads(out.splitlines()[-1])
-        assert summary["captured"] == frames == summary["inspected"] + summary["dropped"] + summary["parked"]
-    archived = (tmp_path / "state" / "objects" / "verdicts").rglob("*")
+@of_played
+def test_a_second_run_on_the_same_folder_goes_on_and_counts_its_own_frames(played: Played, seams: Path) -> None:
+    frames = FRAMES // 4
+    settings = {"CAMERA_LINE": HALL, "DASHBOARD_LOGIN": "true", "DASHBOARD_FIRST_ADMIN_PASSWORD": PASSWORD}
+    line = _demo(played.folder, "--frames", str(frames), "--source", str(seams), **settings)
+    out, err = _ended(line)
+    assert line.returncode == 0, err[-3000:]
+    assert re.search(r"^Dashboard http://127\.0\.0\.1:\d+/$", err, re.MULTILINE)
+    assert "people log in" in err
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["captured"] == frames == summary["inspected"] + summary["dropped"] + summary["parked"]
+    archived = (played.folder / "state" / "objects" / "verdicts").rglob("*")
     assert len([path for path in archived if path.is_file()]) > 1, "the verdicts of the first run are still there"
 
 
