@@ -121,12 +121,12 @@ format: $(VENV)/.dev-installed  ## Format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-LOCALE := services/dashboard/locale
+LOCALE := shared/locale
 .PHONY: translations
 translations: $(VENV)/.dev-installed  ## Collect the texts of the dashboard's pages into its catalogues, whose new entries then want a translation
 	@$(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword marked --no-wrap --add-location file --sort-by-file \
-	  --omit-header --output $(VENV)/dashboard.pot services/dashboard shared
-	@$(BIN)/pybabel --quiet update --input-file $(VENV)/dashboard.pot --output-dir $(LOCALE) --domain dashboard --no-wrap \
+	  --omit-header --output $(VENV)/seamline.pot services/dashboard services/trainer shared
+	@$(BIN)/pybabel --quiet update --input-file $(VENV)/seamline.pot --output-dir $(LOCALE) --domain seamline --no-wrap \
 	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --omit-header
 
 .PHONY: test

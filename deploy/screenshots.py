@@ -43,7 +43,14 @@ PAGES: Final = {
     "labelling": "/labelling",
     "history": "/labelling/history",
 }
-REVIEWED: Final = {"kiosk": "/?kiosk", "recipes": "/recipes", "batches": f"/lines/{LINE}/batches", "api": "/api/docs"}
+REVIEWED: Final = {
+    "kiosk": "/?kiosk",
+    "recipes": "/recipes",
+    "batches": f"/lines/{LINE}/batches",
+    "checks": f"/checks/{LINE}",
+    "line-recipe": f"/lines/{LINE}/recipe",
+    "api": "/api/docs",
+}
 """Further pages of a review."""
 SIZE: Final = ViewportSize(width=1280, height=800)
 LOCALES: Final = {"en": "en-GB", "de": "de-DE"}

@@ -11,7 +11,7 @@ from pydantic_core.core_schema import ErrorType
 
 
 def marked(text: str) -> str:
-    """Return a text unchanged: being marked, it is in the dashboard's catalogues."""
+    """Return a text unchanged: being marked, it is in the catalogues of `shared.language`."""
     return text
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.contracts.bundle import (
     EVALUATION,
     RECIPE,
-    REPORT,
+    REPORTS,
     Bundle,
     BundleError,
     read_bundle_folder,
@@ -96,7 +96,9 @@ def _with_recipe(recipe: Recipe, bundle: Bundle, recipe_file: Path) -> Bundle:
     files = {**bundle.files, RECIPE: recipe.to_yaml().encode()}
     if changes := _changed_rules(bundle.recipe, recipe):
         files = {
-            name: content for name, content in files.items() if name != REPORT and not name.startswith(MISTAKE_IMAGE)
+            name: content
+            for name, content in files.items()
+            if name not in REPORTS.values() and not name.startswith(MISTAKE_IMAGE)
         }
         if EVALUATION in files:
             evaluation = json.loads(files[EVALUATION])

@@ -124,7 +124,12 @@ class Dashboard:
                     lambda: store.exists("verdicts/ready"),  # any key: only an error matters
                     consequence=marked("Object storage is away: images, models and labels can't be shown or stored."),
                 ),
-                "counts": Check(lambda: self.upkeep.unfinished),
+                "counts": Check(
+                    lambda: self.upkeep.unfinished,
+                    notice=marked(
+                        "The counts are being rebuilt from the archive: until that has ended, figures are too small."
+                    ),
+                ),
                 "ingest": Check(lambda: None if self.healthy else "stalled"),
             }
         )
@@ -259,7 +264,7 @@ class Dashboard:
                 "workers": RootModel[list[WorkerView]](lines.workers()),
             },
             by_id={"frame": frames.get, "training": trainings.get, "model": models.production},
-            away=self.readiness.away,
+            away=self.readiness.notices,
         )
         parked = ParkedMessages(self._broker, store)
         parked.prepare()

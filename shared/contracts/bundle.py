@@ -33,7 +33,8 @@ REFERENCES: Final = "references.zip"
 EVALUATION: Final = "evaluation.json"
 HISTORY: Final = "history.json"
 SCORES: Final = "scores.json"
-REPORT: Final = "report.html"
+REPORTS: Final = {"en": "report.html", "de": "report.de.html"}
+"""The report for people, by language."""
 PRODUCTION: Final = "production"
 COMPARISONS: Final = "comparisons"
 

@@ -108,6 +108,13 @@ class DatasetVersion(BaseModel):
         )
         return {name: counts[name] for name in self.label_names}
 
+    @property
+    def label_groups(self) -> dict[str, tuple[int, int]]:
+        """The number of groups with images that have each label, and with images that lack it."""
+        groups = {(column, true, image.group) for image in self.images for column, true in enumerate(image.labels)}
+        counts = Counter((column, true) for column, true, _ in groups)
+        return {name: (counts[column, True], counts[column, False]) for column, name in enumerate(self.label_names)}
+
 
 def content_digest(label_names: Sequence[str], images: Iterable[tuple[str, str, str, Sequence[bool]]]) -> str:
     """Return ``sha256:…`` of what a network learns from, independent of the order of images and labels.

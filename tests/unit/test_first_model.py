@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.model import first_model
-from shared.contracts.bundle import EVALUATION, REPORT, BundleError, read_bundle_folder, write_bundle_folder
+from shared.contracts.bundle import EVALUATION, REPORTS, BundleError, read_bundle_folder, write_bundle_folder
 from shared.datasets.good_only import recipe_with_anomaly
 from shared.recipe import parse_recipe
 from tests.models import PAINT, pack, paint_bundle
@@ -53,7 +53,7 @@ def measured(tmp_path: Path) -> Path:
     files = {
         **bundle.files,
         EVALUATION: json.dumps(MEASURED).encode(),
-        REPORT: b"<p>95 %</p>",
+        **dict.fromkeys(REPORTS.values(), b"<p>95 %</p>"),
         "mistake_00.jpg": b"an image",
     }
     write_bundle_folder(tmp_path / "model", pack(files, bundle.recipe, "v1", "features"))
@@ -76,14 +76,14 @@ def test_under_other_thresholds_a_model_claims_no_verdicts_that_were_counted_und
         "verdicts were measured under the recipe of v1, and this recipe changes threshold of error, threshold of "
         "break: their figures are left out",
     ]
-    assert not {REPORT, "mistake_00.jpg"} & set(bundle.files)
+    assert not {*REPORTS.values(), "mistake_00.jpg"} & set(bundle.files)
     assert bundle.manifest.derived_from == "v1"
 
 
 def test_a_recipe_of_other_colours_changes_no_measurement(measured: Path, tmp_path: Path) -> None:
     bundle = read_bundle_folder(_with(PAINT.replace("colour: blue", "colour: yellow"), tmp_path, measured))
     assert json.loads(bundle.file(EVALUATION))["verdict_accuracy"] == 0.95
-    assert REPORT in bundle.files
+    assert set(REPORTS.values()) <= set(bundle.files)
 
 
 def test_a_recipe_of_the_user_does_not_name_the_anomaly_that_the_training_added(tmp_path: Path) -> None:

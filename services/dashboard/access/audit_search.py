@@ -13,8 +13,8 @@ from typing import Final, Self
 
 from services.dashboard.access.audit import Audit, AuditEntry
 from services.dashboard.access.schemas import AuditPage
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 DEFAULT_PERIOD: Final = timedelta(days=31)
 LONGEST_PERIOD: Final = timedelta(days=400)

@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 MOST_WAITING: Final = 20
 """Most checks that wait in a queue. A check takes 19 MiB and 40 ms."""

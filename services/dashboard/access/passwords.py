@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
-from services.dashboard.web.language import gettext
+from shared.language import gettext
 
 SHORTEST: Final = 12
 LONGEST: Final = 128

@@ -27,8 +27,8 @@ from services.dashboard.access.passwords import PasswordRefused
 from services.dashboard.access.repository import PeopleRepository
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
+from shared.language import gettext, translated
 from shared.validation import marked
 
 PersonName = Annotated[

@@ -17,8 +17,8 @@ from services.dashboard.access.sessions import OpenSession, Sessions, digest_of
 from services.dashboard.access.throttle import Throttle
 from services.dashboard.web.callers import LOCAL, Caller
 from services.dashboard.web.cookies import cookies_of
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
+from shared.language import gettext, translated
 from shared.validation import marked
 
 WRONG = marked("name or password is wrong")

@@ -19,9 +19,9 @@ from services.dashboard.web.authorization import Viewer, anyone
 from services.dashboard.web.callers import Caller
 from services.dashboard.web.cookies import LANGUAGE, LANGUAGE_LASTS, drop_session, set_cookie
 from services.dashboard.web.guard import MOST_BYTES
-from services.dashboard.web.language import LANGUAGES, gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.language import LANGUAGES, gettext
 from shared.storage.port import StorageError
 
 _log = structlog.stdlib.get_logger("access")

@@ -19,8 +19,8 @@ from redis import Redis
 
 from services.dashboard.access.sessions import digest_of
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 FREE_TRIES: Final = 5
 """Failed attempts after which the next one has to wait."""

@@ -13,10 +13,10 @@ from services.dashboard.accounting.endpoints import Accounts, ParkedId, QueueNam
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.callers import Role
 from services.dashboard.web.form import Fields
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.language import gettext
 from shared.validation import marked
 
 SPANS: Final = {

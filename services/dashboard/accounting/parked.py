@@ -18,9 +18,9 @@ from ulid import ULID
 
 from services.dashboard.accounting.schemas import DecisionList, ParkedDecision, ParkedList, ParkedView
 from services.dashboard.store.refreshed import Refreshed
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, Place, newest
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import FrameIdentity, MalformedMessage, Message, decode
 from shared.messaging.port import Broker, BrokerUnavailable, ParkedAction, ParkedMessage, PublishRefused
 from shared.storage.port import ObjectStore, StorageError

@@ -22,8 +22,8 @@ from services.dashboard.lines.repository import CameraCounts, CameraRepository, 
 from services.dashboard.settings import LONGEST_ACCOUNT_DAYS
 from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.store.counting import Counting
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import FrameCaptured, FrameDeferred, FrameInspected, FrameReturned
 from shared.messaging.port import MessagingError
 from shared.storage.records import unreadable_records

@@ -11,7 +11,6 @@ from services.dashboard.checks.repository import GivenImage
 from services.dashboard.checks.schemas import ChallengePartView, LabelledPart, LabelledParts
 from services.dashboard.lines.service import LinesService
 from services.dashboard.models.dataset_images import DatasetImages
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import (
     DatasetVersion,
@@ -21,6 +20,7 @@ from shared.contracts.dataset import (
     newest_version,
     read_version,
 )
+from shared.language import gettext
 from shared.messages import Expected, Verdict
 from shared.recipe import Recipe, Task
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore

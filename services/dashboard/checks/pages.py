@@ -17,10 +17,10 @@ from services.dashboard.checks.service import ChecksService
 from services.dashboard.datasets.endpoints import Datasets
 from services.dashboard.lines.endpoints import Line
 from services.dashboard.web.authorization import Engineer, Operator
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
 from shared.label_names import LabelName
+from shared.language import gettext
 from shared.messages import Expected, FrameId, Name
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)

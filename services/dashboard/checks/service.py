@@ -28,9 +28,9 @@ from services.dashboard.checks.schemas import (
 from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines.service import LinesService
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT, UnreadableImage, as_jpeg_or_png
+from shared.language import gettext, translated
 from shared.messages import ChallengePart, CheckRequested, CheckState, Expected, LineChecked
 from shared.recipe import Recipe
 

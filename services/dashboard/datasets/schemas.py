@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from services.dashboard.web.paging import Next
 from shared.contracts.dataset import DatasetVersion
+from shared.datasets.coverage import FEWEST_GROUPS
 
 
 class DatasetVersionView(BaseModel):
@@ -24,6 +25,9 @@ class DatasetVersionView(BaseModel):
     images: int
     groups: int
     labels: dict[str, int] = Field(description="number of images with each label")
+    label_groups: dict[str, tuple[int, int]] = Field(
+        description="number of groups with images that have each label, and with images that lack it"
+    )
     unlearnable: list[str] = Field(
         description="labels that all images have, or none: nothing can be learned or measured about them"
     )
@@ -42,8 +46,25 @@ class DatasetVersionView(BaseModel):
             images=len(version.images),
             groups=version.group_count,
             labels=version.counts,
+            label_groups=version.label_groups,
             unlearnable=[name for name, count in version.counts.items() if count in (0, len(version.images))],
         )
+
+    def tested(self, label: str, share: float) -> int:
+        """Return about how many images of a test split have a label, or lack it if these are rarer.
+
+        A split takes whole groups, unless there are fewer groups than splits.
+
+        Args:
+            label: the name of the label.
+            share: the share of the test split, 0 to 1.
+        """
+        images, groups = min(
+            zip((self.labels[label], self.images - self.labels[label]), self.label_groups[label], strict=True)
+        )
+        if self.groups < FEWEST_GROUPS or not groups:
+            return round(images * share)
+        return round(round(groups * share) * images / groups)
 
 
 class DatasetList(BaseModel):

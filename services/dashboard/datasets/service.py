@@ -6,10 +6,10 @@ from contextlib import suppress
 from functools import lru_cache
 
 from services.dashboard.datasets.schemas import DatasetList, DatasetVersionList, DatasetVersionView
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, datasets, read_version, versions
+from shared.language import gettext
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore
 
 

@@ -21,12 +21,12 @@ from services.dashboard.frames.schemas import (
 from services.dashboard.frames.service import FramesService, ServedImage
 from services.dashboard.web.authorization import Operator, at_least
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import reported
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import documented
 from services.dashboard.web.query_times import QueryTime
 from services.dashboard.web.service_registry import provided
 from shared.label_names import LabelName, LabelSlug
+from shared.language import reported
 from shared.messages import FrameId as FrameIdRule
 from shared.messages import Name, Verdict
 

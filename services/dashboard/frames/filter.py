@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.dashboard.frames.repository import FrameKind, StoredFrame
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Place
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import Verdict
 
 

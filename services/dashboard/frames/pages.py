@@ -18,12 +18,12 @@ from services.dashboard.frames.service import severity
 from services.dashboard.lines.endpoints import Lines
 from services.dashboard.models.endpoints import Models, Names
 from services.dashboard.web.form import Fields, FormFields
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
 from shared.label_names import LabelName
+from shared.language import gettext
 from shared.messages import Name, Verdict
 from shared.recipe import LabelRole, Task
 from shared.validation import marked

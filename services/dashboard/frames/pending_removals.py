@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Final
 
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.frame_files import FrameFile
 from shared.contracts.removal_orders import FOLDER, read_order
+from shared.language import gettext
 from shared.storage.port import ObjectStore
 from shared.storage.records import read_or_skip
 

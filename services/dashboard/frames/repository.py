@@ -20,8 +20,8 @@ from redis import Redis
 
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import FrameExplained, FrameInspected, MalformedMessage, Verdict, decode
 
 PAGE: Final = 100

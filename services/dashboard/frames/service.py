@@ -22,11 +22,11 @@ from services.dashboard.frames.schemas import (
 )
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.lines.repository import LineRepository
-from services.dashboard.web.language import gettext, reported
 from services.dashboard.web.paging import cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import FILE_LIMIT
 from shared.label_names import label_slug
+from shared.language import gettext, reported
 from shared.messages import ExplanationRequested, Verdict
 from shared.storage.port import ObjectNotFound, ObjectStore, ObjectTooLarge
 

@@ -12,8 +12,8 @@ from services.dashboard.ingest.archive import Archive
 from services.dashboard.ingest.projector import Projector
 from services.dashboard.store.connection import ReasonAway
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import Message
 from shared.messaging.port import BrokerUnavailable, Publisher
 

@@ -16,8 +16,8 @@ from services.dashboard.labelling.annotations.rules import label_error
 from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.schemas import LabelRequest, UndoRequest
 from services.dashboard.labelling.sources import FrameSource
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
+from shared.language import gettext, translated
 
 
 class AnnotationService:

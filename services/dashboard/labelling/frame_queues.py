@@ -13,8 +13,8 @@ from services.dashboard.labelling.line_frames import LineFrames
 from services.dashboard.labelling.schemas import QUEUES_OF_LINES, QUEUES_OF_VIDEOS, FrameQueue
 from services.dashboard.labelling.sources import FrameSource, frame_order
 from services.dashboard.labelling.suggestions import by_disagreement, by_uncertainty
-from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
+from shared.language import gettext, word
 
 
 @dataclass(frozen=True)

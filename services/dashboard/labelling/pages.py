@@ -16,11 +16,11 @@ from services.dashboard.labelling.schemas import DatasetRequest, FrameQueue
 from services.dashboard.labelling.service import AnnotationFilter
 from services.dashboard.web.authorization import Engineer, Viewer
 from services.dashboard.web.form import Fields, FormFields
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, cursor_of, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
+from shared.language import gettext
 from shared.messages import Name
 from shared.validation import marked
 

@@ -30,10 +30,10 @@ from services.dashboard.labelling.videos.repository import VideoExists, VideoRep
 from services.dashboard.labelling.videos.sandbox import scan_in_sandbox
 from services.dashboard.labelling.views import agreement_view, frame_view, source_view
 from services.dashboard.recipes.service import RecipesService
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import Paging
 from services.dashboard.web.problems import Problem
 from shared.imaging.video import UnreadableMedia
+from shared.language import gettext, translated
 from shared.recipe import RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound
 

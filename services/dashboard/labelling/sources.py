@@ -13,11 +13,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from services.dashboard.labelling.videos.repository import UploadedVideo, VideoRepository, plain_name
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Place, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.contracts.promotion import production_version
+from shared.language import gettext
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore
 

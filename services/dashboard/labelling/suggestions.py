@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.dashboard.labelling.annotations.annotation import InspectedFrame, Labels
-from services.dashboard.web.language import fixed, gettext
+from shared.language import fixed, gettext
 
 NEIGHBOUR_SECONDS: Final = 5.0
 """Frames of one camera within this time are taken to show the same part, if no part is named."""

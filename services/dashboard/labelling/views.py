@@ -27,7 +27,7 @@ from services.dashboard.labelling.schemas import (
     VideoView,
 )
 from services.dashboard.labelling.sources import FrameSource
-from services.dashboard.web.language import fixed, gettext
+from shared.language import fixed, gettext
 
 
 def source_view(source: FrameSource, log: AnnotationLog) -> SourceView:

@@ -10,10 +10,10 @@ from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.line_recipes.repository import LineRecipeRepository
 from services.dashboard.line_recipes.schemas import LineRecipe, RecipeChangeStarted
 from services.dashboard.lines.service import LinesService
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.bundle import BundleError
 from shared.contracts.promotion import production_version
+from shared.language import gettext
 from shared.messages import RecipeChangeRequested
 from shared.storage.port import ObjectStore
 

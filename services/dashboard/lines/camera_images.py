@@ -6,10 +6,10 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts.live import LiveImage, live_key
 from shared.imaging.codec import FILE_LIMIT
+from shared.language import gettext
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 CACHE_SECONDS: Final = 0.5

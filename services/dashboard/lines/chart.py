@@ -8,9 +8,9 @@ import pygal
 
 from services.dashboard.lines.schemas import Bucket
 from services.dashboard.web.chart_style import PLAIN, styled
-from services.dashboard.web.language import gettext, percent
 from services.dashboard.web.templating import Clock
 from shared import svg_charts
+from shared.language import gettext, percent
 
 
 def draw_ng_rate(buckets: list[Bucket], start: datetime, minutes: int, clock: Clock) -> str:

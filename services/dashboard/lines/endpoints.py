@@ -15,10 +15,10 @@ from services.dashboard.lines.service import LinesService
 from services.dashboard.statistics.buckets import BucketLength
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import reported
 from services.dashboard.web.problems import documented
 from services.dashboard.web.query_times import QueryTime
 from services.dashboard.web.service_registry import provided
+from shared.language import reported
 from shared.messages import Name
 
 router = APIRouter(prefix="/api", tags=["lines"], dependencies=[at_least(Role.VIEWER)])

@@ -20,8 +20,8 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.buckets import STAMPS
 from services.dashboard.store.connection import read_hash
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import (
     CameraReported,
     CameraState,

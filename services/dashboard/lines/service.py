@@ -37,8 +37,8 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.statistics.buckets import BucketLength, starts_between
 from services.dashboard.statistics.rates import rate
 from services.dashboard.store.counting import Counting, Counts
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messages import CameraReported, FrameInspected, OutputTestRequested
 from shared.validation import marked
 

@@ -17,9 +17,9 @@ from services.dashboard.live.hub import Hub
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.authorization import Viewer, at_least
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import ENGLISH, language, reported, translated
 from services.dashboard.web.problems import documented
 from services.dashboard.web.service_registry import service_of
+from shared.language import ENGLISH, language, reported, translated
 from shared.storage.port import StorageError
 
 CHECK_SECONDS: Final = 10.0
@@ -45,11 +45,11 @@ async def get_events(request: Request) -> AsyncIterable[ServerSentEvent]:
     """The changes as they happen (server-sent events).
 
     `beat` is sent every two seconds with the time of the server. `away` has a sentence for each server that is
-    unavailable, which says what does not work without it. `line` and `workers` are sent at once and whenever they
-    change; `frame` when a flagged frame is inspected, and again when it is explained; `training` and `model` when
-    they change. The data is the JSON of `/api/lines/{line}`, `/api/workers`, `/api/frames/{frame_id}`,
-    `/api/trainings/{training_id}` and `/api/models/{recipe}/production`. After an interruption, connect again: the
-    present states are sent first. The stream ends with the session or the token.
+    unavailable, which says what does not work without it, or one while counts are being rebuilt. `line` and `workers`
+    are sent at once and whenever they change; `frame` when a flagged frame is inspected, and again when it is
+    explained; `training` and `model` when they change. The data is the JSON of `/api/lines/{line}`, `/api/workers`,
+    `/api/frames/{frame_id}`, `/api/trainings/{training_id}` and `/api/models/{recipe}/production`. After an
+    interruption, connect again: the present states are sent first. The stream ends with the session or the token.
     """
     hub, access = service_of(request, Hub), service_of(request, AccessService)
     check_at = time.monotonic() + CHECK_SECONDS

@@ -27,8 +27,8 @@ from redis import Redis
 
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 from shared.messaging.port import MessagingError
 from shared.storage.port import StorageError
 
@@ -86,7 +86,7 @@ class LiveSources:
     by_id: dict[str, Callable[[str], BaseModel]]
     """Functions that return an item by its id; by the name of the event."""
     away: Callable[[], list[str]] = list
-    """Return a sentence for each unavailable server, which says what does not work without it."""
+    """Return the sentences for every page: what does not work without a server, or that counts are being rebuilt."""
 
 
 class Hub:

@@ -8,9 +8,9 @@ from pydantic_core import from_json
 
 from services.dashboard.ingest.command_publisher import CommandPublisher
 from services.dashboard.models.schemas import ComparisonRequest, ComparisonView
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
+from shared.language import gettext
 from shared.messages import ComparisonRequested
 from shared.storage.port import ObjectNotFound, ObjectStore
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.thumbnails import Thumbnails
 from shared.contracts.dataset import DatasetVersionError, image_key, read_version
 from shared.imaging.codec import FILE_LIMIT
 from shared.imaging.video import UnreadableMedia
+from shared.language import gettext, translated
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore, ObjectTooLarge
 
 WIDTH: Final = 240

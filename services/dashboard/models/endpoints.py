@@ -33,13 +33,13 @@ from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.models.yesterday import YesterdayEffect
 from services.dashboard.web.authorization import Engineer, at_least
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Paged
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.service_registry import provided
-from shared.contracts.bundle import REPORT
+from shared.contracts.bundle import REPORTS
 from shared.imaging.codec import content_type_of
 from shared.label_names import written_alike
+from shared.language import gettext, language
 from shared.messages import Name
 
 CACHED: Final = "private, max-age=86400, immutable"
@@ -89,8 +89,12 @@ def name_model(
     "/{recipe}/versions/{version}/report", response_class=HTMLResponse, responses=documented(401, 403, 404, 422, 503)
 )
 def get_report(models: Models, recipe: RecipeName, version: Version) -> HTMLResponse:
-    """Return the report of a model. The browser runs it in a sandbox: no script, no form, no request."""
-    return HTMLResponse(models.file(recipe, version, REPORT), headers={"Content-Security-Policy": SANDBOX})
+    """Return the report of a model, in the language of the caller.
+
+    The browser runs it in a sandbox: no script, no form, no request.
+    """
+    report = models.file(recipe, version, REPORTS[language()])
+    return HTMLResponse(report, headers={"Content-Security-Policy": SANDBOX})
 
 
 @router.get("/{recipe}/versions/{version}/images/{place}", responses=documented(401, 404, 422, 503))

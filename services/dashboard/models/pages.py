@@ -27,12 +27,12 @@ from services.dashboard.models.threshold_sets import has_thresholds
 from services.dashboard.models.training_curves import LOSS, PRECISION, draw_curves
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import Fields
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import Before, Paging, place_of
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.service_registry import provided
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
+from shared.language import gettext
 from shared.messages import Name
 from shared.validation import marked
 

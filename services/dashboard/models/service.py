@@ -27,12 +27,12 @@ from services.dashboard.models.schemas import (
     PromotionView,
     RollbackRequest,
 )
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.contracts.operating_points import OperatingPoints
 from shared.contracts.promotion import history_of, production_history, production_version, version_before
+from shared.language import ENGLISH, gettext
 from shared.messages import PromotionRequested
 from shared.recipe import Recipe, RecipeError, Task, parse_recipe
 from shared.storage.port import ObjectNotFound, ObjectStore, StorageError
@@ -206,7 +206,7 @@ class ModelsService:
 
     def has_report(self, recipe: str, version: str) -> bool:
         """Return whether the bundle of a model has a report."""
-        return self._store.exists(f"{bundle.folder_of(recipe, version)}/{bundle.REPORT}")
+        return self._store.exists(f"{bundle.folder_of(recipe, version)}/{bundle.REPORTS[ENGLISH]}")
 
     def promote(self, recipe: str, version: str, request: PromotionRequest, by: str) -> PromotionView:
         """Request the promotion of a version.

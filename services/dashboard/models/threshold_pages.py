@@ -16,9 +16,9 @@ from services.dashboard.models.schemas import ModelView, ThresholdSetRequest
 from services.dashboard.models.threshold_sets import ThresholdSetsService
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import SentFields
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.language import gettext, translated
 from shared.messages import Name
 from shared.recipe import Recipe
 from shared.validation import describe, marked

@@ -16,11 +16,11 @@ from services.dashboard.models.schemas import ThresholdSetList, ThresholdSetRequ
 from services.dashboard.models.service import ModelsService
 from services.dashboard.models.threshold_effects import Effect, effect_of, unknown_effect
 from services.dashboard.models.yesterday import YesterdayEffect, YesterdayFrames
-from services.dashboard.web.language import gettext
 from services.dashboard.web.paging import ALL, Paging, newest
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.contracts.scores import ScoredImages, parse_scores
+from shared.language import gettext
 from shared.messages import ThresholdsRequested
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore

@@ -9,8 +9,8 @@ import pygal
 
 from services.dashboard.models.schemas import EpochView
 from services.dashboard.web.chart_style import PLAIN, styled
-from services.dashboard.web.language import fixed, gettext, plain, translated
 from shared import svg_charts
+from shared.language import fixed, gettext, plain, translated
 from shared.validation import marked
 
 LOSS: Final = {"loss": marked("training"), "val_loss": marked("validation")}

@@ -13,8 +13,8 @@ from services.dashboard.quality.schemas import BatchList, BatchReport, BatchView
 from services.dashboard.quality.service import pareto
 from services.dashboard.statistics.rates import rate
 from services.dashboard.store.counting import Counting
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 WORST: Final = 12
 MOST_LISTED: Final = 100

@@ -13,9 +13,9 @@ from pygal.etree import etree
 from services.dashboard.quality.schemas import Chart, LabelCount, Point
 from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.chart_style import PLAIN, styled
-from services.dashboard.web.language import count, gettext, percent
 from services.dashboard.web.templating import Clock, with_name
 from shared import svg_charts
+from shared.language import count, gettext, percent
 
 TIME_FORMATS: Final = {
     Subgroup.MINUTE: "time",

@@ -9,9 +9,9 @@ from typing import Final, Self
 
 from services.dashboard.quality.control_limits import LimitsFrom
 from services.dashboard.statistics.windows import Subgroup
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.query_times import EARLIEST, LATEST
+from shared.language import gettext
 
 LONGEST: Final = timedelta(days=20 * 365)
 

@@ -22,10 +22,10 @@ from services.dashboard.quality.service import with_cumulative_shares
 from services.dashboard.statistics.control_chart import RunRule
 from services.dashboard.statistics.windows import Subgroup
 from services.dashboard.web.form import Fields, FormFields
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.service_registry import service_of
 from services.dashboard.web.templating import Clock, show
+from shared.language import gettext
 from shared.recipe import LabelRole
 from shared.validation import marked
 

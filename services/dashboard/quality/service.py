@@ -31,8 +31,8 @@ from services.dashboard.statistics.difference import difference
 from services.dashboard.statistics.rates import rate
 from services.dashboard.statistics.windows import Span, Subgroup
 from services.dashboard.store.counting import Counting, Counts
-from services.dashboard.web.language import gettext, word
 from services.dashboard.web.problems import Problem
+from shared.language import gettext, word
 
 MOST_GROUPS: Final = 30
 """Most models, batches or cameras in a comparison."""

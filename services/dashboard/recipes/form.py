@@ -11,8 +11,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from services.dashboard.web.language import translated
 from shared.label_names import written_alike
+from shared.language import translated
 from shared.recipe import Colour, Recipe, Task
 from shared.validation import describe
 

@@ -17,9 +17,9 @@ from services.dashboard.recipes.form import WHOLE, RecipeForm, form_of, read_for
 from services.dashboard.recipes.service import RecipesService
 from services.dashboard.web.authorization import Engineer
 from services.dashboard.web.form import SentFields
-from services.dashboard.web.language import gettext, ngettext, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.templating import show
+from shared.language import gettext, ngettext, translated
 from shared.recipe import NAMED_COLOURS, RESERVED_KEYS, ExplanationMethod, Recipe, RecipeError, Task, parse_recipe
 
 COLOURS: Final = [written_colour(colour) for colour in NAMED_COLOURS.values()]

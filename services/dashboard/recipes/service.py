@@ -11,13 +11,13 @@ from typing import Final
 
 from services.dashboard.recipes.repository import RecipeRepository, SavedRecipe
 from services.dashboard.recipes.schemas import RecipeList, RecipeView
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import ALL, Paging
 from services.dashboard.web.problems import Problem
 from shared.contracts import bundle
 from shared.contracts.dataset import DatasetVersion, DatasetVersionError, get_image, newest_version, read_version
 from shared.contracts.promotion import production_version
 from shared.imaging.codec import UnreadableImage, as_jpeg_or_png, size_of
+from shared.language import gettext, translated
 from shared.recipe import Recipe, RecipeError, Task, parse_recipe
 from shared.recipe_draft import draft_recipe, side_for
 from shared.storage.port import InvalidKey, ObjectNotFound, ObjectStore

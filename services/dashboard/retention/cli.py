@@ -23,9 +23,9 @@ from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.connection import open_redis
 from services.dashboard.store.counting import Counting
 from services.dashboard.store.keys import Keys
-from services.dashboard.web.language import count, data_size
 from shared.contracts.retention_rules import KINDS_WITH_RULES, DataKind
 from shared.environment import read_settings
+from shared.language import count, data_size
 from shared.logging import configure_logging
 from shared.storage.opening import open_store
 

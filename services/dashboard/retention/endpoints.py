@@ -10,9 +10,9 @@ from services.dashboard.retention.repository import StorageRepository
 from services.dashboard.retention.schemas import StorageView
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem, documented
 from services.dashboard.web.service_registry import provided
+from shared.language import gettext
 
 router = APIRouter(prefix="/api/storage", tags=["storage"], dependencies=[at_least(Role.VIEWER)])
 

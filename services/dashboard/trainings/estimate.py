@@ -22,6 +22,8 @@ FIXED_SECONDS: Final = 60.0
 """For what does not depend on the number of images: loading TensorFlow, compiling and proving the variants."""
 IMAGE_SECONDS: Final = 0.3
 """For each image beside the epochs: reading, features, thresholds and heatmaps, at `PIXELS`."""
+TRIED_SECONDS: Final = 1.0
+"""For each image where there is time to try everything: features of larger images, at `PIXELS`."""
 EPOCH_SECONDS: Final = {"efficientnet-lite0": 0.05, "lite0-depths": 0.05, "lite0-texture": 0.034, "compact": 0.01}
 """For each image in each epoch, by architecture, at `PIXELS`, on two cores: see docs/measurements.md."""
 OTHER_EPOCH_SECONDS: Final = 0.04
@@ -53,13 +55,19 @@ class Work:
     """Of an image of the network."""
     epochs: int | None = None
     """None: as the architecture has it."""
+    minutes: float = 0.0
+    """In which a training without epochs tries other features and images; 0: it tries nothing."""
 
     @property
     def default_seconds(self) -> float:
         """Return the seconds that it takes on two cores."""
         epochs = self.epochs if self.epochs is not None else 0 if self.architecture in PRETRAINED else EPOCHS
+        size = self.images * self.pixels / PIXELS
         each = IMAGE_SECONDS + epochs * EPOCH_SECONDS.get(self.architecture, OTHER_EPOCH_SECONDS)
-        return FIXED_SECONDS + self.images * each * self.pixels / PIXELS
+        seconds = FIXED_SECONDS + size * each
+        if epochs or self.architecture == GOOD_ONLY:
+            return seconds
+        return max(seconds, min(60 * self.minutes, seconds + size * TRIED_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,8 @@ class EstimatesService:
                 recipe = self._models.recipe(requested.recipe, version)
             options = TrainingOptions.model_validate(requested.options)
             architecture = GOOD_ONLY if options.good_only else requested.architecture
-            if work := self._work(requested.dataset, recipe, architecture, progressed.epochs or options.epochs):
+            epochs = progressed.epochs or options.epochs
+            if work := self._work(requested.dataset, recipe, architecture, epochs, options.minutes):
                 whole = self.of(work)
                 past = (datetime.now(UTC) - training.started.at).total_seconds()
                 return Estimate(whole.seconds - past, whole.trainings) if past < whole.seconds else None
@@ -146,9 +155,12 @@ class EstimatesService:
         """
         model = self._models.get(recipe, version)
         epochs = len(self._models.curves(recipe, version))
-        return self._work(model.dataset, self._models.recipe(recipe, version), model.architecture, epochs)
+        recipe_of_model = self._models.recipe(recipe, version)
+        minutes = model.options.get("minutes")
+        limit = float(minutes) if isinstance(minutes, int | float) else 0.0
+        return self._work(model.dataset, recipe_of_model, model.architecture, epochs, limit)
 
-    def _work(self, dataset: str, recipe: Recipe, architecture: str, epochs: int | None) -> Work | None:
+    def _work(self, dataset: str, recipe: Recipe, architecture: str, epochs: int | None, minutes: float) -> Work | None:
         """Return the work of a training; None if its dataset is not among the stored versions."""
-        version = self._datasets.version(dataset)
-        return Work(architecture, version.images, recipe.image.height * recipe.image.width, epochs) if version else None
+        version, pixels = self._datasets.version(dataset), recipe.image.height * recipe.image.width
+        return Work(architecture, version.images, pixels, epochs, minutes) if version else None

@@ -23,13 +23,13 @@ from services.dashboard.trainings.estimate import GOOD_ONLY, Estimate, Estimates
 from services.dashboard.trainings.schemas import TrainingRequest
 from services.dashboard.trainings.service import ENDED_STATES
 from services.dashboard.web.authorization import Engineer
-from services.dashboard.web.language import gettext, plain, translated
 from services.dashboard.web.problems import Problem
 from services.dashboard.web.service_registry import provided
 from services.dashboard.web.templating import show
 from shared.contracts.operating_points import MEANINGS
 from shared.contracts.training import ARCHITECTURES, TrainingOptions
 from shared.datasets.coverage import FEWEST_GROUPS
+from shared.language import gettext, plain, translated
 from shared.recipe import Recipe, RecipeError, parse_recipe
 from shared.storage.port import InvalidKey
 from shared.validation import describe
@@ -52,6 +52,8 @@ DEFAULTS: Final = {
 }
 EPOCHS_DIGITS: Final = 4
 """Most digits of a number of epochs that is estimated."""
+MOST: Final = 10_000
+"""Largest number of minutes or percent that is estimated by."""
 
 router = APIRouter(include_in_schema=False)
 Estimates = Annotated[EstimatesService, provided(EstimatesService)]
@@ -137,7 +139,7 @@ class CheckedForm:
         if self.form.good_only == "yes":
             return Work(GOOD_ONLY, images, pixels)
         epochs = int(given) if given.isdecimal() and len(given) <= EPOCHS_DIGITS else None
-        return Work(self.form.architecture, images, pixels, epochs)
+        return Work(self.form.architecture, images, pixels, epochs, _amount(self.form.minutes))
 
     def request(self) -> TrainingRequest | None:
         """Return the request, or None if a field has a problem."""
@@ -278,6 +280,7 @@ def _form(request: Request, checked: CheckedForm, services: TrainingFormServices
     chosen = datasets.version(form.dataset) if form.dataset else None
     recipes = services.recipes.page().recipes
     recipe = services.recipe(form.recipe, form.recipe_yaml)
+    share = _amount(form.test) / 100
     estimated = services.estimates.of(checked.work(chosen.images, recipe)) if chosen and recipe else None
     page = show(
         request,
@@ -287,6 +290,7 @@ def _form(request: Request, checked: CheckedForm, services: TrainingFormServices
         problems=checked.problems,
         recipes=recipes,
         chosen=chosen,
+        tested={name: chosen.tested(name, share) for name in chosen.labels} if chosen else {},
         missing=sorted(set(recipe.label_names) - set(chosen.labels)) if chosen and recipe else [],
         estimated=_written(estimated),
         measured=estimated.trainings if estimated else 0,
@@ -299,6 +303,15 @@ def _form(request: Request, checked: CheckedForm, services: TrainingFormServices
     )
     page.status_code = 422 if checked.problems else 200
     return page
+
+
+def _amount(text: str) -> float:
+    """Return the number in a field; 0 if it holds none."""
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
+    return number if 0 <= number < MOST else 0.0
 
 
 def _written(estimated: Estimate | None) -> str:

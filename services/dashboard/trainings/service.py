@@ -16,11 +16,11 @@ from services.dashboard.models.service import ModelsService
 from services.dashboard.recipes.service import RecipesService
 from services.dashboard.trainings.repository import StoredTraining, TrainingRepository
 from services.dashboard.trainings.schemas import TrainingHistory, TrainingList, TrainingRequest, TrainingView
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.paging import Paging, newest
 from services.dashboard.web.problems import Problem, problem_of
 from shared.contracts.bundle import version_name
 from shared.contracts.training import TrainingOptions
+from shared.language import gettext, translated
 from shared.messages import TrainingCancelled, TrainingRequested, TrainingState
 from shared.recipe import RecipeError, parse_recipe
 

@@ -13,8 +13,8 @@ from fastapi.templating import Jinja2Templates
 
 from services.dashboard.web.authorization import at_least
 from services.dashboard.web.callers import Role
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 ASSETS: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 """Media types of the files of Swagger UI."""

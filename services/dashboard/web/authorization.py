@@ -10,8 +10,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends as Dependency
 
 from services.dashboard.web.callers import Caller, Role
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 
 def _require(needed: Role) -> Callable[[Request], Caller]:

@@ -10,9 +10,9 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.dashboard.web.callers import Caller
-from services.dashboard.web.language import gettext, speak, translated
 from services.dashboard.web.problems import SAFE, Answer, Problem
 from services.dashboard.web.readiness import Readiness
+from shared.language import gettext, speak, translated
 
 READ_SECONDS: Final = 1.7
 """Most seconds until the answer to a request that changes nothing begins, while a server is away."""

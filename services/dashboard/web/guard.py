@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.dashboard.settings import DashboardSettings
 from services.dashboard.store.errors import REDIS_UNAVAILABLE
 from services.dashboard.web.callers import Caller
-from services.dashboard.web.language import gettext, speak, translated
 from services.dashboard.web.problems import SAFE, Answer, Problem
+from shared.language import gettext, speak, translated
 from shared.storage.port import StorageError
 
 HEALTH: Final = "/healthz"

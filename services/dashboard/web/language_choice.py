@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.dashboard.web.cookies import cookies_of
-from services.dashboard.web.language import ENGLISH, LANGUAGES, speak
+from shared.language import ENGLISH, LANGUAGES, speak
 
 
 def language_of(headers: Headers) -> str:

@@ -15,8 +15,8 @@ from fastapi import Depends, Query
 from pydantic import Field
 from pydantic_core import from_json
 
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.dashboard.web.language import gettext, translated
+from shared.language import gettext, translated
 from shared.validation import describe, marked
 
 MEDIA_TYPE: Final = "application/problem+json"

@@ -38,6 +38,8 @@ class Check:
     every_seconds: float = 1.0
     consequence: str | None = None
     """If the check is of a server: a sentence that says what does not work while the server is away."""
+    notice: str | None = None
+    """If the check is of something else: a sentence for every page while the check fails and all servers are there."""
 
 
 class Readiness:
@@ -79,6 +81,10 @@ class Readiness:
     def away(self) -> list[str]:
         """Return a sentence for each server that is away, which says what does not work without it."""
         return [check.consequence for name, check in self._checks.items() if check.consequence and self.reason(name)]
+
+    def notices(self) -> list[str]:
+        """Return the sentences for every page: of the servers that are away, or else of other checks that fail."""
+        return self.away() or [each.notice for name, each in self._checks.items() if each.notice and self.reason(name)]
 
     def _is_away(self, name: str) -> float:
         return float(self.reason(name) is not None)

@@ -14,7 +14,12 @@ from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
 from services.dashboard.web.callers import Caller, Role
-from services.dashboard.web.language import (
+from services.dashboard.web.problems import SAFE, ProblemDetails
+from services.dashboard.web.query_times import bounded
+from services.dashboard.web.readiness import Readiness
+from services.dashboard.web.service_registry import service_of
+from shared.datasets.coverage import FEW
+from shared.language import (
     TEMPLATE_FILTERS,
     TEMPLATE_NAMES,
     find,
@@ -24,11 +29,6 @@ from services.dashboard.web.language import (
     word,
     written_time,
 )
-from services.dashboard.web.problems import SAFE, ProblemDetails
-from services.dashboard.web.query_times import bounded
-from services.dashboard.web.readiness import Readiness
-from services.dashboard.web.service_registry import service_of
-from shared.datasets.coverage import FEW
 from shared.messages import Verdict
 
 
@@ -88,11 +88,11 @@ def with_name(version: str, names: Mapping[str, str]) -> str:
 
 
 def _common_context(request: Request) -> dict[str, Any]:
-    """Return the values for all templates: the caller, sentences on unavailable servers, and the page's address."""
+    """Return the values for all templates: the caller, notices about servers and counts, and the page's address."""
     path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
     return {
         "caller": getattr(request.state, "caller", None),
-        "away": service_of(request, Readiness).away(),
+        "away": service_of(request, Readiness).notices(),
         "here": (f"{path}?{query}" if query else path) if request.method in SAFE else "/",
     }
 

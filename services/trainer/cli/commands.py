@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from shared.contracts.operating_points import OperatingPointName
 from shared.contracts.training import ARCHITECTURES, LARGEST_SEED, Precision, TrainingOptions
 from shared.engines.quiet import import_quietly
 from shared.environment import read_settings
+from shared.language import speaking
 from shared.recipe import ImageSpec, Task
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def train(
     mistakes: Annotated[
         int, typer.Option(min=0, max=100, help="The number of costliest mistakes that are stored.")
     ] = DEFAULTS.mistakes,
-    report: Annotated[bool, typer.Option(help="Store report.html with the model.")] = DEFAULTS.report,
+    report: Annotated[bool, typer.Option(help="Store a report in English and German.")] = DEFAULTS.report,
     model_version: Annotated[str | None, typer.Option(help="Default: made from the time.")] = None,
     checkpoint: Annotated[
         Path | None,
@@ -182,6 +183,7 @@ def evaluate(
         Path | None,
         typer.Option(dir_okay=False, help="File for it as a page, with curves and mistakes."),
     ] = None,
+    language: Annotated[Literal["en", "de"], typer.Option(help="Language of the page.")] = "en",
     skip_problems: SkipProblems = False,
 ) -> None:
     """Measure a model on a folder of labelled images."""
@@ -196,7 +198,8 @@ def evaluate(
             if report:
                 _write(report, evaluation.as_json())
             if html:
-                _write(html, evaluation.as_html())
+                with speaking(language):
+                    _write(html, evaluation.as_html())
 
 
 @app.command()

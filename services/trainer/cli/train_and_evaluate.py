@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from pydantic_core import from_json
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from ulid import ULID
 
 from services.trainer.architectures.cost import cost_of
@@ -54,6 +55,7 @@ from shared.datasets.reading import read_dataset, read_for_recipe
 from shared.datasets.tables import problem_lines
 from shared.engines.bundled_references import references_of
 from shared.engines.openvino import OpenVinoEngine
+from shared.language import gettext
 from shared.recipe import ImageSpec, Recipe, ReferenceSpec, Task, read_recipe
 from shared.recipe_draft import draft_recipe
 from shared.storage.filesystem import FilesystemStore
@@ -242,9 +244,9 @@ class FolderEvaluation:
         content = ReportContent(
             version=bundle.version,
             facts=facts_of(manifest.architecture, manifest.dataset, manifest.created_at, manifest.options),
-            measured_on=f"the images of {self.data}",
+            measured_on=gettext("the images of %(folder)s", folder=self.data),
             run=run,
-            chosen_on="the same images (the thresholds were chosen on others)",
+            chosen_on=gettext("the same images (the thresholds were chosen on others)"),
             curves=run.threshold_curves,
             mistakes=mistakes,
             images=images,
@@ -275,12 +277,17 @@ def show_operating_points(console: Console, points: OperatingPoints) -> None:
 
 
 def show_tried(console: Console, tried: Sequence[Tried]) -> None:
-    """Print what was tried before the network was chosen."""
-    table = Table("tried", "log loss", "average precision", "minutes", box=None)
-    for each in tried:
-        name = ", ".join(filter(None, (each.image, each.head))) + (" *" if each.chosen else "")
-        figures = [f"{each.log_loss:.3f}", f"{each.average_precision or 0:.3f}", f"{(each.seconds or 0) / 60:.1f}"]
-        table.add_row(name, *(figures if each.log_loss is not None else [each.remark, "", ""]))
+    """Print what was tried before the network was chosen: for each image, what the last layer sees."""
+    figures = (Column(title, justify="right", no_wrap=True) for title in ("log loss", "average\nprecision", "minutes"))
+    table = Table("tried", *figures, box=None)
+    for image, rows in groupby(tried, key=lambda each: each.image):
+        table.add_row(image)
+        for each in rows:
+            if each.log_loss is None:
+                table.add_row(f"  {', '.join(filter(None, (each.head, each.remark)))}")
+                continue
+            numbers = f"{each.log_loss:.3f}", f"{each.average_precision or 0:.3f}", f"{(each.seconds or 0) / 60:.1f}"
+            table.add_row(f"  {each.head}{' *' if each.chosen else ''}", *numbers)
     console.print(table, highlight=False)
     console.print(
         "* of this model, out of fold: the first, unless another is better by more than the error of the difference",

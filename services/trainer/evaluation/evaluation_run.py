@@ -14,6 +14,7 @@ from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.mistakes import Mistake, worst_mistakes
 from services.trainer.evaluation.threshold_curves import ThresholdCurve, threshold_curves
 from shared.contracts.operating_points import OperatingPoint
+from shared.language import gettext
 from shared.recipe import Recipe
 
 FEWEST_PARTS: Final = 30
@@ -29,8 +30,8 @@ class MeasuredOn(StrEnum):
     @property
     def in_words(self) -> str:
         if self is MeasuredOn.TEST:
-            return "the test split, which was not used for training"
-        return (
+            return gettext("the test split, which was not used for training")
+        return gettext(
             "all images of the training and validation split, each scored by a network that did not learn from its "
             "group"
         )

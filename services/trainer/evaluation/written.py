@@ -1,9 +1,10 @@
-"""Figures as tables and reports write them: a share with its counts, and of few images the counts alone."""
+"""Figures as tables and reports write them, in the present language."""
 
 from __future__ import annotations
 
 from shared.datasets.coverage import FEW
 from shared.intervals import Interval
+from shared.language import fixed, gettext
 
 
 def share_with_counts(value: float | None, n: int, interval: Interval | None = None) -> tuple[str, ...]:
@@ -12,9 +13,16 @@ def share_with_counts(value: float | None, n: int, interval: Interval | None = N
     The interval is left out if it is None.
     """
     if value is None or n == 0:
-        return ("n/a",)
-    counts = f"{round(value * n)} of {n}"
+        return (gettext("n/a"),)
+    counts = gettext("%(found)s of %(all)s", found=round(value * n), all=n)
     if n < FEW:
         return (counts,)
-    of = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return f"{100 * value:.1f} %{of}", counts
+    if interval is None:
+        return percent(value), counts
+    low, high = (fixed(100 * bound, 1) for bound in interval)
+    return f"{percent(value)} {gettext('(%(low)s to %(high)s)', low=low, high=high)}", counts
+
+
+def percent(value: float | None) -> str:
+    """Return ``93.5 %``, or a dash for None."""
+    return "–" if value is None else f"{fixed(100 * value, 1)} %"

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from pydantic_core import from_json
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.mistakes import Mistake
-from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.evaluation.report.page import ReportContent, facts_of, report_files
 from services.trainer.evaluation.threshold_choice import point_of
 from services.trainer.jobs.announcement import thresholds_stored_message
 from services.trainer.variants.proof import LeftOut, Proof, compare
@@ -27,7 +28,7 @@ from shared.contracts.bundle import (
     HISTORY,
     MANIFEST,
     RECIPE,
-    REPORT,
+    REPORTS,
     SCORES,
     VARIANT_FILES,
     Bundle,
@@ -40,6 +41,7 @@ from shared.contracts.bundle import (
 )
 from shared.contracts.operating_points import OperatingPoint, OperatingPoints
 from shared.contracts.scores import ScoredImages, ScoredSplit, as_array, read_scores
+from shared.language import ENGLISH, gettext, written_time
 from shared.messages import ThresholdsRequested, ThresholdsStored
 from shared.recipe import Recipe, Task
 from shared.storage.port import ObjectNotFound, ObjectStore
@@ -124,14 +126,14 @@ class ThresholdSet:
         files = {
             name: content
             for name, content in self.base.files.items()
-            if name not in unusable and name != REPORT and not name.startswith(MISTAKE_IMAGE)
+            if name not in unusable and name not in REPORTS.values() and not name.startswith(MISTAKE_IMAGE)
         }
         files |= self.mistake_images
         files[RECIPE] = self.recipe.to_yaml().encode()
         files[EVALUATION] = json.dumps(self.document, separators=(",", ":")).encode()
         files[SCORES] = self.scored.model_dump_json().encode()
-        if REPORT in self.base.files:
-            files[REPORT] = self.report().encode()
+        if REPORTS[ENGLISH] in self.base.files:
+            files |= report_files(self.report_content)
         changes = {
             "version": self.version,
             "created_at": self.request.at,
@@ -240,28 +242,29 @@ class ThresholdSet:
             "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
         }
 
-    def report(self) -> str:
-        """Render the report for people."""
+    def report_content(self) -> ReportContent:
+        """Return what the report shows, in the present language."""
         request, origin = self.request, self.base.manifest
         facts = {
             **facts_of(origin.architecture, origin.dataset, origin.created_at, origin.options),
-            "thresholds by": f"{request.by}, {request.at:%Y-%m-%d %H:%M} UTC",
-            "the network of": self.base.version,
-            **({"because": request.reason} if request.reason else {}),
+            gettext("Thresholds by"): f"{request.by}, {written_time(request.at.astimezone(UTC), 'minute')} UTC",
+            gettext("Network of"): self.base.version,
+            **({gettext("Reason"): request.reason} if request.reason else {}),
         }
-        content = ReportContent(
+        return ReportContent(
             version=self.version,
             facts=facts,
             measured_on=self.measured_on.in_words,
             run=self.measured,
-            chosen_on="the validation split" if self.scored.network is None else MeasuredOn.OUT_OF_FOLD.in_words,
+            chosen_on=gettext("the validation split")
+            if self.scored.network is None
+            else MeasuredOn.OUT_OF_FOLD.in_words,
             curves=self.valid.threshold_curves,
             mistakes=self.mistakes,
             images=self.mistake_images,
             history=from_json(self.base.file(HISTORY)) if HISTORY in self.base.files else (),
             document=self.document,
         )
-        return render(content)
 
 
 def run_of(recipe: Recipe, split: ScoredSplit, point: OperatingPoint | None = None) -> EvaluationRun:

@@ -28,7 +28,7 @@ from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.figures import Evaluation
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.evaluation.mistakes import Mistake, with_images
-from services.trainer.evaluation.report.page import ReportContent, facts_of, render
+from services.trainer.evaluation.report.page import ReportContent, facts_of, report_files
 from services.trainer.evaluation.threshold_choice import choose_thresholds
 from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmaps
 from services.trainer.heatmaps.held_out_layers import HeldOutRows
@@ -50,7 +50,7 @@ from services.trainer.training.time_limit import TimeLimit
 from services.trainer.training.tried import Tried
 from services.trainer.training.workers import Workers
 from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
-from shared.contracts.bundle import HISTORY, REFERENCES, REPORT, SCORES, Bundle, Variant
+from shared.contracts.bundle import HISTORY, REFERENCES, SCORES, Bundle, Variant
 from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
 from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
 from shared.contracts.training import TrainingOptions
@@ -60,6 +60,7 @@ from shared.datasets.labelled_images import Dataset, Example, OnProblem
 from shared.datasets.tables import Problem, problem_lines
 from shared.engines.compile import compile_for_openvino
 from shared.label_names import MOST_LABELS
+from shared.language import gettext
 from shared.recipe import ImageSpec, Recipe
 from shared.verdict import has_verdicts, scores_by, with_anomaly
 
@@ -461,7 +462,7 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
             **tables(images.split, spec.recipe.label_names),
             **mistake_images,
             **({REFERENCES: store.references.as_file()} if store.references else {}),
-            **({REPORT: findings.report(mistake_images).encode()} if spec.options.report else {}),
+            **(report_files(lambda: findings.report_content(mistake_images)) if spec.options.report else {}),
         },
     )
     curve = findings.learning_curve
@@ -501,7 +502,7 @@ class Findings:
     @property
     def chosen_on(self) -> str:
         """Return by which images the thresholds were chosen, in words."""
-        return "the validation split" if self.trained.out_of_fold is None else MeasuredOn.OUT_OF_FOLD.in_words
+        return gettext("the validation split") if self.trained.out_of_fold is None else MeasuredOn.OUT_OF_FOLD.in_words
 
     @property
     def measured(self) -> EvaluationRun:
@@ -545,10 +546,10 @@ class Findings:
             variants=variants,
         )
 
-    def report(self, images: Mapping[str, bytes]) -> str:
-        """Return `report.html`, with the images of the mistakes by file name."""
+    def report_content(self, images: Mapping[str, bytes]) -> ReportContent:
+        """Return what the report shows, in the present language, with the images of the mistakes by file name."""
         origin = self.provenance
-        content = ReportContent(
+        return ReportContent(
             version=origin.version,
             facts=facts_of(origin.architecture, origin.dataset, origin.created_at, origin.options),
             measured_on=self.measured_on.in_words,
@@ -560,4 +561,3 @@ class Findings:
             history=self.trained.history,
             document=self.document(),
         )
-        return render(content)

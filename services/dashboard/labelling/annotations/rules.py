@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.dashboard.web.language import gettext
+from shared.language import gettext
 from shared.recipe import LabelRole, Recipe, Task
 
 

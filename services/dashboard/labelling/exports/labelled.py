@@ -11,8 +11,8 @@ from services.dashboard.labelling.annotations.annotation import Annotation, Insp
 from services.dashboard.labelling.annotations.log import AnnotationLog
 from services.dashboard.labelling.exports.groups import groups_of
 from services.dashboard.labelling.sources import FrameSource, frame_order
-from services.dashboard.web.language import gettext
 from services.dashboard.web.problems import Problem
+from shared.language import gettext
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from services.dashboard.labelling.exports.labelled import (
 from services.dashboard.labelling.images import FrameImages
 from services.dashboard.labelling.schemas import DatasetMade, DatasetRequest
 from services.dashboard.labelling.sources import FrameSources
-from services.dashboard.web.language import gettext, reported
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, LabelledImage, next_version, put_image, write_version
 from shared.imaging.video import UnreadableMedia
+from shared.language import gettext, reported
 from shared.storage.port import ObjectNotFound, ObjectStore
 
 THREADS: Final = 8

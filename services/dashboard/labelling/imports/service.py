@@ -13,9 +13,9 @@ from services.dashboard.labelling.imports.sandbox import SandboxRequest, Unreada
 from services.dashboard.labelling.schemas import DatasetImported
 from services.dashboard.labelling.videos.repository import plain_name
 from services.dashboard.labelling.videos.transfers import Upload, multipart_body
-from services.dashboard.web.language import gettext, reported, translated
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import DatasetVersionError, next_version, put_image, write_version
+from shared.language import gettext, reported, translated
 from shared.messages import Name
 from shared.recipe import Task
 from shared.storage.port import ObjectStore

@@ -26,11 +26,11 @@ from starlette.types import Message, Send
 
 from services.dashboard.labelling.videos.repository import plain_name
 from services.dashboard.labelling.videos.scan import pack_album
-from services.dashboard.web.language import gettext, translated
 from services.dashboard.web.problems import Problem
 from shared.imaging.codec import file_kind, is_kind_read
 from shared.imaging.formats import is_readable
 from shared.imaging.video import natural_order
+from shared.language import gettext, translated
 
 RETRY_SECONDS: Final = 30
 """Seconds after which a refused client may try again, for the header ``Retry-After``."""

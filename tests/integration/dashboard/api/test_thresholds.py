@@ -188,12 +188,15 @@ def test_an_evaluation_that_comes_after_its_model_is_found(client: httpx.Client,
     assert client.get(path).json()["evaluation"] == {"loss": 0.25}
 
 
-def test_a_report_is_shown_in_a_sandbox(client: httpx.Client, store: ObjectStore) -> None:
+def test_a_report_is_shown_in_the_callers_language_and_in_a_sandbox(client: httpx.Client, store: ObjectStore) -> None:
     put_model(store)
     path = "/api/models/seam/versions/model-1/report"
     problem(client.get(path), 404, "no report.html")
-    store.put(f"{bundle.folder_of('seam', 'model-1')}/{bundle.REPORT}", b"<script>alert(1)</script>")
+    for language, name in bundle.REPORTS.items():
+        store.put(f"{bundle.folder_of('seam', 'model-1')}/{name}", f"<script>alert('{language}')</script>".encode())
+    assert "'de'" in client.get(path, headers={"Accept-Language": "de"}).text
     answer = client.get(path)
+    assert "'en'" in answer.text
     assert answer.headers["content-type"].startswith("text/html")
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("sandbox;")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from services.dashboard.models.dataset_images import WIDTH, DatasetImages
-from services.dashboard.web.language import speak
 from services.dashboard.web.problems import Problem
 from shared.contracts.dataset import LabelledImage, image_key, make_version, put_image, write_version
 from shared.imaging.codec import encode, size_of
+from shared.language import speak
 from shared.storage.filesystem import FilesystemStore
 
 

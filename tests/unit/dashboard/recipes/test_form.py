@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.dashboard.recipes.form import form_of, read_form
-from services.dashboard.web.language import speak
+from shared.language import speak
 from shared.recipe import parse_recipe
 
 WHOLE = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +41,20 @@ def test_without_an_earlier_training_the_default_grows_with_the_work() -> None:
         )
     ]
     assert seconds == sorted(set(seconds))
+
+
+def test_trying_takes_its_minutes_at_most_and_only_without_epochs() -> None:
+    alone = SMALL.default_seconds
+    tried = [replace(SMALL, minutes=minutes).default_seconds for minutes in (0.0, 1.0, 1.5, 600.0)]
+    assert tried[:2] == [alone, alone], "the recipe's image is fitted in any case"
+    assert tried[2] == 90
+    assert tried[2] < tried[3] < 600
+    for other in (
+        replace(SMALL, epochs=5),
+        replace(SMALL, architecture=GOOD_ONLY),
+        replace(SMALL, architecture="compact"),
+    ):
+        assert replace(other, minutes=600.0).default_seconds == other.default_seconds
 
 
 def test_the_median_of_the_last_trainings_of_the_same_architecture_counts() -> None:

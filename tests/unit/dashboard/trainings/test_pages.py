@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from services.dashboard.datasets.schemas import DatasetVersionView
 from services.dashboard.trainings.estimate import GOOD_ONLY, Work
 from services.dashboard.trainings.pages import CheckedForm, TrainingForm
+from shared.contracts.dataset import LabelledImage, make_version
 from shared.recipe import parse_recipe
 from tests.verdicts import RECIPE
 
@@ -24,3 +26,22 @@ def test_a_number_of_epochs_counts_only_if_it_is_one(given: str, epochs: int | N
 def test_a_model_of_good_images_alone_has_its_own_architecture_and_no_epochs() -> None:
     form = CheckedForm(TrainingForm(architecture="compact", epochs="30", good_only="yes"))
     assert form.work(10, SEAM) == Work(GOOD_ONLY, 10, PIXELS)
+
+
+@pytest.mark.parametrize(("minutes", "counted"), [("10", 10.0), ("2,5", 2.5), ("", 0.0), ("nan", 0.0), ("-1", 0.0)])
+def test_the_minutes_for_trying_count_if_they_are_a_number(minutes: str, counted: float) -> None:
+    assert CheckedForm(TrainingForm(architecture="compact", minutes=minutes)).work(10, SEAM).minutes == counted
+
+
+@pytest.mark.parametrize(("groups", "tested"), [(100, 15), (4, 25), (3, 0), (2, 15)])
+def test_images_of_the_test_split_are_counted_in_whole_groups_unless_there_are_too_few(
+    groups: int, tested: int
+) -> None:
+    images = [
+        LabelledImage(name=f"{n}.png", digest="0" * 64, labels=(half == 0,), group=f"{n % groups}")
+        for half in (0, 1)
+        for n in range(100 * half, 100 * half + 100)
+    ]
+    view = DatasetVersionView.of(make_version("seam", 1, ("break",), images, by="eva", source="a test"))
+    assert view.label_groups == {"break": (groups, groups)}
+    assert view.tested("break", 0.15) == tested

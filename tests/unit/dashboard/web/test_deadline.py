@@ -11,9 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 from services.dashboard.web import deadline
 from services.dashboard.web.callers import Caller, Role
 from services.dashboard.web.deadline import Deadline
-from services.dashboard.web.language import speak
 from services.dashboard.web.problems import ProblemDetails
 from services.dashboard.web.readiness import Readiness
+from shared.language import speak
 
 
 def test_it_is_in_the_language_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,13 @@ from services.dashboard.labelling.annotations.annotation import AnnotationKind
 from services.dashboard.live.endpoints import in_language
 from services.dashboard.quality.filter import ComparedBy
 from services.dashboard.statistics.windows import Subgroup
-from services.dashboard.web import language
 from services.dashboard.web.callers import Role
 from services.dashboard.web.enumeration_words import WORDS
-from services.dashboard.web.language import gettext, ngettext, reported, speak
 from services.dashboard.web.language_choice import language_of
 from services.dashboard.web.templating import templates
+from shared import language
 from shared.contracts.operating_points import OperatingPointName
+from shared.language import gettext, ngettext, reported, speak
 from shared.messages import Verdict
 from shared.recipe import LabelRole, parse_recipe
 from shared.verdict import judge

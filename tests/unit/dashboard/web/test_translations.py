@@ -1,4 +1,4 @@
-"""Every text of the pages is marked, and translated into every language."""
+"""Every text of the pages and reports is marked, and translated into every language."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from jinja2 import nodes
 
-from services.dashboard.web.language import ENGLISH, LANGUAGES, catalogue
 from services.dashboard.web.templating import FOLDERS, templates
+from shared.language import ENGLISH, LANGUAGES, catalogue
 from tests.unit.test_compose import ROOT
 
 TRANSLATED: Final = [each for each in LANGUAGES if each != ENGLISH]
-TEMPLATES: Final = sorted(file for folder in FOLDERS for file in folder.glob("*.html"))
+REPORTS: Final = ROOT / "services/trainer/evaluation/report/templates"
+TEMPLATES: Final = sorted(file for folder in (*FOLDERS, REPORTS) for file in folder.glob("*.html"))
 SCRIPTS: Final = sorted((ROOT / "services/dashboard/web/static").glob("*.js"))
 PLACES: Final = re.compile(r"%\(\w+\)[srd]|\{\w+\}")
 NAMES: Final = frozenset({"Seamline", "CSV", "JSON", "API"})
@@ -45,7 +46,7 @@ def extracted() -> set[tuple[str | None, str | tuple[str, ...]]]:
         methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     keywords = {**DEFAULT_KEYWORDS, "marked": None}
     found = set()
-    for folder in ("services/dashboard", "shared"):
+    for folder in ("services/dashboard", "services/trainer", "shared"):
         for _, _, message, _, context in extract_from_dir(ROOT / folder, methods, options, keywords):
             found.add((context, message))
     return found

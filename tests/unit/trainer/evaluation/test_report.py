@@ -1,19 +1,30 @@
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 
 from services.trainer.datasets.pixels import PixelStore
-from services.trainer.evaluation.evaluation_run import EvaluationRun
+from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
 from services.trainer.evaluation.mistakes import LONGEST_SIDE, with_images
-from services.trainer.evaluation.report.page import HEATMAP_FIGURES, ReportContent, render, variant_rows
+from services.trainer.evaluation.report.page import (
+    HEATMAP_FIGURES,
+    ReportContent,
+    facts_of,
+    render,
+    report_files,
+    variant_rows,
+)
 from services.trainer.evaluation.threshold_choice import choose_thresholds
 from services.trainer.evaluation.threshold_curves import threshold_curves
-from shared.contracts.bundle import ChosenBy
+from services.trainer.training.tried import Tried
+from shared.contracts.bundle import REPORTS, ChosenBy
 from shared.explain.metrics import FalseHeat, HeatmapScores, LabelHeatmaps, Measured, SizeClass
 from shared.imaging.codec import decode, size_of
+from shared.language import LANGUAGES
 from shared.recipe import ImageSpec, Recipe, parse_recipe
 from tests.unit.trainer.recipes import FRUIT, SEAM
 
@@ -90,22 +101,24 @@ def test_the_images_of_mistakes_are_stored_small(seam: Recipe, side: int) -> Non
         assert decode(shot).mean() == pytest.approx(int(mistake.name.split(".")[0]), abs=2)
 
 
-def subject(seen: EvaluationRun) -> ReportContent:
+def subject(seen: EvaluationRun, *, measured_on: str = "the test split", **more: object) -> ReportContent:
     mistakes, shots = with_images(seen.worst_mistakes(5), store_of(seen), np.arange(len(seen.names)))
     proof = {"images": 90, "largest_score_difference": 0.004, "changed_verdicts": 3, "macro_average_precision": 0.9}
+    objection = "it changes 3 of 90 verdicts (scores differ by up to 0.004)"
     _, points = choose_thresholds(seen.recipe, seen.truth, seen.scores, seen.groups)
     document = {
         "operating_points": points.model_dump(mode="json") if points else None,
         "best_epoch": 2,
         "warnings": ["few <images>"],
         "compiled": {"openvino_fp32": {**proof, "changed_verdicts": 0}},
-        "not_offered": {"openvino_int8": {"reason": "it changes 3 of 90 verdicts", "proof": proof}},
+        "not_offered": {"openvino_int8": {"reason": objection, "proof": proof}},
+        **more,
     }
     history = [{"loss": 0.7, "val_loss": 0.6, "val_average_precision": 0.8}] * 3
     return ReportContent(
         version="20261123-0850-3f9a2c",
-        facts={"architecture": "compact"},
-        measured_on="the test split",
+        facts=facts_of("compact", "cloth-3", datetime(2026, 11, 23, 8, 50, tzinfo=UTC), {"seed": 7}),
+        measured_on=measured_on,
         run=seen,
         chosen_on="the validation split",
         curves=seen.threshold_curves,
@@ -141,7 +154,8 @@ def test_a_report_has_every_section_and_loads_nothing_else(seam: Recipe) -> None
     assert render(seen) == page
 
 
-def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam: Recipe) -> None:
+def heatmaps() -> dict[str, Any]:
+    """Return what `evaluation.json` says of heatmaps: those of one label are measured, those of another are not."""
     measured = {key: Measured(value=number / 100, low=0.123, high=0.987) for number, key in enumerate(HEATMAP_FIGURES)}
     known = LabelHeatmaps(
         images=40,
@@ -165,9 +179,11 @@ def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam:
         false_heat=false_heat,
     )
     tried = {"defects": 48, "tried": [{"method": "layer-cam", "layers": ["features"], "pointing": 0.75}]}
-    seen = subject(noisy(seam))
-    document = {**seen.document, "heatmaps": {**json.loads(scores.model_dump_json()), **tried}}
-    page = render(replace(seen, document=document))
+    return {**json.loads(scores.model_dump_json()), **tried}
+
+
+def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam: Recipe) -> None:
+    page = render(subject(noisy(seam), heatmaps=heatmaps()))
     assert "Made by layer-cam at features, chosen by pasted defects" in page
     assert "Of 64 held-out good images, 3.0 % (1.0 % to 10.0 %) have heat for any label" in page
     assert "Chosen by 48 pasted defects of the training split" in page
@@ -183,6 +199,42 @@ def test_a_report_shows_the_scores_of_heatmaps_beside_those_of_random_ones(seam:
     assert "yes" in rows[0]
     assert "unknown: only 3 images have a mask" in part
     assert "good (heatmap of its absence)" in part
+
+
+def texts_of(page: str) -> list[str]:
+    """Return the texts of a page and its charts, in order, also those for screen readers."""
+    html = re.sub(r"<(style|desc)\b.*?</\1>", "", page, flags=re.DOTALL)
+    found = re.findall(r'>([^<]+)(?=<)|(?:aria-label|alt)="([^"]*)"', html)
+    return [text for each in found if (text := "".join(each).strip())]
+
+
+def test_a_report_is_written_in_each_language(seam: Recipe) -> None:
+    run = noisy(seam.model_copy(update={"defect_rate": 0.1}))
+    image = "96 x 96 pixels, normalisation image"
+    tried = [
+        asdict(Tried(image=image, head="linear", log_loss=0.41, average_precision=0.9, seconds=90, chosen=True)),
+        asdict(Tried(image=image, head="kernel, depths evenly", remark="not tried: no time was left")),
+    ]
+    curve = {"images": [40, 80], "labels": {"break": {"average_precision": [0.7, 0.8], "at_twice": 0.9}}}
+    doubts = [{"name": "3.png", "label": "short", "labelled": True, "probability": 0.04}]
+    more = {"heatmaps": heatmaps(), "tried": tried, "learning_curve": curve, "doubtful_labels": doubts}
+    files = report_files(
+        lambda: replace(
+            subject(run, measured_on=MeasuredOn.TEST.in_words, **more),
+            chosen_on=MeasuredOn.OUT_OF_FOLD.in_words,
+        )
+    )
+    assert set(REPORTS) == set(LANGUAGES)
+    english, german = (texts_of(files[REPORTS[language]].decode()) for language in ("en", "de"))
+    assert len(english) == len(german)
+    assert {"Arbeitspunkte", "Trefferquote", "Schwelle", "wenig Schlupf", "gemessen"} & set(german)
+    same = {text for text, other in zip(english, german, strict=True) if text == other and re.search("[a-z]{2}", text)}
+    names = {*seam.label_names, "compact", "cloth-3", "openvino_fp32", "openvino_int8", "few &lt;images&gt;"}
+    foreign = {"Brier", "Heatmaps", "Loss", "Training", "ideal"}
+    assert {each for each in same - names - foreign if not re.fullmatch(r"\d+\.png|part-\d+", each)} == set()
+    numbers = [each for each in german if re.fullmatch(r"[-\d.,;%–\s]+", each)]
+    assert len(numbers) > 100
+    assert [each for each in numbers if re.search(r"\d\.\d", each)] == []
 
 
 def test_a_report_of_exclusive_labels_has_a_confusion_matrix() -> None:

@@ -17,7 +17,7 @@ from shared.contracts.bundle import (
     EVALUATION,
     OPENVINO_WEIGHTS,
     RECIPE,
-    REPORT,
+    REPORTS,
     SCORES,
     VARIANT_FILES,
     Bundle,
@@ -72,7 +72,8 @@ def with_scores(version: str, dataset: DatasetVersion, store: FilesystemStore) -
     """A bundle with scores; what was tested on was validated on too."""
     made = comparable(version, dataset)
     scores = {SCORES: scores_of_bundle(made, store).model_dump_json().encode()}
-    return with_files(made, {"valid.csv": made.files["test.csv"], REPORT: b"of before", **scores})
+    reports = dict.fromkeys(REPORTS.values(), b"of before")
+    return with_files(made, {"valid.csv": made.files["test.csv"], **reports, **scores})
 
 
 def with_files(bundle: Bundle, files: dict[str, bytes]) -> Bundle:
@@ -136,8 +137,9 @@ def test_other_thresholds_make_a_version_with_the_same_network_and_new_figures(
     assert told["threshold_curves"]["break"]["chosen"] == 0.1
     proof = told["compiled"]["openvino_fp32"]
     assert (proof["changed_verdicts"], proof["largest_score_difference"]) == (0, 0)
-    report = made.files[REPORT].decode()
-    assert "grace, 2024-11-23 08:00 UTC" in report
+    report, german = (made.files[name].decode() for name in REPORTS.values())
+    assert "grace, 23 Nov 2024 08:00 UTC" in report
+    assert "grace, 23.11.2024 08:00 UTC" in german
     assert "breaks got through" in report
 
 

@@ -26,7 +26,7 @@ from shared.contracts.bundle import (
     EVALUATION,
     OPENVINO,
     OPENVINO_WEIGHTS,
-    REPORT,
+    REPORTS,
     Bundle,
     read_bundle_folder,
 )
@@ -125,7 +125,7 @@ def test_photos_without_labels_are_enough_and_the_first_screen_says_what_is_not_
     assert re.search(r"pasted on \d+ good ones, it finds \d+% \(AUROC 0\.\d\d, ", result.stderr)
     assert result.exit_code == 0, result.output
     assert "nothing can be said about escapes" in result.stderr
-    assert "othing can be said about escapes" in read_bundle_folder(tmp_path / "model").file(REPORT).decode()
+    assert "othing can be said about escapes" in read_bundle_folder(tmp_path / "model").file(REPORTS["en"]).decode()
     assert "none of" not in result.stderr
 
 

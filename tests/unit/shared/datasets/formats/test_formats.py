@@ -71,7 +71,7 @@ def test_boxes_and_polygons_become_labels_and_masks(tmp_path: Path, kind: str) -
     [
         "docs/datasets.md",
         "services/dashboard/labelling/templates/sources.html",
-        "services/dashboard/locale/de/LC_MESSAGES/dashboard.po",
+        "shared/locale/de/LC_MESSAGES/seamline.po",
         "services/dashboard/labelling/endpoints.py",
         "services/trainer/cli/commands.py",
         "services/trainer/cli/dataset_commands.py",

@@ -1,6 +1,6 @@
-"""The language of a request: its texts, numbers and times.
+"""The language of a page or a report: its texts, numbers and times.
 
-A text in the code is English, and the key of its translation in ``locale/<language>/LC_MESSAGES/dashboard.po``:
+A text in the code is English, and the key of its translation in ``locale/<language>/LC_MESSAGES/seamline.po``:
 
 - `gettext` and `ngettext`, in templates ``_`` and ``ngettext``, translate a text where it stands.
 - `marked` marks a constant, which `translated` translates where it is shown; so it does with a finished sentence.
@@ -11,7 +11,8 @@ A text in the code is English, and the key of its translation in ``locale/<langu
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
 from enum import Enum
@@ -30,7 +31,7 @@ from babel.support import Translations
 
 ENGLISH: Final = "en"
 LANGUAGES: Final = {ENGLISH: "English", "de": "Deutsch"}
-CATALOGUES: Final = Path(__file__).parents[1] / "locale"
+CATALOGUES: Final = Path(__file__).parent / "locale"
 FORMS: Final[Mapping[str, Mapping[str, str]]] = {
     ENGLISH: {
         "minute": "dd MMM y HH:mm",
@@ -58,7 +59,7 @@ FORMS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """Formats of times by language: with 24 hours, and with the same number of digits in each row of a table."""
-REPORTED: Final = frozenset({"services/dashboard/web/reported_texts.py", "shared/validation.py"})
+REPORTED: Final = frozenset({"shared/reported_texts.py", "shared/validation.py"})
 """The modules with the sentences of messages, and with those about wrong values, which they contain."""
 NESTED: Final = frozenset(
     {"reason", "error", "state", "format", "sources", "given", "used", "left_out", "place", "places", "allowed"}
@@ -85,13 +86,23 @@ def speak(chosen: str | None) -> None:
         _language.set(chosen)
 
 
+@contextmanager
+def speaking(chosen: str) -> Iterator[None]:
+    """Set the language within a block, to one of `LANGUAGES`."""
+    before = _language.set(chosen)
+    try:
+        yield
+    finally:
+        _language.reset(before)
+
+
 # ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @cache
 def catalogue(of: str) -> Catalog:
     """Return the texts of a language with their translations."""
-    with (CATALOGUES / of / "LC_MESSAGES" / "dashboard.po").open("rb") as file:
+    with (CATALOGUES / of / "LC_MESSAGES" / "seamline.po").open("rb") as file:
         return read_po(file, locale=of)
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
-from services.dashboard.web.language import reported, speak
 from shared.datasets.coverage import coverage_warnings
+from shared.language import reported, speak
 from tests.unit.test_compose import ROOT
 
 ERRORS: Final = {

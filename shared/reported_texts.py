@@ -833,3 +833,18 @@ OF_SERVERS: Final = (
     marked("the connection is gone"),
     marked("the connection was cut while it was made"),
 )
+OF_REPORTS: Final = (
+    marked("%(height)s x %(width)s pixels, normalisation %(normalisation)s"),
+    marked("linear"),
+    marked("linear, depths evenly"),
+    marked("linear, depths evenly but for the deepest"),
+    marked("kernel"),
+    marked("kernel, depths evenly"),
+    marked("not tried: no time was left"),
+    marked("not tried: it needs about %(minutes)s min, and the time is over"),
+    marked("everything"),
+    marked("the head, nothing"),
+    marked("the head, depthwise convolutions"),
+    marked("the head, the depthwise and the first half of all convolutions"),
+    marked("its macro average precision is %(figure)s, and the network's above %(least)s"),
+)
