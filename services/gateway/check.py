@@ -82,13 +82,13 @@ def _attempts(
 
 
 def _try_output(settings: AnyOutput, line: str) -> None:
-    with closing(open_output(settings, line, only_checks=True)) as output:
-        output.check()
     if isinstance(settings, OpcUaSettings):
         from services.gateway.outputs.opcua.security import expired  # noqa: PLC0415  only with its driver
 
         if reason := expired(settings, datetime.now(UTC)):
             raise OutputUnavailable(reason)
+    with closing(open_output(settings, line, only_checks=True)) as output:
+        output.check()
 
 
 def _begin(attempt: Callable[[], None]) -> Future[None]:

@@ -33,10 +33,12 @@ class Clock:
     def __init__(self) -> None:
         self.ahead = 0.0
         """Seconds."""
+        self.jump = 0.0
+        """Seconds by which the wall clock has jumped."""
 
     def __call__(self) -> Now:
         moment = now()
-        return Now(moment.steady + self.ahead, moment.wall + timedelta(seconds=self.ahead))
+        return Now(moment.steady + self.ahead, moment.wall + timedelta(seconds=self.ahead + self.jump))
 
 
 class Sending:

@@ -44,6 +44,19 @@ def test_a_signal_is_delayed_from_the_capture(sending: Open, receiver: Receiver,
     assert (datetime.now(UTC) - part.frame.captured_at).total_seconds() >= 0.4
 
 
+@pytest.mark.parametrize("jump", [3_600, -3_600])
+def test_a_clock_that_jumps_makes_no_waiting_signal_early_or_late(
+    sending: Open, receiver: Receiver, product: Product, jump: float
+) -> None:
+    out = sending(type="webhook", url=receiver.url, delay_ms=400, deadline_ms=600_000)
+    part = product.part()
+    out.decide(part)
+    out.clock.jump = jump
+    out.until(lambda: out.waiting == 0)
+    assert out.outbox.counts(NAME).sent == 1
+    assert (datetime.now(UTC) - part.frame.captured_at).total_seconds() >= 0.4
+
+
 def test_a_signal_after_its_deadline_is_missed_with_the_reason_and_never_sent(
     sending: Open, receiver: Receiver, product: Product
 ) -> None:
@@ -161,6 +174,19 @@ def test_what_is_not_sent_is_sent_after_a_restart(
     after = sending(type="webhook", url=receiver.url)
     after.until(lambda: after.waiting == 0)
     assert [document["part"] for document in receiver.effective()] == [part.part for part in parts]
+
+
+def test_a_signal_of_a_gateway_that_was_killed_before_it_noted_the_answer_comes_again_with_the_same_key(
+    sending: Open, receiver: Receiver, product: Product
+) -> None:
+    killed = sending(type="webhook", url=receiver.url)
+    killed.decide(part := product.part())
+    killed.output.send([Signal.of(part, "out", killed.settings)])
+    after = sending(type="webhook", url=receiver.url)
+    after.until(lambda: after.waiting == 0)
+    assert [each.headers["Idempotency-Key"] for each in receiver.accepted] == 2 * [f"line-1/{part.part}/out"]
+    assert [document["part"] for document in receiver.effective()] == [part.part]
+    assert after.outbox.counts(NAME).sent == 1
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -198,6 +198,7 @@ def test_at_200_parts_per_second_each_part_has_one_decision_and_each_signal_is_s
             wait_until(lambda: journal.execute(waiting).fetchone() == (0,), 120, "each signal to be sent or missed")
         gateway.stop()
         received = decisions.for_a_while(0.5)
+        subscriber.until(lambda messages: len(messages) >= len(verdicts))
         taken = [each["part"] for each in plc.results]
         published = [document["part"] for _, document in subscriber.messages]
     expected = {each.frame.frame_id: each.verdict.value for each in verdicts}

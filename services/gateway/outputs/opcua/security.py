@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from asyncua import Server, ua
@@ -61,15 +62,22 @@ class Users:
 
 def expired(settings: OpcUaSettings, moment: datetime) -> str:
     """Return that the certificate of the server has expired; empty: it has not, or can't be read, or there is none."""
-    content = settings.certificate_file.read_bytes() if settings.certificate_file else b""
-    load = x509.load_pem_x509_certificate if b"-----BEGIN" in content else x509.load_der_x509_certificate
+    file = settings.certificate_file
+    if file is None:
+        return ""
+    load = x509.load_pem_x509_certificate if format_of(file) == "pem" else x509.load_der_x509_certificate
     try:
-        until = load(content).not_valid_after_utc
+        until = load(file.read_bytes()).not_valid_after_utc
     except ValueError:
         return ""
     if until >= moment:
         return ""
-    return f"certificate_file {settings.certificate_file} expired on {until:%Y-%m-%d}, and clients refuse it"
+    return f"certificate_file {file} expired on {until:%Y-%m-%d}, and clients refuse it"
+
+
+def format_of(file: Path) -> str:
+    """Return the format of a certificate or key by its content: ``pem`` or ``der``. asyncua goes by the file's name."""
+    return "pem" if b"-----BEGIN" in file.read_bytes() else "der"
 
 
 async def secure(server: Server, settings: OpcUaSettings, users: Users) -> None:
@@ -82,8 +90,8 @@ async def secure(server: Server, settings: OpcUaSettings, users: Users) -> None:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         return
     server.set_security_policy(list(ENCRYPTED))
-    await server.load_certificate(settings.certificate_file)
-    await server.load_private_key(settings.key_file)
+    await server.load_certificate(settings.certificate_file, format_of(settings.certificate_file))
+    await server.load_private_key(settings.key_file, format=format_of(settings.key_file))
     if users.trusted:
         await users.trusted.load()
         options = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
