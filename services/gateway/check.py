@@ -17,8 +17,8 @@ from services.gateway.encoders.reading import open_reader
 from services.gateway.encoders.settings import OutputEncoderSettings
 from services.gateway.lines import LineSettings, LinesFile
 from services.gateway.outputs.opening import open_output
-from services.gateway.outputs.port import OutputUnavailable
-from services.gateway.outputs.settings import AnyOutput, ModbusSettings, OpcUaSettings
+from services.gateway.outputs.port import Output, OutputUnavailable
+from services.gateway.outputs.settings import ModbusSettings, OpcUaSettings
 
 CHECK_SECONDS: Final = 30.0
 """Seconds in which all outputs and encoders of a file have to answer, whatever their own timeouts are."""
@@ -56,38 +56,45 @@ def check_outputs(
         for output in outputs.values()
         if isinstance(output, ModbusSettings | OpcUaSettings)
     }
-    begun = [
-        (f"{line}/{name}", is_served, remedy, _begin(attempt))
+    attempts = [
+        (f"{line}/{name}", remedy, is_served, attempt)
         for line, settings in lines.lines.items()
         for name, remedy, is_served, attempt in _attempts(line, settings, served)
     ]
+    begun = [(name, remedy, is_served, _begin(attempt)) for name, remedy, is_served, attempt in attempts]
     until = time.monotonic() + seconds
     return tuple(
         _ended(name, attempt, until - time.monotonic(), seconds, remedy, is_served=is_served)
-        for name, is_served, remedy, attempt in begun
+        for name, remedy, is_served, attempt in begun
     )
 
 
 def _attempts(
     line: str, settings: LineSettings, served: set[tuple[str, int]]
 ) -> Iterator[tuple[str, str, bool, Callable[[], None]]]:
-    """Yield the name of each output and encoder, its remedy, whether a gateway may serve it, and the attempt."""
+    """Yield the name of each output and encoder, its remedy, whether a gateway may serve it, and the attempt.
+
+    The drivers are imported here, before a thread starts: threads that import them together may end in a deadlock.
+    """
     for name, output in settings.outputs.items():
         is_served = isinstance(output, ModbusSettings | OpcUaSettings) and (output.host, output.port) in served
-        yield name, output.remedy, is_served, partial(_try_output, output, line)
+        opened, hindrance = open_output(output, line, only_checks=True), ""
+        if isinstance(output, OpcUaSettings):
+            from services.gateway.outputs.opcua.security import expired  # noqa: PLC0415  only with its driver
+
+            hindrance = expired(output, datetime.now(UTC))
+        yield name, output.remedy, is_served, partial(_try_output, opened, hindrance)
     if encoder := settings.encoder:
         own = [encoder.output] if isinstance(encoder, OutputEncoderSettings) else []
         receivers = {name: open_output(settings.outputs[name], line) for name in own}
         yield "encoder", encoder.remedy, False, open_reader(encoder, receivers).check
 
 
-def _try_output(settings: AnyOutput, line: str) -> None:
-    if isinstance(settings, OpcUaSettings):
-        from services.gateway.outputs.opcua.security import expired  # noqa: PLC0415  only with its driver
-
-        if reason := expired(settings, datetime.now(UTC)):
-            raise OutputUnavailable(reason)
-    with closing(open_output(settings, line, only_checks=True)) as output:
+def _try_output(output: Output, hindrance: str) -> None:
+    """Connect, unless something is known to hinder that."""
+    with closing(output):
+        if hindrance:
+            raise OutputUnavailable(hindrance)
         output.check()
 
 

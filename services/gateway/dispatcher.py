@@ -184,12 +184,13 @@ class Dispatcher:
 
     def _note_failure(self, error: str) -> None:
         reason = " ".join(error.split())[:ERROR_LENGTH]
+        encoder = self._way.encoder if self._way and self._way.encoder.failure else None
         if not self.state.failing:
             _log.error(
                 "an output fails; its signals wait until their deadlines",
                 output=self.name,
                 reason=reason,
-                remedy=self._outbox.settings_of(self.name).remedy,
+                remedy=encoder.remedy if encoder else self._outbox.settings_of(self.name).remedy,
             )
         elif reason == self.state.last_error:
             return

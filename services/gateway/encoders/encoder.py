@@ -93,6 +93,11 @@ class Encoder:
             self._failure, self._failed = reason, True
 
     @property
+    def remedy(self) -> str:
+        """What to do when the count can't be read."""
+        return self._settings.remedy
+
+    @property
     def failure(self) -> str:
         """Why the count is not known; empty if it is."""
         limit = self._settings.silence_seconds
