@@ -149,7 +149,6 @@ def _run(options: DemoOptions, recipe: Recipe, settings: DashboardSettings, inhe
     hint = f"Stops by itself after {options.frames} frames" if options.frames else "Ctrl-C stops it"
     qualities = {label.name for label in recipe.labels if label.role is LabelRole.QUALITY}
     view = View(settings.address, [access_of(settings), hint], qualities, options.modbus_port)
-    sys.stderr.write(f"Dashboard {settings.address}\n")
     broker = SqliteBroker(options.state / "broker")
     started = time.monotonic()
     try:
@@ -167,6 +166,8 @@ def _run(options: DemoOptions, recipe: Recipe, settings: DashboardSettings, inhe
                 return read_accounting(api, broker, options.line)
 
             before = _start(running, lambda: is_ready(api), look, stop, has_earlier_data=has_earlier_data)
+            if not stop.is_set():
+                sys.stderr.write(f"Dashboard {settings.address}\n")
             accounting = _watch(running, lambda: look().since(before), view, options.frames, stop)
     except ServiceFailed as failed:
         sys.stderr.write(f"{failed}\n")
@@ -188,23 +189,29 @@ def _start(
     *,
     has_earlier_data: bool,
 ) -> Accounting:
-    """Start the services; return the accounting before the camera's first frame."""
+    """Start the services, and wait for the dashboard; return the accounting before the camera's first frame.
+
+    Raises:
+        ServiceFailed: a service can't start, such as the dashboard at a port that is taken.
+    """
     camera, *others = running.values()
     for service in others:
         service.start()
-    before = Accounting()
     if has_earlier_data:
         console.print("Reading the data of an earlier line")
-        until = time.monotonic() + STALL_SECONDS
-        while not stop.wait(POLL_SECONDS):
-            _keep_alive(others)
-            with contextlib.suppress(*TRANSIENT_ERRORS):
-                if is_ready():
-                    before = look()
-                    break
-            if time.monotonic() > until:
-                raise ServiceFailed(f"the dashboard is not ready after {STALL_SECONDS:.0f} s: see its log")
-    camera.start()
+    else:
+        camera.start()
+    before, until = Accounting(), time.monotonic() + STALL_SECONDS
+    while not stop.wait(POLL_SECONDS):
+        _keep_alive(others if has_earlier_data else running.values())
+        with contextlib.suppress(*TRANSIENT_ERRORS):
+            if is_ready():
+                before = look() if has_earlier_data else before
+                break
+        if time.monotonic() > until:
+            raise ServiceFailed(f"the dashboard is not ready after {STALL_SECONDS:.0f} s: see its log")
+    if has_earlier_data:
+        camera.start()
     return before
 
 
