@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,9 @@ SLOW_PLC: Final = 0.010
 PUBLISHING_MS: Final = 10
 """The publishing interval that the OPC UA client asks for."""
 DEADLINE_MS: Final = 500
+READY_SECONDS: Final = 120.0
+CONNECT_SECONDS: Final = 0.5
+"""Seconds in which the PLC connects before the first part."""
 SPEED: Final = 1_000
 """Counts of the encoder per second."""
 DELAY_COUNTS: Final = 300
@@ -137,10 +141,12 @@ def plant_with(address: BrokerAddress, folder: Path, output: str) -> Iterator[Pl
         yield Plant(line, port, plc)
 
 
-def publish(address: BrokerAddress, session: str, rate: int, seconds: float) -> None:
-    """Publish a verdict per part at an even pace, in a process of its own."""
+def publish(address: BrokerAddress, session: str, rate: int, seconds: float, ready: Event) -> None:
+    """Publish a verdict per part at an even pace, in a process of its own, which sets ``ready`` before."""
     broker = address.open()
-    publisher, began = broker.publisher(), time.monotonic()
+    publisher = broker.publisher()
+    ready.set()
+    began = time.monotonic() + CONNECT_SECONDS
     for sequence in range(int(rate * seconds)):
         time.sleep(max(0.0, began + sequence / rate - time.monotonic()))
         publisher.publish(verdict(sequence, captured_at=datetime.now(UTC), frame_id=frame_id(session, sequence)))
@@ -149,10 +155,13 @@ def publish(address: BrokerAddress, session: str, rate: int, seconds: float) -> 
 
 @contextmanager
 def publishing(line: Line, session: str, rate: int, seconds: float) -> Iterator[None]:
-    """Publish the verdicts of a session beside the block."""
-    arguments = line.address, session, rate, seconds
-    camera = multiprocessing.get_context("spawn").Process(target=publish, args=arguments)
+    """Publish the verdicts of a session beside the block, which begins when the process that publishes is ready."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    camera = context.Process(target=publish, args=(line.address, session, rate, seconds, ready))
     camera.start()
+    if not ready.wait(READY_SECONDS):
+        raise TimeoutError(f"the process that publishes was not ready after {READY_SECONDS:g} s")
     yield
     camera.join()
 
