@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
@@ -14,6 +15,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 BROKERS = ("sqlite", "amqp", "amqps")
 STORES = ("file", "s3", "s3s")
+BROKER_OPTIONS = {"topology": "given", "heartbeat": r"[5-9]|[1-9]\d|[12]\d\d|300"}
+"""Options of RabbitMQ's address, and patterns of their values."""
 
 
 class SecretFileError(ValueError):
@@ -72,7 +75,7 @@ class ServiceSettings(SecretFileSettings):
 
     broker_url: str = Field(
         "sqlite:///var/broker",
-        description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][,HOST…][/VHOST][?topology=given]",
+        description="sqlite:///FOLDER, or amqp[s]://HOST[:PORT][,HOST…][/VHOST][?topology=given][&heartbeat=SECONDS]",
     )
     broker_user: str = ""
     broker_password: SecretStr = SecretStr("")
@@ -98,6 +101,8 @@ class ServiceSettings(SecretFileSettings):
         ):
             if split_address(f"{prefix}{field}", url).scheme not in schemes:
                 raise ValueError(f"{prefix}{field} starts with one of {', '.join(s + '://' for s in schemes)}")
+        if self.broker_url.startswith("amqp"):
+            check_broker_options(f"{prefix}BROKER_URL", self.broker_url)
         if self.broker_url.startswith("amqp") and not (self.broker_user and self.broker_password.get_secret_value()):
             raise ValueError(f"set {prefix}BROKER_USER and {prefix}BROKER_PASSWORD: RabbitMQ asks for them")
         if self.storage_url.startswith("s3") and not (
@@ -188,6 +193,20 @@ def split_address(name: str, url: str) -> SplitResult:
     if len(nodes) > 1 and "" in nodes:
         raise ValueError(f"{name} has a comma without a host: write one comma between two hosts")
     return parts
+
+
+def check_broker_options(name: str, url: str) -> None:
+    """Check what follows the question mark of RabbitMQ's address.
+
+    Raises:
+        ValueError: it is not an option of RabbitMQ's address.
+    """
+    for option, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if option not in BROKER_OPTIONS or not re.fullmatch(BROKER_OPTIONS[option], value):
+            raise ValueError(
+                f"{name}: after the question mark come topology=given, or heartbeat=SECONDS (5 to 300), or both "
+                "with & between them"
+            )
 
 
 def folder_of(url: str) -> Path:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Puts the names and passwords of the environment into the definitions, then starts RabbitMQ as its image does.
+# Puts the names and passwords of the environment into the definitions, then starts RabbitMQ as its image does. The nodes
+# of a cluster know each other by the admin's password.
 set -eu
 umask 077
 
@@ -16,4 +17,8 @@ awk '
     print
   }
 ' /opt/seamline/definitions.json > /tmp/definitions.json
+cookie=/var/lib/rabbitmq/.erlang.cookie
+rm -f $cookie
+printf %s "$ADMIN_PASSWORD" > $cookie
+chmod 400 $cookie
 exec docker-entrypoint.sh rabbitmq-server

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.e2e.composed import ROOT, ComposedLine, wait_for
+from tests.e2e.composed import ROOT, ComposedLine, docker, wait_for
 
 FRAMES: Final = 1_000
 _line_of_session: pytest.StashKey[ComposedLine] = pytest.StashKey()
@@ -48,7 +48,6 @@ def line(
     try:
         try:
             line.start()
-            line.must("up", "--detach", "--wait", "--no-recreate", "--scale", "inference=3", "inference")
         except BaseException:
             sys.stdout.write("\n".join(line.story().values()))
             raise
@@ -62,23 +61,25 @@ def line(
 def inspected(line: ComposedLine) -> Inspected:
     """The camera played its video, and one worker was killed while it had frames in hand."""
     with line.api() as api:
-        line.must("up", "--detach", "--build", "--no-recreate", "camera", seconds=900)
+        line.must("build", "camera", seconds=900)
+        line.play(FRAMES)
         wait_for(lambda: len([count for count in line.handled(api).values() if count]) == 3, 180, "three workers judge")
         victim = line.containers("inference")[0]
-        subprocess.run(["docker", "kill", str(victim.ID)], check=True, capture_output=True)
+        docker("kill", str(victim.ID))
         at_kill = wait_for(lambda: line.accounting(api), 200, "the line's account")["inspected"]
-
-        def complete() -> dict[str, Any] | None:
-            counts = line.accounting(api)
-            done = counts and counts["captured"] == FRAMES and counts["in_flight"] == 0
-            return counts if done and counts["explained"] + counts["unexplained"] == counts["flagged"] else None
-
         return Inspected(
-            wait_for(complete, 400, "all frames inspected and explained"),
+            wait_for(lambda: line.settled(api, FRAMES), 400, "all frames inspected and explained"),
             line.handled(api),
             str(victim.ID),
             at_kill,
         )
+
+
+@pytest.fixture(scope="session")
+def encrypted(line: ComposedLine, inspected: Inspected) -> ComposedLine:
+    """The same line, given TLS after it ran without."""
+    line.encrypt()
+    return line
 
 
 @pytest.hookimpl(wrapper=True)

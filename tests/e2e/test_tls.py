@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import pytest
@@ -26,24 +26,13 @@ except OSError as error:
 """
 
 
-@pytest.fixture(scope="module")
-def encrypted(line: ComposedLine, inspected: Inspected) -> ComposedLine:
-    line.encrypt()
-    return line
-
-
 def test_frames_go_the_whole_way_encrypted(encrypted: ComposedLine, inspected: Inspected) -> None:
     explained = inspected.accounting["explained"]
-    encrypted.must("up", "--detach", "--no-build", "--no-deps", "camera")
+    encrypted.play(SOME)
     with encrypted.api() as api:
-
-        def some() -> dict[str, Any] | None:
-            counts = encrypted.accounting(api)
-            done = counts and counts["inspected"] >= FRAMES + SOME
-            return counts if done and counts["explained"] > explained else None
-
-        counts = wait_for(some, 240, f"{SOME} more frames inspected, and one explained")
+        counts = wait_for(lambda: encrypted.settled(api, FRAMES + SOME), 240, f"{SOME} more frames inspected")
     assert (counts["dropped"], counts["parked"], counts["error"]) == (0, 0, 0)
+    assert counts["explained"] > explained
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,9 @@ def test_an_address_names_its_nodes(url: str, nodes: object) -> None:
     address = RabbitAddress(url, "u", "p")
     assert address.nodes == nodes
     assert address.topology_is_given is ("topology" in url)
+
+
+def test_an_address_says_when_a_silent_node_is_given_up(rabbitmq: BrokerAddress, rabbitmq_server: Endpoint) -> None:
+    url = at_nodes(rabbitmq, rabbitmq_server.port).url
+    assert RabbitAddress(url, "u", "p").parameters("test").heartbeat == 20
+    assert RabbitAddress(f"{url}?topology=given&heartbeat=7", "u", "p").parameters("test").heartbeat == 7

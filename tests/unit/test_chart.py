@@ -14,7 +14,7 @@ import yaml
 from deploy.object_store.__main__ import SetupSettings
 from deploy.rabbitmq.importing import ImportSettings, wanted_definitions
 from shared.topology import EXPLAINER_FLAGGED, INFERENCE_FRAMES
-from tests.unit.test_compose import FLOW, ROOT
+from tests.unit.test_compose import FLOW, NODES_CONF, ROOT
 
 CHART: Final = ROOT / "deploy" / "chart"
 TOOLS: Final = ROOT / ".venv" / "charts" / "bin"
@@ -125,6 +125,14 @@ def test_custom_resources_have_the_fields_of_their_operators_and_no_others(docum
         for name, fields in known.items():
             if fields and name in each["spec"]:
                 assert set(each["spec"][name]) <= fields, name
+
+
+def test_a_cluster_has_the_settings_of_the_one_that_compose_runs(documents: list[dict[str, Any]]) -> None:
+    (cluster,) = [each for each in documents if each["kind"] == "RabbitmqCluster"]
+    given = cluster["spec"]["rabbitmq"]["additionalConfig"].splitlines()
+    wanted = {f"{name} = {value}" for name, value in NODES_CONF.items() if not name.startswith("cluster_formation.")}
+    assert cluster["spec"]["replicas"] == 3
+    assert wanted - set(given) == set()
 
 
 def test_workers_scale_by_the_length_of_their_queue(documents: list[dict[str, Any]]) -> None:

@@ -19,6 +19,15 @@ FLOW: Final = ["camera", "inference", "explainer", "trainer", "gateway", "dashbo
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 TLS_TEXT: Final = (ROOT / "deploy" / "compose.tls.yml").read_text()
 TLS: Final[dict[str, Any]] = yaml.safe_load(TLS_TEXT)
+NODES, NODES_TLS = (
+    yaml.safe_load((ROOT / "deploy" / name).read_text())["services"]
+    for name in ("compose.nodes.yml", "compose.nodes.tls.yml")
+)
+NODES_CONF: Final = dict(
+    line.split(" = ", 1)
+    for line in (ROOT / "deploy" / "rabbitmq" / "nodes.conf").read_text().splitlines()
+    if line and line[0] != "#"
+)
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load(TEXT)
 EVERYTHING: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 MONITORING: Final = ["prometheus", "grafana", "jaeger"]
@@ -219,6 +228,24 @@ def test_with_tls_a_service_has_the_settings_it_needs_and_no_address_in_the_clea
     }
     schemes = {str(value).partition("://")[0] for name, value in given.items() if name.endswith("_url")}
     assert schemes <= {"amqps", "s3s", "rediss"}
+
+
+def test_three_nodes_name_each_other_and_have_a_volume_each() -> None:
+    nodes = [value for name, value in NODES_CONF.items() if ".classic_config.nodes." in name]
+    assert nodes == [f"rabbit@{name}" for name in NODES]
+    mounted = "./deploy/rabbitmq/nodes.conf:/opt/seamline/conf.d/nodes.conf:ro"
+    assert NODES["rabbitmq"] == {"volumes": [mounted]}
+    for name in ("rabbitmq-2", "rabbitmq-3"):
+        assert NODES[name] == {
+            "extends": {"file": "docker-compose.yml", "service": "rabbitmq"},
+            "hostname": name,
+            "volumes": [f"{name}:/var/lib/rabbitmq", mounted],
+        }
+
+
+def test_with_tls_every_further_node_has_the_certificate_of_the_first() -> None:
+    assert set(NODES_TLS) == {"rabbitmq-2", "rabbitmq-3"}
+    assert all(added == TLS["services"]["rabbitmq"] for added in NODES_TLS.values())
 
 
 def test_videos_on_their_way_are_kept_on_a_disk_and_not_in_memory() -> None:

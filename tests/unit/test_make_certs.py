@@ -11,6 +11,7 @@ import pytest
 
 from tests.certificates import make_certificates
 from tests.servers import DEPLOY
+from tests.unit.test_compose import NODES
 
 SERVERS = {"rabbitmq", "redis", "object-store"}
 SERVICES = {"object-store-setup", "camera", "inference", "explainer", "trainer", "gateway", "dashboard"}
@@ -26,6 +27,10 @@ def issued(folder: Path) -> dict[str, bytes]:
     """The certificates, but for copies of the authority's."""
     files = [file for file in folder.glob("*/*.crt") if file.name != "ca.crt" or file.parent.name == "authority"]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def names_in(certificate: Path) -> set[tuple[str, str]]:
+    return set(ssl._ssl._test_decode_cert(str(certificate))["subjectAltName"])  # type: ignore[attr-defined]
 
 
 def test_every_container_has_a_folder_that_its_user_alone_may_read(tmp_path: Path) -> None:
@@ -64,8 +69,13 @@ def test_a_further_name_of_the_machine_renews_the_certificates_of_servers_alone(
     after = issued(folder)
     renewed = {name for name in before if after[name] != before[name]}
     assert renewed == {"dashboard/https.crt", *(f"{server}/public.crt" for server in SERVERS)}
-    names = ssl._ssl._test_decode_cert(str(folder / "dashboard" / "https.crt"))["subjectAltName"]  # type: ignore[attr-defined]
-    assert {("DNS", "quality.plant.example"), ("IP Address", "10.0.0.7"), ("DNS", "localhost")} <= set(names)
+    names = names_in(folder / "dashboard" / "https.crt")
+    assert {("DNS", "quality.plant.example"), ("IP Address", "10.0.0.7"), ("DNS", "localhost")} <= names
+
+
+def test_the_certificate_of_rabbitmq_names_all_nodes_of_a_cluster(tmp_path: Path) -> None:
+    folder = make_certificates(tmp_path / "tls")
+    assert {("DNS", name) for name in NODES} <= names_in(folder / "rabbitmq" / "public.crt")
 
 
 def test_a_certificate_that_ends_soon_is_renewed(tmp_path: Path) -> None:

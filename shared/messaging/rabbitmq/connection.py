@@ -93,6 +93,11 @@ class RabbitAddress:
         return parse_qs(urlsplit(self.url).query).get("topology") == ["given"]
 
     @property
+    def heartbeat(self) -> int:
+        """Return the heartbeat timeout in seconds: that of the address (``?heartbeat=10``), or the default."""
+        return int(parse_qs(urlsplit(self.url).query).get("heartbeat", [self.heartbeat_seconds])[-1])
+
+    @property
     def _encrypted(self) -> bool:
         return urlsplit(self.url).scheme == "amqps"
 
@@ -105,7 +110,7 @@ class RabbitAddress:
             port,
             self.virtual_host,
             pika.PlainCredentials(self.user, self.password),
-            heartbeat=self.heartbeat_seconds,
+            heartbeat=self.heartbeat,
             blocked_connection_timeout=BLOCKED_SECONDS,
             socket_timeout=ATTEMPT_SECONDS,
             stack_timeout=ATTEMPT_SECONDS,

@@ -30,6 +30,8 @@ def test_the_readme_has_every_option() -> None:
     [
         ("LEASE_SECONDS", "0", "TRAINER_LEASE_SECONDS: give more than 0"),
         ("BROKER_URL", "redis://x", "settings: TRAINER_BROKER_URL starts with one of"),
+        ("BROKER_URL", "amqp://x/?topolgy=given", "settings: TRAINER_BROKER_URL: after the question mark come"),
+        ("BROKER_URL", "amqp://x/?heartbeat=0", "settings: TRAINER_BROKER_URL: after the question mark come"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(
