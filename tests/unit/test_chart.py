@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ import yaml
 from deploy.object_store.__main__ import SetupSettings
 from deploy.rabbitmq.importing import ImportSettings, wanted_definitions
 from shared.topology import EXPLAINER_FLAGGED, INFERENCE_FRAMES
-from tests.unit.test_compose import FLOW, NODES_CONF, ROOT
+from tests.unit.test_compose import EVERYTHING, FLOW, NODES_CONF, ROOT
 
 CHART: Final = ROOT / "deploy" / "chart"
 TOOLS: Final = ROOT / ".venv" / "charts" / "bin"
@@ -203,6 +204,24 @@ def test_every_pod_has_limits_probes_and_no_rights(documents: list[dict[str, Any
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
         if container["name"] in FLOW:
             assert {"startupProbe", "livenessProbe"} <= set(container), container["name"]
+
+
+@pytest.mark.parametrize("service", FLOW)
+def test_a_service_requests_more_memory_than_was_measured_and_has_the_limit_of_compose(service: str) -> None:
+    page = (ROOT / "docs" / "performance.md").read_text().partition("### Memory")[2]
+    row = re.search(rf"^\| {service}\b.* \| (\d+) MB \| (\S+) \| (\S+) \|$", page, re.MULTILINE)
+    assert row
+    measured, requested, limit = row.groups()
+    resources = yaml.safe_load((CHART / "values.yaml").read_text())[service]["resources"]
+    assert (resources["requests"]["memory"], resources["limits"]["memory"]) == (requested, limit)
+    assert int(measured) * 1_000_000 < bytes_of(requested) < bytes_of(limit)
+    composed = EVERYTHING[service]["deploy"]["resources"]["limits"]["memory"]
+    assert composed == f"${{{service.upper()}_MEMORY:-{limit.removesuffix('i').lower()}}}"
+
+
+def bytes_of(memory: str) -> int:
+    """``256Mi`` or ``1Gi`` in bytes."""
+    return int(memory[:-2]) * {"Mi": 2**20, "Gi": 2**30}[memory[-2:]]
 
 
 def test_what_runs_more_than_once_may_lose_one_pod_at_a_time(documents: list[dict[str, Any]]) -> None:
