@@ -19,7 +19,8 @@ from services.trainer.architectures.architecture import UnfitArchitecture
 from services.trainer.cli.train_and_evaluate import evaluate_folder
 from services.trainer.datasets.download import DatasetAccess
 from services.trainer.datasets.pixels import PixelStore, decode_images
-from services.trainer.training.build import Built, ModelSpec, build
+from services.trainer.training.build import Built, build
+from services.trainer.training.model_spec import ModelSpec
 from services.trainer.training.options import WrongOption
 from shared.contracts.bundle import RECIPE, REFERENCES, BundleError, Variant, read_bundle_folder, write_bundle_folder
 from shared.contracts.training import TrainingOptions

@@ -32,9 +32,10 @@ from services.trainer.evaluation.logits import engine_logits
 from services.trainer.evaluation.mistakes import with_images
 from services.trainer.evaluation.report.page import ReportContent, facts_of, render
 from services.trainer.evaluation.written import share_with_counts
-from services.trainer.training.build import ModelSpec, assist, build
+from services.trainer.training.build import assist, build
 from services.trainer.training.checkpoint import StoredCheckpoint
 from services.trainer.training.cluster import VARIABLE
+from services.trainer.training.model_spec import ModelSpec
 from services.trainer.training.tried import Tried
 from services.trainer.training.workers import workers_of
 from shared.contracts.bundle import (
@@ -116,14 +117,15 @@ def train(spec: ModelSpec, out: Path, checkpoint: StoredCheckpoint | None = None
     write_bundle_folder(out, built.bundle)
     if checkpoint:
         checkpoint.delete()
-    for warning in built.warnings:
+    findings, measured = built.findings, built.findings.images
+    for warning in findings.warnings:
         if warning not in known:
             console.print(f"note: {warning}", soft_wrap=True)
-    console.print(f"on {built.measured_on.in_words}:\n{summary_of(built.evaluation)}", soft_wrap=True)
-    if len(built.tried) > 1:
-        show_tried(console, built.tried)
-    if built.points:
-        show_operating_points(console, built.points)
+    console.print(f"on {measured.measured_on.in_words}:\n{summary_of(built.evaluation)}", soft_wrap=True)
+    if len(findings.tried) > 1:
+        show_tried(console, findings.tried)
+    if measured.points:
+        show_operating_points(console, measured.points)
     if built.more_images:
         console.print(built.more_images, soft_wrap=True)
     console.print(f"model {built.bundle.version} is in {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.trainer.evaluation.calibration import Bin
@@ -93,3 +94,40 @@ class Evaluation(BaseModel):
     def mean_is_telling(self) -> bool:
         """Return whether enough images have each label of the mean average precision, and lack it."""
         return all(self.labels[name].is_telling for name in self.macro_labels)
+
+
+class LabelCurve(BaseModel):
+    """The average precision of one label, out of fold, by the number of images that were learned from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    average_precision: tuple[float, ...] = Field(description="average precision, by number of images")
+    at_twice: float = Field(description="expected with twice as many images")
+
+
+class LearningCurve(BaseModel):
+    """The learning curves of all labels, and the average precision that is expected with twice as many images."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: tuple[int, ...] = Field(description="numbers of images that were learned from, as means over the folds")
+    labels: dict[str, LabelCurve] = Field(description="curves of the labels with enough images")
+
+    @property
+    def now(self) -> float:
+        """The mean average precision of these labels with all images."""
+        return float(np.mean([curve.average_precision[-1] for curve in self.labels.values()]))
+
+    @property
+    def at_twice(self) -> float:
+        """The mean average precision that is expected with twice as many images."""
+        return float(np.mean([curve.at_twice for curve in self.labels.values()]))
+
+    def in_words(self) -> str:
+        """Return a sentence on the effect of twice as many images, and on the label that would gain most."""
+        gains = {name: curve.at_twice - curve.average_precision[-1] for name, curve in self.labels.items()}
+        most = max(gains, key=lambda name: gains[name])
+        return (
+            f"with twice as many images, the mean average precision would be about {self.at_twice:.3f} instead of "
+            f"{self.now:.3f}; {most} would gain most ({gains[most]:+.3f})"
+        )

@@ -3,176 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
-import structlog
-from pydantic import JsonValue
 
-from services.trainer.architectures import lite0_patches
 from services.trainer.architectures.lite0_patches import beside_labels, has_patches, patches_of
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.datasets.image_side import original_side
-from services.trainer.datasets.pixels import PixelStore, Rows, decode_images
-from services.trainer.datasets.references import refuse_faulty_references
-from services.trainer.datasets.split import Split, folds, split, tables
-from services.trainer.datasets.versions import with_labels
-from services.trainer.evaluation.costs import Scores, is_ng
-from services.trainer.evaluation.doubtful_labels import DoubtfulLabel, doubtful_labels
-from services.trainer.evaluation.evaluation_run import EvaluationRun, MeasuredOn
+from services.trainer.datasets.pixels import PixelStore, decode_images
+from services.trainer.datasets.split import tables
+from services.trainer.evaluation.costs import is_ng
+from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.figures import Evaluation
-from services.trainer.evaluation.logits import logits_of
-from services.trainer.evaluation.mistakes import Mistake, with_images
-from services.trainer.evaluation.report.page import ReportContent, facts_of, report_files
-from services.trainer.evaluation.threshold_choice import choose_thresholds
-from services.trainer.heatmaps.evaluation import HeatmapEvaluation, make_heatmaps
+from services.trainer.evaluation.mistakes import with_images
+from services.trainer.evaluation.report.page import report_files
+from services.trainer.heatmaps.evaluation import make_heatmaps
 from services.trainer.heatmaps.held_out_layers import HeldOutRows
-from services.trainer.training.checkpoint import CheckpointStore, TrainingListener
-from services.trainer.training.fit import ONE_WORKER, Folds, OutOfFold, Trained, fit
-from services.trainer.training.good_only import (
-    FEWEST_GOOD,
-    fit_good_only,
-    power_beside_labels,
-    power_of,
-    why_good_only,
-)
+from services.trainer.training.checkpoint import CheckpointStore
+from services.trainer.training.findings import Findings
+from services.trainer.training.fit import ONE_WORKER, fit
+from services.trainer.training.good_only import FEWEST_GOOD, fit_good_only, power_beside_labels, power_of
 from services.trainer.training.image_choice import Attempt, choose_image
-from services.trainer.training.learning_curve import LearningCurve
+from services.trainer.training.listener import TrainingListener
+from services.trainer.training.measured_images import measure
 from services.trainer.training.memory import PATCHES_BESIDE_LABELS, fit_memory
+from services.trainer.training.model_spec import ModelSpec
 from services.trainer.training.options import WrongOption
+from services.trainer.training.out_of_fold import OutOfFold
 from services.trainer.training.packing import Provenance, pack
+from services.trainer.training.split_images import Folds, SplitImages, read_split_images
 from services.trainer.training.time_limit import TimeLimit
-from services.trainer.training.tried import Tried
+from services.trainer.training.trained import Trained
 from services.trainer.training.workers import Workers
-from services.trainer.variants.proving import Reference, Variants, calibration_rows, make_variants
+from services.trainer.variants.proving import Reference, calibration_rows, make_variants
 from shared.contracts.bundle import HISTORY, REFERENCES, SCORES, Bundle, Variant
-from shared.contracts.operating_points import OperatingPoint, OperatingPointName, OperatingPoints
-from shared.contracts.scores import Part, ScoredImages, ScoredSplit, as_table
-from shared.contracts.training import TrainingOptions
-from shared.datasets.coverage import coverage_warnings, unlearnable_warnings
-from shared.datasets.good_only import ANOMALY, good_only, good_only_recipe, recipe_with_anomaly
-from shared.datasets.labelled_images import Dataset, Example, OnProblem
-from shared.datasets.tables import Problem, problem_lines
+from shared.contracts.operating_points import OperatingPointName
+from shared.datasets.good_only import ANOMALY
+from shared.datasets.tables import problem_lines
 from shared.engines.compile import compile_for_openvino
 from shared.label_names import MOST_LABELS
-from shared.language import gettext
 from shared.recipe import ImageSpec, Recipe
-from shared.verdict import has_verdicts, scores_by, with_anomaly
-
-DOUBTS: Final = 20
-"""The number of labels that are listed as most likely wrong."""
-
-_log = structlog.stdlib.get_logger("training")
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What to build."""
-
-    version: str
-    images: Dataset
-    """The labelled images, with the labels of the recipe in its order; for a recipe with ``good_by``, with those that
-    people gave them, until `settled` decides what the model learns."""
-    recipe: Recipe
-    architecture: str
-    options: TrainingOptions
-    requested_at: datetime
-    weights: Path | None = None
-    """A file of initial weights; by default, the ones that are installed for the architecture."""
-    dataset: str | None = None
-    """The dataset version of the images; None if they are of a folder."""
-    notes: tuple[str, ...] = ()
-    """What was noticed about the images before."""
-
-    @property
-    def is_good_only(self) -> bool:
-        """Return whether the model learns from images of good parts alone."""
-        return self.recipe.good_by is not None
-
-    def settled(self) -> ModelSpec:
-        """Return what is built: a model of good images alone, if that is requested, or if few images are NG.
-
-        Raises:
-            WrongOption: no label says whether a part is good, or another option contradicts.
-            DatasetError: images lack the labels to learn, or a good image has a label that the recipe does not know.
-        """
-        if self.is_good_only and self.options.good_only and self.architecture == lite0_patches.NAME:
-            return self
-        on_problem: OnProblem = "skip" if self.options.skip_problems else "stop"
-        why = why_good_only(self.images, self.recipe, self.architecture, self.options, self.weights)
-        if why is None and not self.is_good_only:
-            return self
-        if why is None:
-            recipe = self.recipe.annotated
-            note = (
-                f"the model learned the labels {', '.join(recipe.label_names)}; the recipe is that of a model that "
-                "learned from good images alone, as a training does while few images show an NG part"
-            )
-            return replace(
-                self,
-                images=with_labels(self.images, recipe, on_problem),
-                recipe=recipe,
-                notes=(*self.notes, note),
-            )
-        recipe = good_only_recipe(self.recipe)
-        return replace(
-            self,
-            images=good_only(self.images, recipe, on_problem),
-            recipe=recipe,
-            architecture=lite0_patches.NAME,
-            options=self.options.model_copy(update={"good_only": True, "variants": (Variant.FP32,)}),
-            notes=(*self.notes, why),
-        )
+from shared.verdict import has_verdicts
 
 
 @dataclass(frozen=True)
 class Built:
-    """A model, and what was noticed while it was built."""
+    """A model, and what was measured of it."""
 
     bundle: Bundle
-    evaluation: Evaluation
-    measured_on: MeasuredOn
-    points: OperatingPoints | None
-    """The operating points of the model; None if no label can make a part NG."""
-    more_images: str
-    """What more images would bring, in words; empty if it is not known."""
-    warnings: tuple[str, ...]
-    tried: tuple[Tried, ...] = ()
-    """What was tried before the network was chosen."""
+    findings: Findings
 
+    @property
+    def evaluation(self) -> Evaluation:
+        """Return the figures of the model."""
+        return self.findings.images.measured.evaluation
 
-@dataclass(frozen=True)
-class SplitImages:
-    """The images of a training, decoded and divided into splits."""
-
-    label_names: tuple[str, ...]
-    examples: tuple[Example, ...]
-    """The labelled images, by row of the store."""
-    store: PixelStore
-    split: Split
-    rows: dict[str, Rows]
-    """The rows of each split: ``train``, ``valid``, ``test``."""
-    problems: tuple[Problem, ...]
-    """Images that were left out."""
-
-    def run(self, recipe: Recipe, rows: Rows, scores: Scores, point: OperatingPoint | None = None) -> EvaluationRun:
-        """Return the evaluation of some rows of the store."""
-        examples = [self.examples[row] for row in rows]
-        names, groups = [example.name for example in examples], [example.group for example in examples]
-        return EvaluationRun(recipe, names, groups, with_anomaly(recipe, self.store.labels[rows]), scores, point)
-
-    def warnings(self, trained: Trained) -> list[str]:
-        """Return what may make the figures wrong: out of fold all images count, and not the size of the splits."""
-        if trained.out_of_fold is None:
-            return list(self.split.warnings)
-        labels = [example.labels for example in self.examples]
-        groups = [each.group for each in self.examples]
-        return [*self.split.lasting, *coverage_warnings(self.label_names, labels, groups)]
+    @property
+    def more_images(self) -> str:
+        """Return what more images would bring, in words; empty if it is not known."""
+        curve = self.findings.learning_curve
+        return curve.in_words() if curve else ""
 
 
 def build(
@@ -202,7 +95,7 @@ def build(
     limit = TimeLimit.of(spec.options.minutes) if spec.options.minutes else None
     spec = spec.settled()
     spec, images, trained = _train(spec, scratch, listener, checkpoints, workers, limit=limit)
-    return _evaluate_and_pack(spec, images, trained, listener)
+    return _measure_and_pack(spec, images, trained, listener)
 
 
 def assist(spec: ModelSpec, scratch: Path, listener: TrainingListener, workers: Workers) -> None:
@@ -231,31 +124,10 @@ def _train(
     if spec.options.operating_point is OperatingPointName.ALLOWED_OVERKILL and not spec.is_good_only:
         raise WrongOption("option operating_point: allowed-overkill belongs to models of good images alone (good_only)")
     listener.on_stage("reading the images")
-    images = read_images(spec, scratch)
-    learned = [*images.split.train, *images.split.valid]
-    divided = Folds(
-        np.concatenate([images.rows["train"], images.rows["valid"]]),
-        folds(learned, spec.options.seed),
-        [example.group for example in learned],
-    )
+    images = read_split_images(spec.images, spec.recipe, spec.options, scratch)
+    divided = images.folds(spec.options.seed)
     if architecture is None:
-        fitted = fit_good_only(
-            spec.recipe.image,
-            images.store,
-            divided.rows,
-            divided.fold_of,
-            spec.options,
-            listener=listener,
-            weights=spec.weights,
-        )
-        halves = (
-            HeldOutRows(divided.rows[:0]),
-            HeldOutRows(divided.rows),
-        )  # nothing is chosen, and all NG images measure
-        logits = fitted.memory.out_of_fold[:, np.newaxis]
-        out_of_fold = OutOfFold(divided.rows, logits, learning_curve=None, halves=halves)
-        return spec, images, Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold, fitted.memory)
-
+        return spec, images, train_good_only(spec, images, divided, listener)
     fit_to = partial(
         fit,
         architecture,
@@ -275,6 +147,23 @@ def _train(
             spec, images, divided, trained, fit_to, scratch=scratch, limit=limit, listener=listener
         )
     return spec, images, with_memory_of_good(spec, images, divided, trained, listener)
+
+
+def train_good_only(spec: ModelSpec, images: SplitImages, divided: Folds, listener: TrainingListener) -> Trained:
+    """Return a network that measures the distance to the good images, with those distances out of fold."""
+    fitted = fit_good_only(
+        spec.recipe.image,
+        images.store,
+        divided.rows,
+        divided.fold_of,
+        spec.options,
+        listener=listener,
+        weights=spec.weights,
+    )
+    logits = fitted.memory.out_of_fold[:, np.newaxis]
+    halves = HeldOutRows(divided.rows[:0]), HeldOutRows(divided.rows)  # no heatmap is chosen; all NG images measure it
+    out_of_fold = OutOfFold(divided.rows, logits, learning_curve=None, halves=halves)
+    return Trained(fitted.network, fitted.origin, 0, [], fitted.runs, out_of_fold, fitted.memory)
 
 
 def with_best_image(
@@ -351,109 +240,63 @@ def with_memory_of_good(
     return replace(trained, memory=memory)
 
 
-def read_images(spec: ModelSpec, scratch: Path) -> SplitImages:
-    """Read, decode and split the images of a training."""
-    recipe, options = spec.recipe, spec.options
-    on_problem: OnProblem = "skip" if options.skip_problems else "stop"
-    refuse_faulty_references(spec.images, recipe)
-    dataset, store = decode_images(spec.images, recipe.image, scratch, on_problem)
-    for line in problem_lines(dataset.problems[len(spec.images.problems) :]):
-        _log.warning(f"left out: {line}")
-    found = split(dataset, options.shares, options.seed)
-    if spec.is_good_only:  # its label need not be in any image, and no split has to measure it
-        labels = [example.labels for example in dataset.examples]
-        found = replace(found, scarcity=(*found.scarcity, *unlearnable_warnings(dataset.label_names, labels)))
-    for warning in found.warnings:
-        if options.epochs or warning not in found.scarcity:
-            _log.warning(warning)  # now, and not after hours of training
-    row_of = {example.name: row for row, example in enumerate(dataset.examples)}
-    rows = {
-        name: np.array([row_of[example.name] for example in examples], np.int64)
-        for name, examples in found.parts.items()
-    }
-    return SplitImages(dataset.label_names, dataset.examples, store, found, rows, dataset.problems)
-
-
-def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: TrainingListener) -> Built:
-    """Choose thresholds, prove the variants on the validation split, evaluate, and pack."""
-    store, rows, out_of_fold = images.store, images.rows, trained.out_of_fold
+def _measure_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, listener: TrainingListener) -> Built:
+    """Choose thresholds, prove the variants, measure the verdicts and the heatmaps, and pack."""
+    memory = None if spec.is_good_only else trained.memory
+    network = beside_labels(trained.network, memory.memory, memory.usual) if memory else trained.network
     listener.on_stage("measuring the images, and choosing thresholds")
-    network, memory = trained.network, None if spec.is_good_only else trained.memory
-    if memory:
-        network = beside_labels(network, memory.memory, memory.usual)
-    logits = {name: logits_of(network, store, rows[name]) for name in ("valid", "test")}
-    chosen_on = out_of_fold or OutOfFold(rows["valid"], logits["valid"], learning_curve=None)
-    recipe, points = choose_thresholds(
+    measured = measure(
         spec.recipe,
-        store.labels[chosen_on.rows],
-        scores_by(spec.recipe, chosen_on.logits),
-        [images.examples[row].group for row in chosen_on.rows],
-        spec.options.operating_point,
-        overkill=spec.options.overkill,
-        unlike=memory.out_of_fold >= 0 if memory and spec.recipe.unlike_good == "ng" else None,
+        images,
+        trained.out_of_fold,
+        spec.options,
+        network=network,
+        anomaly=memory.out_of_fold if memory else None,
     )
-    chosen_logits = chosen_on.logits
-    if memory:
-        recipe = recipe_with_anomaly(recipe)
-        chosen_logits = np.column_stack([chosen_logits, memory.out_of_fold])
-    scores = scores_by(recipe, chosen_logits)
-    valid = images.run(recipe, chosen_on.rows, scores, points.of_model if points else None)
-    test = images.run(recipe, rows["test"], scores_by(recipe, logits["test"]))
-    proved = images.run(recipe, rows["valid"], scores_by(recipe, logits["valid"]))
-    on_test = out_of_fold is None or test.is_telling
     listener.on_stage(f"making and proving the variants for inference: {', '.join(spec.options.variants)}")
-    reference = Reference(recipe, store, rows["valid"], logits["valid"], proved.evaluation)
-    calibration = calibration_rows(rows, spec.options.seed)
+    reference = Reference(
+        measured.recipe, images.store, images.rows["valid"], measured.valid_logits, measured.valid.evaluation
+    )
+    calibration = calibration_rows(images.rows, spec.options.seed)
     variants = make_variants(compile_for_openvino(network), reference, spec.options.variants, calibration)
     listener.on_stage("choosing and measuring heatmaps")
-    choosing, measuring = HeldOutRows(rows["train"]), HeldOutRows(np.concatenate([rows["valid"], rows["test"]]))
-    if out_of_fold and out_of_fold.halves:
-        choosing, measuring = out_of_fold.halves
+    choosing, measuring = (trained.out_of_fold and trained.out_of_fold.halves) or images.halves
     heatmaps = make_heatmaps(
         trained.network,
-        store,
+        images.store,
         images.examples,
         selection_images=choosing,
         evaluation_images=measuring,
-        runs=[valid, test],
+        runs=[measured.chosen_on, measured.test],
     )
     listener.on_stage("writing the evaluation")
-    measured, measured_rows = (test, rows["test"]) if on_test else (valid, chosen_on.rows)
-    mistakes, mistake_images = with_images(measured.worst_mistakes(spec.options.mistakes), store, measured_rows)
+    worst = measured.measured.worst_mistakes(spec.options.mistakes)
+    mistakes, mistake_images = with_images(worst, images.store, measured.measured_rows)
     options = {
         **spec.options.model_dump(mode="json"),
         "weights": asdict(trained.origin) if trained.origin else None,
         "computed_in": [*trained.runs],
     }
-    provenance = Provenance(spec.version, spec.architecture, spec.dataset or store.digest, spec.requested_at, options)
-    if spec.is_good_only and trained.memory:
-        noted = [*images.split.lasting, power_of(valid.evaluation.labels[ANOMALY], trained.memory, valid.groups)]
-    else:
-        note = architecture_of(spec.architecture).note_on(trained.origin)
-        noted = [*images.warnings(trained), *([note] if note else [])]
-        if memory and recipe.anomaly:
-            noted.append(power_beside_labels(valid, memory))
-    noticed = [*spec.notes, *problem_lines(images.problems), *noted]
-    warnings = tuple(dict.fromkeys(noticed))  # an import has noticed some of them before
+    dataset = spec.dataset or images.store.digest
     findings = Findings(
-        provenance=provenance,
-        measured_on=MeasuredOn.TEST if on_test else MeasuredOn.OUT_OF_FOLD,
-        valid=valid,
-        test=test,
-        proved=proved if out_of_fold else None,
-        points=points,
+        provenance=Provenance(spec.version, spec.architecture, dataset, spec.requested_at, options),
+        images=measured,
         variants=variants,
-        heatmaps=heatmaps,
-        trained=trained,
+        heatmaps=heatmaps.document(),
+        out_of_fold=trained.out_of_fold,
+        tried=trained.tried,
+        best_epoch=trained.best_epoch,
+        history=trained.history,
         mistakes=mistakes,
-        warnings=warnings,
+        warnings=noticed(spec, images, trained, measured.chosen_on),
     )
+    references = images.store.references
     bundle = pack(
         network,
         compiled=variants.offered[Variant.FP32],
-        recipe=recipe,
+        recipe=measured.recipe,
         evaluation=json.dumps(findings.document(), separators=(",", ":")).encode(),
-        provenance=provenance,
+        provenance=findings.provenance,
         heatmaps=heatmaps.spec,
         extra={
             **variants.files,
@@ -461,103 +304,23 @@ def _evaluate_and_pack(spec: ModelSpec, images: SplitImages, trained: Trained, l
             HISTORY: json.dumps(trained.history, indent=1).encode(),
             **tables(images.split, spec.recipe.label_names),
             **mistake_images,
-            **({REFERENCES: store.references.as_file()} if store.references else {}),
+            **({REFERENCES: references.as_file()} if references else {}),
             **(report_files(lambda: findings.report_content(mistake_images)) if spec.options.report else {}),
         },
     )
-    curve = findings.learning_curve
-    more = curve.in_words() if curve else ""
-    return Built(bundle, measured.evaluation, findings.measured_on, points, more, warnings, trained.tried)
+    return Built(bundle, findings)
 
 
-@dataclass(frozen=True)
-class Findings:
-    """Everything that was measured of a model."""
-
-    provenance: Provenance
-    measured_on: MeasuredOn
-    valid: EvaluationRun
-    """The images by which the thresholds were chosen."""
-    test: EvaluationRun
-    proved: EvaluationRun | None
-    """The network on the validation split; None if that is `valid`."""
-    points: OperatingPoints | None
-    variants: Variants
-    heatmaps: HeatmapEvaluation
-    trained: Trained
-    mistakes: tuple[Mistake, ...]
-    """The worst ones of the measured images."""
-    warnings: tuple[str, ...]
-
-    @property
-    def doubts(self) -> tuple[DoubtfulLabel, ...]:
-        """Return the labels of `valid` that are most likely wrong."""
-        run = self.valid.of_labels
-        return doubtful_labels(run.recipe, run.names, run.truth, run.scores, DOUBTS)
-
-    @property
-    def learning_curve(self) -> LearningCurve | None:
-        return self.trained.out_of_fold.learning_curve if self.trained.out_of_fold else None
-
-    @property
-    def chosen_on(self) -> str:
-        """Return by which images the thresholds were chosen, in words."""
-        return gettext("the validation split") if self.trained.out_of_fold is None else MeasuredOn.OUT_OF_FOLD.in_words
-
-    @property
-    def measured(self) -> EvaluationRun:
-        return self.test if self.measured_on is MeasuredOn.TEST else self.valid
-
-    def document(self) -> dict[str, JsonValue]:
-        """Return the content of `evaluation.json`."""
-        proofs, left_out = self.variants.proofs, self.variants.left_out
-        curves = self.valid.threshold_curves
-        return {
-            "split": self.measured_on.value,
-            "dataset": self.provenance.dataset,
-            **self.measured.evaluation.model_dump(mode="json"),
-            "operating_points": self.points.model_dump(mode="json") if self.points else None,
-            "valid": self.valid.evaluation.model_dump(mode="json"),
-            # a promotion refuses a model with a proof in `compiled` that does not hold
-            "compiled": {f"openvino_{name}": proof.model_dump(mode="json") for name, proof in proofs.items()},
-            "not_offered": {f"openvino_{name}": each.model_dump(mode="json") for name, each in left_out.items()},
-            "heatmaps": self.heatmaps.document(),
-            "threshold_curves": {name: each.model_dump(mode="json") for name, each in curves.items()},
-            "mistakes": [mistake.model_dump(mode="json") for mistake in self.mistakes],
-            "doubtful_labels": [doubt.model_dump(mode="json") for doubt in self.doubts],
-            "tried": [asdict(each) for each in self.trained.tried],
-            "learning_curve": self.learning_curve.model_dump(mode="json") if self.learning_curve else None,
-            "best_epoch": self.trained.best_epoch,
-            "warnings": list(self.warnings),
-        }
-
-    def scored_images(self) -> ScoredImages:
-        """Return the scores from which other thresholds can be judged later."""
-        splits: dict[Part, ScoredSplit] = {}
-        runs: tuple[tuple[Part, EvaluationRun], ...] = (("valid", self.valid), ("test", self.test))
-        for name, run in runs:
-            truth, scores = as_table(run.truth), as_table(run.scores)
-            splits[name] = ScoredSplit(names=tuple(run.names), groups=tuple(run.groups), truth=truth, scores=scores)
-        variants = {name: as_table(scores) for name, scores in self.variants.scores.items()}
-        return ScoredImages(
-            labels=self.test.recipe.label_names,
-            splits=splits,
-            network=as_table(self.proved.scores) if self.proved else None,
-            variants=variants,
-        )
-
-    def report_content(self, images: Mapping[str, bytes]) -> ReportContent:
-        """Return what the report shows, in the present language, with the images of the mistakes by file name."""
-        origin = self.provenance
-        return ReportContent(
-            version=origin.version,
-            facts=facts_of(origin.architecture, origin.dataset, origin.created_at, origin.options),
-            measured_on=self.measured_on.in_words,
-            run=self.measured,
-            chosen_on=self.chosen_on,
-            curves=self.valid.threshold_curves,
-            mistakes=self.mistakes,
-            images=images,
-            history=self.trained.history,
-            document=self.document(),
-        )
+def noticed(spec: ModelSpec, images: SplitImages, trained: Trained, run: EvaluationRun) -> tuple[str, ...]:
+    """Return what was noticed about the images, the weights and what the model is able to detect; each only once."""
+    notes = [*spec.notes, *problem_lines(images.problems)]
+    if spec.is_good_only and trained.memory:
+        notes += images.split.lasting
+        notes.append(power_of(run.evaluation.labels[ANOMALY], trained.memory, run.groups))
+        return tuple(dict.fromkeys(notes))
+    notes += images.warnings(out_of_fold=trained.out_of_fold is not None)
+    if note := architecture_of(spec.architecture).note_on(trained.origin):
+        notes.append(note)
+    if trained.memory and run.recipe.anomaly:
+        notes.append(power_beside_labels(run, trained.memory))
+    return tuple(dict.fromkeys(notes))

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from services.trainer.errors import TrainerError
 from services.trainer.evaluation.epoch_validation import DivergedTraining, Validator
+from services.trainer.training.listener import TrainingListener
 from services.trainer.training.precision import ComputeConfig, copy_weights, record_run
 from services.trainer.training.workers import Workers
 from shared.contracts.training import TrainingOptions
@@ -122,26 +123,6 @@ class StoredCheckpoint:
 
     def delete(self) -> None:
         self._store.delete(self._key)
-
-
-class TrainingListener(Protocol):
-    """Receives the progress of a training."""
-
-    def on_stage(self, stage: str) -> None:
-        """Receive the stage that begins, other than an epoch, in a few words, such as ``measuring heatmaps``."""
-        ...
-
-    def on_share(self, share: float) -> None:
-        """Receive the finished share (0 to 1) of a stage that takes long."""
-        ...
-
-    def on_batch(self, epoch: int, share: float, loss: float) -> None:
-        """Receive the finished share (0 to 1) of an epoch (from 1), and the epoch's mean loss so far."""
-        ...
-
-    def on_epoch(self, epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        """Receive the metrics of an epoch (from 1 to ``epochs``)."""
-        ...
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]

@@ -23,8 +23,9 @@ from services.trainer.jobs.child import (
 from services.trainer.jobs.trainings import CHECKPOINT, Trainings
 from services.trainer.jobs.work_folders import delete_work_folder
 from services.trainer.settings import TrainerSettings
-from services.trainer.training.build import ModelSpec, build
+from services.trainer.training.build import build
 from services.trainer.training.checkpoint import StoredCheckpoint
+from services.trainer.training.model_spec import ModelSpec
 from services.trainer.training.options import read_options
 from shared.contracts import bundle as bundles
 from shared.contracts.promotion import production_version

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -12,22 +11,22 @@ from typing import Final
 import keras
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.kernel_layers import with_kernel
-from services.trainer.architectures.pretraining import WeightsOrigin, freeze_statistics
+from services.trainer.architectures.pretraining import freeze_statistics
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.epoch_validation import Validator
 from services.trainer.heatmaps.held_out_layers import HeldOutRows
-from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore, TrainingListener
+from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore
 from services.trainer.training.feeding import Feed
 from services.trainer.training.heads import LINEAR, choose_head, heads_of
 from services.trainer.training.last_layer import LOGITS, fit_last_layer, fit_without, learned_features
-from services.trainer.training.learning_curve import LearningCurve, learning_curve
+from services.trainer.training.learning_curve import learning_curve
+from services.trainer.training.listener import TrainingListener
 from services.trainer.training.loss import loss_of
-from services.trainer.training.memory import FittedMemory
 from services.trainer.training.options import WrongOption
+from services.trainer.training.out_of_fold import OutOfFold
 from services.trainer.training.precision import (
     FLOAT32,
     clone_in_precision,
@@ -36,11 +35,12 @@ from services.trainer.training.precision import (
     record_run,
     with_loss_scaling,
 )
+from services.trainer.training.split_images import Folds
 from services.trainer.training.time_limit import TimeLimit
+from services.trainer.training.trained import Trained
 from services.trainer.training.tried import Tried, image_in_words
 from services.trainer.training.workers import Learner, Workers, agree
 from shared.contracts.training import TrainingOptions
-from shared.engines.port import Logits
 from shared.explain.network import target_layer_of
 from shared.recipe import Recipe
 
@@ -51,50 +51,6 @@ WARM_UP: Final = 0.05
 """Share of the steps in which the learning rate rises."""
 
 _log = structlog.stdlib.get_logger("training")
-
-
-@dataclass(frozen=True)
-class Folds:
-    """Images that a last layer on pretrained features is fitted to, divided by group."""
-
-    rows: Rows
-    """The rows of the training and the validation split."""
-    fold_of: NDArray[np.int64]
-    """(rows,), the fold of each image."""
-    groups: Sequence[str]
-    """The group of each image."""
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """Images with the logits that they get from a network that did not learn from their fold."""
-
-    rows: Rows
-    logits: Logits
-    learning_curve: LearningCurve | None
-    halves: tuple[HeldOutRows, HeldOutRows] | None = None
-    """The images in two halves of whole groups, each with a last layer that was fitted to the other."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The result of a training."""
-
-    network: keras.Model
-    """The network with the weights of the best epoch."""
-    origin: WeightsOrigin | None
-    """The origin of the initial weights; None for random ones."""
-    best_epoch: int
-    """From 1; 0 if no epoch of fine-tuning was better than fitting the last layer alone."""
-    history: list[dict[str, float]]
-    runs: list[dict[str, int | str]]
-    """The precision and the hardware, with the epoch from which on: several if the training continued elsewhere."""
-    out_of_fold: OutOfFold | None = None
-    """The logits by fold, if the last layer alone was fitted to the training and the validation split."""
-    memory: FittedMemory | None = None
-    """What good images look like, if the network measures the distance to them."""
-    tried: tuple[Tried, ...] = ()
-    """The networks that were compared, if the last layer alone was fitted."""
 
 
 def fit(

@@ -21,7 +21,7 @@ from services.trainer.evaluation.evaluate import ranking
 from services.trainer.evaluation.evaluation_run import EvaluationRun
 from services.trainer.evaluation.figures import LabelEvaluation
 from services.trainer.evaluation.threshold_choice import FEWEST_NG
-from services.trainer.training.checkpoint import TrainingListener
+from services.trainer.training.listener import TrainingListener
 from services.trainer.training.memory import FittedMemory, fit_memory
 from services.trainer.training.options import WrongOption
 from services.trainer.training.precision import FLOAT32, ComputeConfig, hardware_of_this_machine, record_run

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.training.heads import is_better
+from services.trainer.training.listener import TrainingListener
+from services.trainer.training.out_of_fold import OutOfFold
 from services.trainer.training.time_limit import TimeLimit
+from services.trainer.training.trained import Trained
 from services.trainer.training.tried import Tried, image_in_words
 from shared.recipe import ImageSpec, Task
-
-if TYPE_CHECKING:  # a shorter chain of imports
-    from services.trainer.training.checkpoint import TrainingListener
-    from services.trainer.training.fit import OutOfFold, Trained
 
 SIDES: Final = (448, 320, 224)
 """Shorter sides of images that are tried, in pixels, by the gain that is expected: small defects need large images."""

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score
 
+from services.trainer.evaluation.figures import LabelCurve, LearningCurve
 from services.trainer.training.last_layer import FittedByFolds, score_out_of_fold
 from shared.engines.port import Logits
 from shared.recipe import Task
@@ -23,43 +23,6 @@ SMALLEST_ERROR: Final = 1e-3
 """Least error (one minus average precision) that is assumed, because a logarithm is taken."""
 DIGITS: Final = 4
 """Decimal digits of the average precision."""
-
-
-class LabelCurve(BaseModel):
-    """The average precision of one label, out of fold, by the number of images that were learned from."""
-
-    model_config = ConfigDict(frozen=True)
-
-    average_precision: tuple[float, ...] = Field(description="average precision, by number of images")
-    at_twice: float = Field(description="expected with twice as many images")
-
-
-class LearningCurve(BaseModel):
-    """The learning curves of all labels, and the average precision that is expected with twice as many images."""
-
-    model_config = ConfigDict(frozen=True)
-
-    images: tuple[int, ...] = Field(description="numbers of images that were learned from, as means over the folds")
-    labels: dict[str, LabelCurve] = Field(description="curves of the labels with enough images")
-
-    @property
-    def now(self) -> float:
-        """The mean average precision of these labels with all images."""
-        return float(np.mean([curve.average_precision[-1] for curve in self.labels.values()]))
-
-    @property
-    def at_twice(self) -> float:
-        """The mean average precision that is expected with twice as many images."""
-        return float(np.mean([curve.at_twice for curve in self.labels.values()]))
-
-    def in_words(self) -> str:
-        """Return a sentence on the effect of twice as many images, and on the label that would gain most."""
-        gains = {name: curve.at_twice - curve.average_precision[-1] for name, curve in self.labels.items()}
-        most = max(gains, key=lambda name: gains[name])
-        return (
-            f"with twice as many images, the mean average precision would be about {self.at_twice:.3f} instead of "
-            f"{self.now:.3f}; {most} would gain most ({gains[most]:+.3f})"
-        )
 
 
 def learning_curve(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 import keras
@@ -20,6 +20,7 @@ from services.trainer.architectures.lite0_patches import Memory, Usual, with_mem
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.threshold_choice import good_bound
 from services.trainer.heatmaps.pasted import paste_defect
+from services.trainer.training.listener import TrainingListener
 from shared.contracts.bundle import DISTANCES
 from shared.contracts.training import TrainingOptions
 from shared.engines.compile import compile_for_openvino
@@ -27,9 +28,6 @@ from shared.engines.openvino import OpenVinoEngine
 from shared.engines.port import Images
 from shared.explain.network import by_tensorflow
 from shared.imaging.preprocessing import normalise
-
-if TYPE_CHECKING:  # a shorter chain of imports
-    from services.trainer.training.checkpoint import TrainingListener
 
 POOL: Final = 60_000
 """Patches, at most, of which the memory is chosen; each good image gives the same number."""

@@ -17,9 +17,10 @@ from services.trainer.cli.commands import app
 from services.trainer.cli.train_and_evaluate import read_images, spec_of
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.evaluation.threshold_choice import point_of
-from services.trainer.training.build import read_images as read_split_images
 from services.trainer.training.build import with_memory_of_good
-from services.trainer.training.fit import Folds, OutOfFold, Trained
+from services.trainer.training.out_of_fold import OutOfFold
+from services.trainer.training.split_images import Folds, read_split_images
+from services.trainer.training.trained import Trained
 from services.trainer.training.tried import image_in_words
 from services.trainer.variants.quantise import anomaly_operations, quantise
 from shared.contracts.bundle import EVALUATION, OPENVINO, OPENVINO_WEIGHTS, Bundle, read_bundle_folder
@@ -171,7 +172,7 @@ def test_int8_measures_distances_in_full_precision(bundle: Bundle, strokes: Path
 def test_a_recipe_may_leave_it_out(strokes: Path, tmp_path: Path) -> None:
     images, recipe = read_images(strokes, None, None, SIDE)
     spec = spec_of(images, recipe.model_copy(update={"unlike_good": "off"}), "lite0-depths", TrainingOptions())
-    split = read_split_images(spec, tmp_path)
+    split = read_split_images(spec.images, spec.recipe, spec.options, tmp_path)
     rows = np.arange(len(split.examples))
     divided = Folds(rows, rows % 5, [example.group for example in split.examples])
     network = build_lite0_depths(recipe.image, len(recipe.labels))

@@ -15,14 +15,16 @@ from services.trainer.cli.train_and_evaluate import evaluate_folder
 from services.trainer.datasets.pixels import PixelStore, decode_images
 from services.trainer.evaluation.epoch_validation import DivergedTraining, Validator
 from services.trainer.training import precision
-from services.trainer.training.build import Built, ModelSpec, build
+from services.trainer.training.build import Built, build
 from services.trainer.training.checkpoint import CheckpointError, decode_checkpoint
 from services.trainer.training.cluster import SINGLE, Rank
 from services.trainer.training.feeding import Feed, UnevenBatch
-from services.trainer.training.fit import Trained, fit
+from services.trainer.training.fit import fit
 from services.trainer.training.loss import loss_of
+from services.trainer.training.model_spec import ModelSpec
 from services.trainer.training.options import WrongOption, read_options
 from services.trainer.training.precision import BFLOAT16, FLOAT16, Hardware, compute_config
+from services.trainer.training.trained import Trained
 from shared.contracts.bundle import (
     EVALUATION,
     HISTORY,

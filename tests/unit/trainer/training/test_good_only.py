@@ -19,8 +19,8 @@ from services.trainer.cli.commands import app
 from services.trainer.cli.train_and_evaluate import read_images, spec_of
 from services.trainer.datasets.held_out import version_of
 from services.trainer.datasets.pixels import decode_images
-from services.trainer.training.build import ModelSpec
 from services.trainer.training.memory import PATCHES, coreset, directions_of, fit_memory, largest_of, usual_of
+from services.trainer.training.model_spec import ModelSpec
 from shared.contracts.bundle import (
     DISTANCES,
     EVALUATION,

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from services.trainer.datasets.pixels import PixelStore
-from services.trainer.training.fit import OutOfFold, Trained
 from services.trainer.training.image_choice import Attempt, choose_image
+from services.trainer.training.out_of_fold import OutOfFold
 from services.trainer.training.time_limit import TimeLimit
+from services.trainer.training.trained import Trained
 from services.trainer.training.tried import Tried, image_in_words
 from shared.recipe import ImageSpec, Task
 from tests.unit.trainer.training.test_last_layer import Silent

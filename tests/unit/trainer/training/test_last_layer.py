@@ -15,9 +15,10 @@ from services.trainer.architectures.pretraining import WeightsOrigin, freeze_sta
 from services.trainer.datasets.pixels import PixelStore
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.training import last_layer
-from services.trainer.training.fit import Folds, fit
+from services.trainer.training.fit import fit
 from services.trainer.training.last_layer import REGULARISATION, cross_entropy, fit_by_folds, fit_last_layer
 from services.trainer.training.options import WrongOption
+from services.trainer.training.split_images import Folds
 from shared.contracts.training import TrainingOptions
 from shared.recipe import ImageSpec, Task, parse_recipe
 

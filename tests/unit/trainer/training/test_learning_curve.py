@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from services.trainer.evaluation.figures import LearningCurve
 from services.trainer.training import last_layer
 from services.trainer.training.last_layer import fit_by_folds
-from services.trainer.training.learning_curve import LearningCurve, learning_curve
+from services.trainer.training.learning_curve import learning_curve
 from shared.recipe import Task
 
 
