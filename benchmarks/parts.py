@@ -214,8 +214,9 @@ async def take_events(
         subscription = await client.create_subscription(PUBLISHING_MS, events)
         result_ready = client.get_node(ua.NodeId(EVENTS["ResultReady"], types))
         await subscription.subscribe_events(client.get_node(ua.NodeId(SYSTEM, own)), [result_ready])
-        ends = time.monotonic() + seconds + 10
-        with verdicts():
+        with ExitStack() as opened:
+            await asyncio.to_thread(opened.enter_context, verdicts())
+            ends = time.monotonic() + seconds + 10
             while time.monotonic() < ends and len(events.milliseconds) < parts:
                 await asyncio.sleep(0.05)
         return events.milliseconds
