@@ -848,3 +848,8 @@ OF_REPORTS: Final = (
     marked("the head, the depthwise and the first half of all convolutions"),
     marked("its macro average precision is %(figure)s, and the network's above %(least)s"),
 )
+OF_RETENTION: Final = (
+    marked("for ever"),
+    marked("%(days)d days"),
+    marked("%(days)d days or %(size)s"),
+)

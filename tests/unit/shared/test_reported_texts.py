@@ -9,8 +9,9 @@ from typing import Final
 
 import pytest
 
+from shared.contracts.retention_rules import RetentionRule
 from shared.datasets.coverage import coverage_warnings
-from shared.language import reported, speak
+from shared.language import reported, speak, translated
 from tests.unit.test_compose import ROOT
 
 ERRORS: Final = {
@@ -158,6 +159,18 @@ def test_warnings_about_few_images_are_translated(groups: int) -> None:
     warnings = coverage_warnings(NAMES, ROWS, ["a", "a", "b" if groups == 2 else "a"])
     assert len(warnings) == 4
     assert [warning for warning in warnings if reported(warning) == warning] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "translation"),
+    [
+        (RetentionRule(), "für immer"),
+        (RetentionRule(days=30), "30 Tage"),
+        (RetentionRule(days=30, size=5_000_000_000), "30 Tage oder 5 GB"),
+    ],
+)
+def test_a_retention_rule_is_translated(rule: RetentionRule, translation: str) -> None:
+    assert translated(str(rule)) == translation
 
 
 def test_a_sentence_within_a_sentence_is_translated_too() -> None:
