@@ -28,7 +28,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -45,6 +45,7 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks.inference import Measured
@@ -101,6 +102,7 @@ FIRST_COLUMNS = (
         "pack",
         "images",
         "macro average precision",
+        "of each label",
         "right",
         "escapes",
         "overkill",
@@ -251,6 +253,8 @@ class FirstModel:
     """Of the features of all images, and of the fits of one fold."""
     precisions: list[float] = field(default_factory=list)
     """Macro average precision of each fold."""
+    label_precisions: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Average precision of each label, of the folds that have images with and without it."""
     promised: list[OperatingPoint] = field(default_factory=list)
     right_labels: int = 0
     """Images whose chosen label is right, where no label can make a part NG."""
@@ -271,6 +275,13 @@ class FirstModel:
         self.escapes += int((ng & ~judged_ng).sum())
         self.overkills += int((~ng & judged_ng).sum())
 
+    def add_precisions(self, names: Sequence[str], truth: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+        """Add the average precisions of a fold; the arguments are those of `add_verdicts`."""
+        self.precisions.append(macro_average_precision(truth, scores))
+        for name, label, of_label in zip(names, truth.T, scores.T, strict=True):
+            if 0 < label.sum() < len(label):
+                self.label_precisions[name].append(float(average_precision_score(label, of_label)))
+
     def row(self, name: str) -> str:
         """Return a line of the table."""
         ok = self.images - self.ng
@@ -284,8 +295,19 @@ class FirstModel:
             trivial = f"{ok / self.images:.1%}", f"{self.ng / self.images:.1%}"
         else:
             right, rates, promised, trivial = f"{self.right_labels / self.images:.1%} of labels", ("", ""), "", ("", "")
-        precision = f"{mean(self.precisions):.3f}"
-        cells = (name, str(self.images), precision, right, *rates, promised, *trivial, f"{self.seconds / 60:.1f}")
+        precision = f"{mean(self.precisions):.3f} ({min(self.precisions):.3f} – {max(self.precisions):.3f})"
+        of_labels = ", ".join(f"{label} {mean(each):.3f}" for label, each in self.label_precisions.items())
+        cells = (
+            name,
+            str(self.images),
+            precision,
+            of_labels,
+            right,
+            *rates,
+            promised,
+            *trivial,
+            f"{self.seconds / 60:.1f}",
+        )
         return f"| {' | '.join(cells)} |"
 
 
@@ -321,7 +343,7 @@ def measure_first(
         judging, points = choose_thresholds(recipe, truth, scores, groups)
         found.seconds += (perf_counter() - began) / FOLDS
         scores, truth = scores_of(head.logits(features[0, test]), task), store.labels[test]
-        found.precisions.append(macro_average_precision(truth, scores))
+        found.add_precisions(recipe.label_names, truth, scores)
         if points is None or points.of_model is None:
             found.right_labels += int((scores.argmax(axis=1) == truth.argmax(axis=1)).sum())
             continue

@@ -836,10 +836,8 @@ OF_SERVERS: Final = (
 OF_REPORTS: Final = (
     marked("%(height)s x %(width)s pixels, normalisation %(normalisation)s"),
     marked("linear"),
-    marked("linear, depths evenly"),
-    marked("linear, depths evenly but for the deepest"),
+    marked("linear, without the deepest features"),
     marked("kernel"),
-    marked("kernel, depths evenly"),
     marked("not tried: no time was left"),
     marked("not tried: it needs about %(minutes)s min, and the time is over"),
     marked("everything"),

@@ -70,7 +70,7 @@ def test_where_nothing_speaks_for_a_label_a_map_is_empty_and_never_no_number(
     [
         *((name, "features") for name in ("compact", "seam-resnet", "fruit-convnet", "lite0-texture")),
         ("efficientnet-lite0", "features"),
-        ("lite0-depths", "block4_sum"),
+        ("lite0-depths", "block5_expanded"),
     ],
 )
 def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_network(

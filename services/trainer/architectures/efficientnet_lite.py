@@ -173,7 +173,8 @@ def inverted_residual(
     """
     outputs, filters = inputs, inputs.shape[-1]
     if stage.expansion > 1:
-        outputs = _relu6(_convolution(outputs, filters * stage.expansion, 1, 1, f"{name}_expand"))
+        outputs = _convolution(outputs, filters * stage.expansion, 1, 1, f"{name}_expand")
+        outputs = layers.ReLU(6.0, name=f"{name}_expanded")(outputs)
     outputs = layers.DepthwiseConv2D(
         stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_convolution"
     )(outputs)

@@ -10,10 +10,12 @@ from keras import layers
 from services.trainer.architectures.efficientnet_lite import DROPOUT, build_efficientnet_lite0
 from shared.recipe import ImageSpec
 
-DEPTHS: Final = ("block4_sum", "block7_sum", "block10_sum", "block15_project_normalisation", "features")
-"""The layers whose features are pooled: at an eighth, a sixteenth and a thirty-second of the image's side."""
+DEPTHS: Final = ("block5_expanded", "block8_expanded", "block11_expanded", "block15_expanded", "features")
+"""The layers whose features are pooled, at an eighth, a sixteenth and a thirty-second of the image's side.
 
-
+All but the last are the first step of a block: six times as many features as between the blocks, and rectified, so that
+each answers to one thing. What reaches a later layer passes through each of them.
+"""
 BESIDE: Final = "_beside"
 """Ending of the names of the layers with the features of an image and their differences from those of its reference."""
 

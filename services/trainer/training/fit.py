@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -20,7 +21,7 @@ from services.trainer.evaluation.epoch_validation import Validator
 from services.trainer.heatmaps.held_out_layers import HeldOutRows
 from services.trainer.training.checkpoint import CheckpointCallback, CheckpointStore
 from services.trainer.training.feeding import Feed
-from services.trainer.training.heads import LINEAR, choose_head, heads_of
+from services.trainer.training.heads import choose_head, heads_of
 from services.trainer.training.last_layer import LOGITS, fit_last_layer, fit_without, learned_features
 from services.trainer.training.learning_curve import learning_curve
 from services.trainer.training.listener import TrainingListener
@@ -189,7 +190,7 @@ def _fit_last_layer_by_folds(
         listener.on_stage(f"fitting the last layer, in {len(np.unique(folds.fold_of))} folds")
         truth, is_alone = store.labels[folds.rows], workers.rank.size == 1
         head, rows = choose_head(
-            heads_of(network) if limit and is_alone else [LINEAR],
+            islice(heads_of(network), None if limit and is_alone else 1),
             copies,
             truth,
             folds.fold_of,

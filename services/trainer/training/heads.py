@@ -46,9 +46,6 @@ class Head:
     is_kernel: bool = False
 
 
-LINEAR: Final = Head("linear")
-
-
 @dataclass(frozen=True)
 class FittedHead:
     """A head with its last layer."""
@@ -66,17 +63,16 @@ class FittedHead:
 def heads_of(network: keras.Model) -> Iterator[Head]:
     """Yield what a last layer may see of the features, the default first, the others by the gain that is expected.
 
-    A depth with many features, as the deepest, outweighs the others, unless all depths count evenly.
+    Depths count evenly: otherwise one with many features, as the deepest, outweighs the others.
     """
-    yield LINEAR
     sizes = pooled_sizes(network)
     evenly = [1 / size for size in sizes]
-    if len(sizes) > 1:
-        yield Head("linear, depths evenly", weights_of(sizes, evenly))
+    weights = weights_of(sizes, evenly)
+    yield Head("linear", weights)
     if len(sizes) > PER_DEPTH:
         without = [*evenly[:-PER_DEPTH], *[0.0] * PER_DEPTH]
-        yield Head("linear, depths evenly but for the deepest", weights_of(sizes, without))
-    yield Head("kernel, depths evenly" if len(sizes) > 1 else "kernel", weights_of(sizes, evenly), is_kernel=True)
+        yield Head("linear, without the deepest features", weights_of(sizes, without))
+    yield Head("kernel", weights, is_kernel=True)
 
 
 def pooled_sizes(network: keras.Model) -> list[int]:

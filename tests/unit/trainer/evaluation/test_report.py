@@ -213,7 +213,7 @@ def test_a_report_is_written_in_each_language(seam: Recipe) -> None:
     image = "96 x 96 pixels, normalisation image"
     tried = [
         asdict(Tried(image=image, head="linear", log_loss=0.41, average_precision=0.9, seconds=90, chosen=True)),
-        asdict(Tried(image=image, head="kernel, depths evenly", remark="not tried: no time was left")),
+        asdict(Tried(image=image, head="linear, without the deepest features", remark="not tried: no time was left")),
     ]
     curve = {"images": [40, 80], "labels": {"break": {"average_precision": [0.7, 0.8], "at_twice": 0.9}}}
     doubts = [{"name": "3.png", "label": "short", "labelled": True, "probability": 0.04}]

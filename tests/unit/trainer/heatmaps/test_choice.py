@@ -149,7 +149,7 @@ def test_the_recipe_decides_where_it_names_a_method_or_a_layer(network: keras.Mo
     assert half == [HeatmapOption("grad-cam++", ("coarse",)), HeatmapOption("grad-cam++", ("fine",))]
 
 
-@pytest.mark.parametrize(("architecture", "alone"), [("efficientnet-lite0", 7), ("lite0-depths", 3)])
+@pytest.mark.parametrize(("architecture", "alone"), [("efficientnet-lite0", 7), ("lite0-depths", 4)])
 def test_layers_between_the_blocks_are_tried_and_all_of_them_together(architecture: str, alone: int) -> None:
     network = architecture_of(architecture).build(ImageSpec(height=64, width=64), 2)
     together, *others = heatmap_options(network, paint_recipe())

@@ -128,9 +128,8 @@ def test_other_features_and_images_were_tried_before(bundle: Bundle) -> None:
     tried = json.loads(bundle.file(EVALUATION))["tried"]
     assert [each["head"] for each in tried if each["image"].endswith("normalisation unit")] == [
         "linear",
-        "linear, depths evenly",
-        "linear, depths evenly but for the deepest",
-        "kernel, depths evenly",
+        "linear, without the deepest features",
+        "kernel",
     ]
     assert {each["image"] for each in tried} == {
         f"{SIDE} x {SIDE} pixels, normalisation {name}" for name in ("unit", "image")

@@ -10,7 +10,6 @@ from keras import layers
 from services.trainer.architectures.kernel_layers import with_kernel
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.training.heads import (
-    LINEAR,
     Head,
     choose_head,
     fit_head,
@@ -28,6 +27,7 @@ from shared.recipe import Augmentation, Task
 from tests.unit.trainer.training.test_last_layer import IMAGE, ROWS, network_of, store_of
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
+LINEAR = Head("linear")
 KERNEL = Head("kernel", is_kernel=True)
 FOLDS = np.arange(120) % 5
 GROUPS = [str(row) for row in range(120)]
@@ -92,13 +92,15 @@ def test_a_network_with_a_kernel_is_one_network_that_compiles_and_explains(task:
     assert maps.max() > 0
 
 
-def test_a_depth_with_many_features_counts_as_much_as_one_with_few_where_depths_count_evenly() -> None:
+def test_by_default_a_depth_with_many_features_counts_as_much_as_one_with_few() -> None:
     inputs = layers.Input((8, 8, 3))
     depths = [layers.Conv2D(filters, 1)(inputs) for filters in (2, 6)]
     pooled = layers.Concatenate()([layers.GlobalAveragePooling2D()(each) for each in depths])
     network = keras.Model(inputs, layers.Dense(2, name="logits")(layers.Dropout(0.1)(pooled)))
     assert pooled_sizes(network) == [2, 6]
-    evenly = next(head.weights for head in heads_of(network) if head.weights is not None)
+    default, *_ = heads_of(network)
+    evenly = default.weights
+    assert evenly is not None
     assert np.square(evenly)[:2].sum() == pytest.approx(np.square(evenly)[2:].sum())
     assert np.square(evenly).sum() == pytest.approx(8)
 
