@@ -31,6 +31,8 @@ SLOTS_PER_LINE: Final = 25_000
 """Frames of a line that the dashboard can look up: flagged_frames + passed_frames."""
 SLOT_BYTES: Final = 2_200
 """Bytes of such a frame in Redis, with its explanation (benchmarks.counting)."""
+WORKERS: Final = (1, 2, 4, 8)
+CAMERAS: Final = (1, 2, 4, 8, 16)
 SEEN_DAYS: Final = 30
 """Days for which a redelivered verdict is recognised; this takes one bit per frame."""
 
@@ -81,10 +83,18 @@ class Costs:
     """Time to receive and acknowledge a frame, and to make and publish its verdict."""
     broker_ms: float = 1.5
     """Time of RabbitMQ for a frame to a worker and its verdict to the dashboard."""
+    camera_ms: float = 0.7
+    """Time of the camera to store a frame in its outbox and to publish it."""
+    camera_ms_per_megapixel: float = 3.9
+    """Time of the camera to encode an image as JPEG, and to move its bytes."""
     explain_ms: float = 14.2
     """Time of the heatmaps of a flagged frame, for four labels at 480 x 480 pixels."""
     utilisation: float = 0.7
     """Share of a core that the plan uses; the rest is for bursts."""
+
+    def inference_ms(self, megapixels: float) -> float:
+        """Return the time of a worker for a frame, of all its threads together."""
+        return self.network_ms + self.prepare_ms_per_megapixel * megapixels + self.messages_ms
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def estimate(plant: Plant, costs: Costs) -> list[Need]:
     prepare_ms = costs.prepare_ms_per_megapixel * plant.megapixels
     # a worker runs the network in one thread, and prepares the next batch in another
     worker_ms = max(costs.network_ms, prepare_ms) / costs.utilisation
-    inference_ms = costs.network_ms + prepare_ms + costs.messages_ms
+    inference_ms = costs.inference_ms(plant.megapixels)
     explained = frames * plant.flagged
     return [
         Need("frames per second", f"{frames:,.0f}", "lines x cameras x fps"),
@@ -166,6 +176,26 @@ def table(needs: Sequence[Need]) -> str:
     return "\n".join(["| what | amount | computed from |", "|---|---|---|", *rows])
 
 
+def growth_by_workers(plant: Plant, costs: Costs) -> str:
+    """Return a table of the frames per second of 1 to 8 workers, each with a core that is always busy."""
+    rate = 1000 / costs.inference_ms(plant.megapixels)
+    rows = [f"| {n} | {n * rate:,.0f} | {n * rate * costs.broker_ms / 1000:.1f} |" for n in WORKERS]
+    return "\n".join(["| workers, each with a core | frames/s | cores of RabbitMQ |", "|---|---|---|", *rows])
+
+
+def growth_by_cameras(plant: Plant, costs: Costs) -> str:
+    """Return a table of the cores that 1 to 16 cameras of the plant need."""
+    camera_ms = costs.camera_ms + costs.camera_ms_per_megapixel * plant.megapixels
+    stages = (camera_ms, costs.inference_ms(plant.megapixels), costs.broker_ms, plant.flagged * costs.explain_ms)
+    rows = []
+    for cameras in CAMERAS:
+        frames = cameras * plant.fps
+        cores = " | ".join(_cores(frames, milliseconds, costs) for milliseconds in (*stages, sum(stages)))
+        rows.append(f"| {cameras} | {frames:,.0f} | {cores} |")
+    head = "| cameras | frames/s | cores of cameras | of workers | of RabbitMQ | of explainers | of all |"
+    return "\n".join([head, f"|{'---|' * 7}", *rows])
+
+
 def main(
     *,
     lines: Annotated[int, typer.Option(min=1, help="Production lines.")] = 1,
@@ -180,10 +210,19 @@ def main(
     network_ms: Annotated[
         float, typer.Option(min=0.01, help="Milliseconds of the network in one thread, per frame.")
     ] = Costs.network_ms,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Print how the cost grows with workers and cameras.")
+    ] = False,
 ) -> None:
     """Print the servers, cores, disks and memory that a plant needs."""
     plant = Plant(lines, cameras, fps, width, height, hours, flagged, labels, outage_hours)
-    print(table(estimate(plant, Costs(network_ms=network_ms))))  # noqa: T201
+    costs = Costs(network_ms=network_ms)
+    tables = (
+        [growth_by_workers(plant, costs), growth_by_cameras(plant, costs)]
+        if growth
+        else [table(estimate(plant, costs))]
+    )
+    print("\n\n".join(tables))  # noqa: T201
 
 
 if __name__ == "__main__":

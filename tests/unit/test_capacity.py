@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploy.capacity import Costs, Plant, estimate, main, table
+from deploy.capacity import Costs, Plant, estimate, growth_by_cameras, growth_by_workers, main, table
 
 PLANT = Plant(lines=10, cameras=1, fps=25, width=640, height=480)
 COSTS = Costs()
@@ -45,6 +45,17 @@ def test_the_command_prints_the_table_of_the_documentation() -> None:
     printed = CliRunner().invoke(app, ["--lines", "10", "--fps", "25", "--width", "640", "--height", "480"])
     assert printed.output.strip() == table(estimate(PLANT, COSTS))
     assert printed.output.strip() in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_documentation_shows_how_the_cost_grows_with_workers_and_cameras() -> None:
+    app = typer.Typer()
+    app.command()(main)
+    line = Plant(lines=1, cameras=1, fps=25, width=480, height=480)
+    printed = CliRunner().invoke(app, ["--growth", "--width", "480", "--height", "480"]).output
+    page = PAGE.read_text(encoding="utf-8")
+    for grown in (growth_by_workers(line, COSTS), growth_by_cameras(line, COSTS)):
+        assert grown in printed
+        assert grown in page
 
 
 @pytest.mark.parametrize("option", ["--lines=0", "--fps=0", "--hours=25", "--flagged=2"])
