@@ -60,7 +60,7 @@ def test_a_recipe_is_drafted_corrected_while_typing_saved_and_trained(
     page.locator(".made").get_by_role("link", name="Train a model").click()
     expect(page.locator("select[name=recipe]")).to_have_value("my-strokes")
     expect(page.locator(".counts")).to_contain_text("30 images")
-    expect(page.locator("#estimate")).to_contain_text("about 1 min")
+    expect(page.locator("#estimate")).to_contain_text("about 2 min")
     page.get_by_role("button", name="Start the training").click()
     expect(page.locator("#state")).to_contain_text("waiting")
     (requested,) = commands(broker)
