@@ -100,7 +100,9 @@ def test_a_genicam_camera_is_taken_again_after_its_service_was_killed(
         line.take_until_finished(sessions=2)
     assert all(decode(frame.image).shape == (512, 512, 3) for frame in line.frames)
     last = line.reports[-1]
-    assert line.sequences(last.session) == list(range(last.captured))
+    arrived = line.sequences(last.session)
+    assert arrived == sorted(set(arrived))
+    assert len(arrived) == last.captured - last.dropped, "a busy machine may be too slow for the camera, and says so"
     assert last.unreadable > 0
 
 
