@@ -147,7 +147,7 @@ class ComposedLine:
         return {each: docker("inspect", "--format", "{{.State.StartedAt}}", each) for each in found}
 
     def play(self, frames: int) -> None:
-        """Start the camera, for so many frames of its video at full rate."""
+        """Start the camera, which plays a number of frames of its video at full rate."""
         self.must("up", "--detach", "--no-build", "--no-deps", "camera", CAMERA_FRAMES=str(frames))
 
     def settled(self, api: httpx.Client, captured: int) -> dict[str, Any] | None:
