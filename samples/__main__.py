@@ -26,6 +26,10 @@ Kind = Annotated[ClothKind | None, typer.Option(help="Only this kind of cloth.")
 Processes = Annotated[int, typer.Option(min=1, help="How many processes draw at once; the images are the same.")]
 Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of the images with a defect.")]
 
+Varied = Annotated[
+    bool, typer.Option("--varied", help="As from many cameras; errors are also stains, pinches and puckers.")
+]
+
 CORES = multiprocessing.cpu_count()
 
 
@@ -64,11 +68,12 @@ def images(
     first_cloth: FirstCloth = 0,
     cloths: Cloths = 40,
     kind: Kind = None,
+    varied: Varied = False,
     processes: Processes = CORES,
 ) -> None:
     """Draw single images to train on; sets with other swatches share no cloth and no thread."""
     book = swatches(first_cloth, cloths, kind)
-    written = write_images(ImageSet(count, seed, size, defect_rate, book), out_dir, processes)
+    written = write_images(ImageSet(count, seed, size, defect_rate, book, varied), out_dir, processes)
     write_tables(track(written, "Drawing seams", total=count), out_dir)
 
 
@@ -91,10 +96,11 @@ def sheet(
     out: Annotated[Path, typer.Argument(help="A jpg, or a png (six times as big).")],
     seed: Seed = 0,
     size: Size = 128,
+    varied: Varied = False,
 ) -> None:
     """Draw a contact sheet: two rows of good seams, two rows with each kind of defect."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), draw_sheet(seed, size), [cv2.IMWRITE_JPEG_QUALITY, 84])
+    cv2.imwrite(str(out), draw_sheet(seed, size, varied), [cv2.IMWRITE_JPEG_QUALITY, 84])
 
 
 @app.command()

@@ -23,14 +23,14 @@ class View:
 class Camera:
     """A camera with its lamp. One camera films a whole video: its light, focus and noise stay the same."""
 
-    def __init__(self, size: int, rng: np.random.Generator) -> None:
+    def __init__(self, size: int, rng: np.random.Generator, tilt: float = 0.0) -> None:
         self.size = size
         self._scale = size / 224
         self._light = _lamp(size, rng)
         self._focus = rng.uniform(0.2, 0.65) * self._scale
         self._read_noise = rng.uniform(0.4, 1.4)
         self._shot_noise = rng.uniform(0.03, 0.12)
-        self._tilt = rng.normal(0, 0.012)
+        self._tilt = tilt + rng.normal(0, 0.012)
 
     def look(self, strip: Strip, x_mm: float, y_mm: float, rng: np.random.Generator) -> View:
         """Return the view centred at (`x_mm`, `y_mm`) of the strip; the machine shakes the camera a little."""

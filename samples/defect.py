@@ -1,4 +1,4 @@
-"""Sew the defects of a seam: each kind is thread that is misplaced or missing.
+"""Sew the defects of a seam: each kind is thread that is misplaced or missing; `damage.py` draws those of the cloth.
 
 Lint, chalk, folds, puckering, slubs in the cloth, needle holes, and the small natural unevenness of good stitches are
 harmless, and never a defect.
@@ -17,12 +17,22 @@ from samples.raster import Array, vector
 from samples.thread import ThreadPath, bezier
 
 DefectLabel: TypeAlias = Literal["error", "break"]
-DefectKind: TypeAlias = Literal["loop", "slack", "skip", "bunch", "crooked", "cut", "loose-end"]
-DEFECT_KINDS: tuple[DefectKind, ...] = get_args(DefectKind)
-KINDS_OF: dict[DefectLabel, tuple[DefectKind, ...]] = {
+ThreadDefectKind: TypeAlias = Literal["loop", "slack", "skip", "bunch", "crooked", "cut", "loose-end"]
+THREAD_DEFECTS: tuple[ThreadDefectKind, ...] = get_args(ThreadDefectKind)
+ClothDefectKind: TypeAlias = Literal["stain", "pinch", "pucker"]
+CLOTH_DEFECTS: tuple[ClothDefectKind, ...] = get_args(ClothDefectKind)
+DefectKind: TypeAlias = ThreadDefectKind | ClothDefectKind
+DEFECT_KINDS: tuple[DefectKind, ...] = (*THREAD_DEFECTS, *CLOTH_DEFECTS)
+KINDS_OF: dict[DefectLabel, tuple[ThreadDefectKind, ...]] = {
     "error": ("loop", "slack", "skip", "bunch", "crooked"),
     "break": ("cut", "loose-end"),
 }
+"""The kinds of thread that a label stands for."""
+VARIED_KINDS_OF: dict[DefectLabel, tuple[DefectKind, ...]] = {
+    "error": (*KINDS_OF["error"], *CLOTH_DEFECTS),
+    "break": KINDS_OF["break"],
+}
+"""The kinds that a label stands for in a varied image."""
 
 
 def label_of(defect: DefectKind | DefectLabel) -> DefectLabel:
@@ -57,7 +67,7 @@ class PlannedDefect:
 class SewnDefect:
     """A defect as it was sewn; it replaces `stitches` good stitches."""
 
-    kind: DefectKind
+    kind: ThreadDefectKind
     stitches: int
     paths: tuple[ThreadPath, ...]
     gap: Array | None = None

@@ -35,6 +35,8 @@ class ImageSet:
     defect_rate: float
     cloths: Sequence[Swatch]
     """They take turns; everything else is random."""
+    varied: bool = False
+    """Whether they look as from many cameras, with the defects of the cloth among the errors."""
 
     def draw(self, number: int) -> tuple[str, Frame]:
         """Return image `number`, from 0, with its name."""
@@ -42,7 +44,14 @@ class ImageSet:
         stitch = one_of(rng, STITCHES)
         own_seed = int(rng.integers(2**31))
         cloth = self.cloths[number % len(self.cloths)]
-        frame = draw_seam(own_seed, cloth=cloth, defects=_labels(self.defect_rate, rng), stitch=stitch, size=self.size)
+        frame = draw_seam(
+            own_seed,
+            cloth=cloth,
+            defects=_labels(self.defect_rate, rng),
+            stitch=stitch,
+            size=self.size,
+            varied=self.varied,
+        )
         return f"seam_{self.seed}_{number:06d}.png", frame
 
 

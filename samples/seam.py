@@ -74,7 +74,7 @@ def sew(
     defects = [_crooked_run(stitches, bend) for bend in bends]
     crooked = {int(i) for bend in bends for i in np.flatnonzero(bend.is_crooked)}
     for defect in planned:
-        if defect.kind != "crooked":
+        if defect.kind in DEFECTS:
             defects += _sew_defect(stitches, crooked, holes, defect, rng)
     return Seam(holes, tuple(stitches.values()), tuple(defects))
 

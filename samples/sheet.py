@@ -3,12 +3,10 @@
 import cv2
 import numpy as np
 
-from samples.defect import DEFECT_KINDS, DefectKind, DefectLabel
+from samples.defect import DEFECT_KINDS, THREAD_DEFECTS, DefectKind, DefectLabel
 from samples.raster import Image
 from samples.still import Stitch, draw_seam
 from samples.swatch import swatch
-
-COLUMNS = 7
 
 
 def draw_row(seed: int, size: int) -> dict[str, Image]:
@@ -25,13 +23,25 @@ def draw_row(seed: int, size: int) -> dict[str, Image]:
     }
 
 
-def draw_sheet(seed: int, size: int) -> Image:
-    """Return four rows of seven images, uint8 BGR: two rows of good seams, then each kind of defect twice."""
-    kinds: list[tuple[DefectKind, ...]] = [*[()] * 2 * COLUMNS, *[(kind,) for kind in DEFECT_KINDS] * 2]
+def draw_sheet(seed: int, size: int, varied: bool = False) -> Image:
+    """Return four rows of images, uint8 BGR: two rows of good seams, then each kind of defect twice.
+
+    There are seven kinds of thread, and three of cloth in varied images.
+    """
+    defects: tuple[DefectKind, ...] = DEFECT_KINDS if varied else THREAD_DEFECTS
+    columns = len(defects)
+    kinds: list[tuple[DefectKind, ...]] = [*[()] * 2 * columns, *[(kind,) for kind in defects] * 2]
     images = [
-        draw_seam(seed + i, cloth=swatch(seed + i), defects=kind, stitch="2mm" if i % 2 else "4mm", size=size).image
+        draw_seam(
+            seed + i,
+            cloth=swatch(seed + i),
+            defects=kind,
+            stitch="2mm" if i % 2 else "4mm",
+            size=size,
+            varied=varied,
+        ).image
         for i, kind in enumerate(kinds)
     ]
     framed = [cv2.copyMakeBorder(p, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in images]
-    rows = [np.hstack(framed[i : i + COLUMNS]) for i in range(0, len(framed), COLUMNS)]
+    rows = [np.hstack(framed[i : i + columns]) for i in range(0, len(framed), columns)]
     return np.vstack(rows)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from samples.cloth import draw_cloth
-from samples.defect import DefectKind, DefectLabel, PlannedDefect, SewnDefect, label_of
+from samples.damage import SewnCloth, damage
+from samples.defect import CLOTH_DEFECTS, DefectKind, DefectLabel, PlannedDefect, SewnDefect, label_of
 from samples.litter import scatter
 from samples.raster import Array, Image, Raster
 from samples.relief import light_on_relief
@@ -80,7 +81,13 @@ def draw_strip(piece: Piece, pixels_per_mm: float, rng: np.random.Generator) -> 
     _draw_thread(canvas, raster, piece.swatch.thread, seam, rng)
     final_raster = Raster(piece.length_mm, piece.height_mm, pixels_per_mm)
     masks = [_defect_mask(defect, piece.swatch.thread, final_raster) for defect in seam.defects]
-    return Strip(_downscale(canvas, final_raster), pixels_per_mm, tuple(mask for mask in masks if mask is not None))
+    image = _downscale(canvas, final_raster)
+    for defect in piece.defects:
+        if defect.kind in CLOTH_DEFECTS:
+            damaged = damage(defect.kind, SewnCloth(image, final_raster, seam.holes), defect.at_mm, rng)
+            image = damaged.image
+            masks.append(_cropped(defect.kind, damaged.mask))
+    return Strip(image, pixels_per_mm, tuple(mask for mask in masks if mask is not None))
 
 
 def _downscale(canvas: Array, final_raster: Raster) -> Image:
@@ -126,7 +133,12 @@ def _defect_mask(defect: SewnDefect, thread: Thread, raster: Raster) -> DefectMa
         if defect.is_filled:
             cv2.fillPoly(canvas, [points], 255, shift=FIXED_POINT_BITS)
         cv2.polylines(canvas, [points], isClosed=False, color=255, thickness=width, shift=FIXED_POINT_BITS)
-    left, top, columns, rows = cv2.boundingRect(canvas)
+    return _cropped(defect.kind, canvas)
+
+
+def _cropped(kind: DefectKind, mask: Image) -> DefectMask | None:
+    """Return the mask of a defect without the empty strip around it; None if it is empty."""
+    left, top, columns, rows = cv2.boundingRect(mask)
     if columns == 0 or rows == 0:
         return None
-    return DefectMask(defect.kind, left, top, canvas[top : top + rows, left : left + columns].copy())
+    return DefectMask(kind, left, top, mask[top : top + rows, left : left + columns].copy())

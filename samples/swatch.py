@@ -1,6 +1,6 @@
 """Choose numbered pairs of a cloth and its thread, the same in every run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,6 +105,21 @@ def swatch(number: int, kind: ClothKind | None = None) -> Swatch:
 def swatches(first: int, count: int, kind: ClothKind | None = None) -> list[Swatch]:
     """Return `count` swatches from number `first` on, all of one `kind` if it is given."""
     return [swatch(number, kind) for number in range(first, first + count)]
+
+
+def vary_swatch(sewn: Swatch, rng: np.random.Generator) -> Swatch:
+    """Return a swatch with thicker or thinner thread and yarns, and a stronger or weaker grain."""
+    yarns = rng.uniform(0.8, 1.35)
+    cloth = replace(
+        sewn.cloth,
+        warp_mm=sewn.cloth.warp_mm * yarns,
+        weft_mm=sewn.cloth.weft_mm * yarns * rng.uniform(0.85, 1.2),
+        depth=sewn.cloth.depth * rng.uniform(0.7, 1.3),
+        grain=sewn.cloth.grain * rng.uniform(0.7, 1.4),
+        grain_mm=sewn.cloth.grain_mm * rng.uniform(0.8, 1.2),
+    )
+    thread = replace(sewn.thread, width_mm=sewn.thread.width_mm * rng.uniform(0.9, 1.4))
+    return replace(sewn, cloth=cloth, thread=thread)
 
 
 def _cloth(kind: ClothKind, rng: np.random.Generator) -> Cloth:
