@@ -111,11 +111,11 @@ def _tone_on(sewn: SewnCloth, cover: Array, rng: np.random.Generator) -> tuple[A
     there = cover > 0.3
     cloth = (sewn.image[there] if there.any() else sewn.image.reshape(-1, 3)).astype(np.float32)
     mean, texture = cloth.mean(axis=0), float(cloth.std(axis=0).mean())
-    least = SMALLEST_STAIN_CONTRAST + 0.5 * texture
+    least = SMALLEST_STAIN_CONTRAST + 0.8 * texture
     tones = [vector(*tone) for tone in STAIN_TONES.values()]
     suitable = [tone for tone in tones if np.linalg.norm(tone - mean) > 1.4 * least]
     tone = one_of(rng, suitable) if suitable else max(tones, key=lambda tone: float(np.linalg.norm(tone - mean)))
-    lowest = min(0.85, least / float(np.linalg.norm(tone - mean)))
+    lowest = float(np.clip(least / np.linalg.norm(tone - mean), 0.4, 0.85))
     return tone, rng.uniform(lowest, min(0.95, lowest + 0.35))
 
 
@@ -197,15 +197,15 @@ def pinch(sewn: SewnCloth, at_mm: float, rng: np.random.Generator) -> Damage:
         headings = np.array([first, first + np.pi + rng.normal(0, 0.5)])[: 1 + chance(rng, 0.75)]
         lengths, strengths = rng.uniform(7.0, 22.0, len(headings)), rng.uniform(0.8, 1.0, len(headings))
         widening = rng.uniform(0.0, 0.1)
-    width, strength = rng.uniform(0.5, 1.4), rng.uniform(0.28, 0.6) * _effort(sewn)
+    width, strength = rng.uniform(0.5, 1.4), rng.uniform(0.17, 0.42)
     bow = rng.normal(0, 0.015)
     shade = np.zeros(sewn.raster.shape, dtype=np.float32)
     for heading, length, share in zip(headings, lengths, strengths, strict=True):
         ridge = Ridge(Axis(at, float(heading)), float(length), width, widening, bow)
         shade += _ridge(sewn.raster, ridge) * np.float32(share)
-    shade *= np.float32(strength) * (1 + 0.15 * sewn.raster.noise(rng, 4.0, 4.0))
+    shade *= 1 + 0.15 * sewn.raster.noise(rng, 4.0, 4.0)
     swallowed = _swallowed(sewn, Axis(at, first), rng.uniform(0.6, 2.0), rng.uniform(-0.8, 0.8))
-    return _folded(sewn, swallowed, shade)
+    return _folded(sewn, swallowed, shade, strength)
 
 
 def _ridge(raster: Raster, ridge: Ridge) -> Array:
@@ -254,7 +254,7 @@ def pucker(sewn: SewnCloth, at_mm: float, rng: np.random.Generator) -> Damage:
     envelope = (envelope * np.clip(0.9 + 0.3 * raster.noise(rng, 6.0, 6.0), 0.3, 1.2)).astype(np.float32)
     waves = np.asarray(shade, dtype=np.float32) * envelope
     gathered = _moved(sewn, x + 0.35 * waves, y + np.float32(rng.uniform(0.1, 0.4)) * waves)
-    return _folded(sewn, gathered, waves * np.float32(rng.uniform(0.18, 0.36) * _effort(sewn)))
+    return _folded(sewn, gathered, waves, rng.uniform(0.15, 0.32))
 
 
 def _waves(wave_mm: float, rng: np.random.Generator) -> Array:
@@ -284,9 +284,18 @@ def _moved(sewn: SewnCloth, x_mm: Array, y_mm: Array) -> Image:
     )
 
 
-def _folded(sewn: SewnCloth, moved: Image, shade: Array) -> Damage:
-    """Return moved cloth under the light of its folds, whose change of brightness is `shade`, (H, W)."""
-    seen = (np.abs(shade) > max(VISIBLE_SHADE, 0.25 * float(np.abs(shade).max()))).astype(np.uint8) * 255
+def _folded(sewn: SewnCloth, moved: Image, shade: Array, strength: float) -> Damage:
+    """Return moved cloth under the light of its folds.
+
+    Args:
+        sewn: the cloth before it was folded.
+        moved: the cloth as the folds displaced it.
+        shade: the change of brightness, (H, W), of any scale.
+        strength: the change where the folds are strong, as a share of the brightness; more on dark and coarse cloth.
+    """
+    clear = np.abs(shade[np.abs(shade) > 0.25 * float(np.abs(shade).max())])
+    shade = shade * np.float32(strength * _effort(sewn) / max(float(np.percentile(clear, 90)), 1e-6))
+    seen = (np.abs(shade) > max(VISIBLE_SHADE, 0.3 * strength)).astype(np.uint8) * 255
     light = np.clip(1 + shade, DARKEST, BRIGHTEST)
     return Damage(_as_image(moved * light[..., None]), _grown(seen, sewn.raster, 1.0))
 

@@ -12,9 +12,21 @@ from typer.testing import CliRunner
 
 from samples import LABELS, Frame, SeamVideo, draw_seam, swatch, swatches
 from samples.__main__ import app
-from samples.defect import DEFECT_KINDS, DefectKind, PlannedDefect, label_of, sew_loose_end
+from samples.damage import DAMAGES, SewnCloth, damage
+from samples.defect import (
+    CLOTH_DEFECTS,
+    DEFECT_KINDS,
+    ClothDefectKind,
+    DefectKind,
+    PlannedDefect,
+    label_of,
+    sew_loose_end,
+)
 from samples.images import ImageSet, write_images, write_tables
+from samples.photograph import BRIGHTEST, photograph
+from samples.raster import Image, Raster
 from samples.seam import sew
+from samples.still import VARIED_ZOOM
 from samples.video import VideoFiles, write_video
 
 
@@ -94,6 +106,91 @@ def test_a_video_keeps_to_the_stitch_asked_for() -> None:
 def test_a_defect_asked_for_is_in_the_image(kind: DefectKind) -> None:
     truth = draw_seam(11, cloth=swatch(4), defects={kind}, size=96).truth
     assert set(truth.masks) == {label_of(kind)}
+
+
+@pytest.mark.parametrize("kind", DEFECT_KINDS)
+def test_a_varied_defect_is_labelled_and_the_same_seed_draws_the_same_pixels(kind: DefectKind) -> None:
+    first, again = (draw_seam(12, cloth=swatch(5), defects={kind}, size=96, varied=True) for _ in range(2))
+    assert set(first.truth.masks) == {label_of(kind)}
+    assert first.truth.labels[label_of(kind)]
+    assert not first.truth.labels["good"]
+    assert digest([first]) == digest([again])
+
+
+def plain_cloth(brightness: int) -> SewnCloth:
+    raster = Raster(47.0, 47.0, 5.0)
+    holes = np.stack([np.arange(0, 50, 4), np.full(13, 23.0)], axis=1).astype(np.float32)
+    return SewnCloth(np.full((*raster.shape, 3), brightness, dtype=np.uint8), raster, holes)
+
+
+@pytest.mark.parametrize("brightness", [40, 120, 210])
+@pytest.mark.parametrize("kind", CLOTH_DEFECTS)
+def test_damage_of_the_cloth_is_visible_inside_its_mask_and_faint_outside(
+    kind: ClothDefectKind, brightness: int
+) -> None:
+    sewn = plain_cloth(brightness)
+    for seed in range(12):
+        damaged = damage(kind, sewn, 15.0, np.random.default_rng(seed))
+        change = np.abs(damaged.image.astype(float) - brightness).max(axis=2)
+        inside = damaged.mask > 0
+        assert 0.002 < inside.mean() < 0.7
+        strongest = np.percentile(change[inside], 95)
+        assert strongest > 0.1 * brightness
+        assert change[~inside].max() < 0.5 * change.max()
+
+
+@pytest.mark.parametrize("kind", ["pinch", "pucker"])
+def test_a_fold_meets_the_seam(kind: ClothDefectKind) -> None:
+    sewn = plain_cloth(120)
+    row = round(23.0 * sewn.raster.pixels_per_mm)
+    for seed in range(12):
+        assert damage(kind, sewn, 15.0, np.random.default_rng(seed)).mask[row - 8 : row + 8].any()
+
+
+def test_each_kind_of_damage_of_the_cloth_can_be_drawn() -> None:
+    assert tuple(DAMAGES) == CLOTH_DEFECTS
+
+
+def test_a_varied_set_is_the_same_for_the_same_seed_and_others_keep_their_pixels() -> None:
+    def drawn(**options: bool) -> list[Frame]:
+        images = ImageSet(8, 4, 64, 0.5, swatches(0, 8), **options)
+        return [images.draw(number)[1] for number in range(8)]
+
+    assert digest(drawn(varied=True)) == digest(drawn(varied=True)) != digest(drawn())
+    assert digest(drawn()) == digest(drawn(varied=False))
+
+
+def test_a_video_has_no_damage_of_the_cloth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The video of the demo keeps its pixels."""
+    monkeypatch.setattr("samples.strip.damage", None)
+    assert len(list(SeamVideo(seed=5, frames=80, size=64, defect_rate=0.8))) == 80
+
+
+def test_a_varied_image_without_defects_is_good() -> None:
+    assert all(draw_seam(seed, size=64, varied=True).truth.labels["good"] for seed in range(20))
+
+
+def test_in_varied_images_a_long_stitch_is_longer_than_any_short_one() -> None:
+    smallest, largest = VARIED_ZOOM
+    assert 4 * smallest > 1.05 * 2 * largest
+
+
+def test_a_photograph_of_a_camera_keeps_its_thread_visible_and_is_not_burnt_out(seam: Image) -> None:
+    for seed in range(60):
+        taken = photograph(seam, np.random.default_rng(seed))
+        assert taken.shape == seam.shape
+        assert 30 < taken.mean() < 215
+        assert (taken.min(axis=2) > BRIGHTEST).mean() < 0.1
+        rows = taken.astype(float).mean(axis=(1, 2))
+        assert rows[108:116].mean() < 0.85 * rows[[90, 91, 132, 133]].mean(), seed
+
+
+@pytest.fixture
+def seam() -> Image:
+    """Dark thread along the middle of bright cloth."""
+    image = np.full((224, 224, 3), 170, dtype=np.uint8)
+    image[108:116] = 50
+    return image
 
 
 def test_a_defect_changes_the_image_where_its_mask_is() -> None:
@@ -219,6 +316,24 @@ def test_the_commands_write_the_same_tables_for_the_same_seed(tmp_path: Path) ->
         options = ["--frames", "30", "--size", "64", "--seed", "9", "--defect-rate", "0.5"]
         assert CliRunner().invoke(app, ["video", str(tmp_path / name / "line.mp4"), *options]).exit_code == 0
     assert (tmp_path / "first" / "line.csv").read_text() == (tmp_path / "second" / "line.csv").read_text()
+
+
+def test_the_command_draws_varied_images(tmp_path: Path) -> None:
+    for name, options in (("plain", []), ("varied", ["--varied"])):
+        command = ["images", str(tmp_path / name), "--count", "4", "--size", "64", "--processes", "1", *options]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    plain, varied = (
+        [path.read_bytes() for path in sorted((tmp_path / name / "images").iterdir())] for name in ("plain", "varied")
+    )
+    assert len(plain) == len(varied) == 4
+    assert not set(plain) & set(varied)
+
+
+def test_a_varied_sheet_shows_every_kind(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["sheet", str(tmp_path / "s.png"), "--size", "64", "--varied"]).exit_code == 0
+    sheet = cv2.imread(str(tmp_path / "s.png"))
+    assert sheet is not None
+    assert sheet.shape == (4 * 68, len(DEFECT_KINDS) * 68, 3)
 
 
 def test_the_sheet_is_an_image(tmp_path: Path) -> None:
