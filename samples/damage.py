@@ -219,7 +219,8 @@ def _ridge(raster: Raster, ridge: Ridge) -> Array:
     lit = 1.0 if 0.5 * sine - 0.8 * cosine > 0 else -1.0
     reach = np.float32(ridge.width_mm) + np.float32(ridge.widening) * np.maximum(along, 0)
     flank = across * np.float32(lit) / reach
-    light = np.where(flank > 0, 0.75 * np.exp(-flank * 0.9), -np.exp(flank * 0.55)) * np.tanh(np.abs(flank) * 3.5)
+    far = np.abs(flank)
+    light = np.where(flank > 0, 0.75 * np.exp(-far * 0.9), -np.exp(-far * 0.55)) * np.tanh(far * 3.5)
     fading = np.exp(-((np.maximum(along, 0) / np.float32(ridge.length_mm)) ** 2)) * np.clip(along / 1.2 + 0.8, 0, 1)
     return np.asarray(light * fading, dtype=np.float32)
 
