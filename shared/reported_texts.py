@@ -836,6 +836,7 @@ OF_SERVERS: Final = (
 OF_REPORTS: Final = (
     marked("%(height)s x %(width)s pixels, normalisation %(normalisation)s"),
     marked("linear"),
+    marked("linear, the largest differences from the reference"),
     marked("linear, without the deepest features"),
     marked("kernel"),
     marked("not tried: no time was left"),

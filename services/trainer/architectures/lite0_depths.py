@@ -16,6 +16,8 @@ DEPTHS: Final = ("block5_expanded", "block8_expanded", "block11_expanded", "bloc
 All but the last are the first step of a block: six times as many features as between the blocks, and rectified, so that
 each answers to one thing. What reaches a later layer passes through each of them.
 """
+REFERENCE_DEPTHS: Final = ("block3_expanded", *DEPTHS)
+"""With a reference image also at a quarter of the side, where a small difference is not yet averaged away."""
 BESIDE: Final = "_beside"
 """Ending of the names of the layers with the features of an image and their differences from those of its reference."""
 
@@ -40,6 +42,11 @@ def build_lite0_depths(image: ImageSpec, labels: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(labels, name="logits")(outputs), name="lite0-depths")
 
 
+def compares_with_reference(network: keras.Model) -> bool:
+    """Return whether the features of a network are those of an image and their differences from its reference."""
+    return any(layer.name.endswith(BESIDE) for layer in network.layers)
+
+
 def _beside_reference(network: keras.Model, image: ImageSpec) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
     """Return an input of image and reference, and at each depth what the network sees of them.
 
@@ -49,7 +56,7 @@ def _beside_reference(network: keras.Model, image: ImageSpec) -> tuple[keras.Ker
     inputs = layers.Input(image.shape)
     seen, golden = keras.ops.split(inputs, 2, axis=-1)
     before, depths = network.input, []
-    for name in DEPTHS:
+    for name in REFERENCE_DEPTHS:
         after = network.get_layer(name).output
         stage = keras.Model(before, after, name=f"up_to_{name}")
         seen, golden = stage(seen), stage(golden)

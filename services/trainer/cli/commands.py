@@ -72,7 +72,11 @@ def train(
     ] = None,
     architecture: Annotated[str, typer.Option(help="See `describe`.")] = next(iter(ARCHITECTURES)),
     weights: Annotated[
-        Path | None, typer.Option(help="File to start from. Default: those installed for the architecture.")
+        Path | None,
+        typer.Option(
+            help="File, or folder of a model of the same architecture, to start from. Default: those installed for the "
+            "architecture."
+        ),
     ] = None,
     epochs: Annotated[
         int | None,

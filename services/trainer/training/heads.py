@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from services.trainer.architectures.kernel_layers import Kernel
+from services.trainer.architectures.lite0_depths import compares_with_reference
 from services.trainer.evaluation.evaluate import macro_average_precision
 from services.trainer.training.last_layer import LOGITS, Copies, FittedByFolds, Space, cross_entropies, fit_by_folds
 from services.trainer.training.time_limit import TimeLimit
@@ -30,6 +31,9 @@ PAIRS: Final = 2_000
 SMALLEST_DISTANCE: Final = 1e-6
 PER_DEPTH: Final = 2
 """Vectors of each depth: the average and the maximum of its features."""
+BESIDE_PARTS: Final = 3
+"""Parts of each vector of a network with a reference: features of the image, what they exceed those of the reference
+by, and what they fall short by."""
 
 Weights = NDArray[np.float32]
 """(features,), how much each feature counts, 0 for nothing. The sum of their squares is the number of features."""
@@ -69,6 +73,8 @@ def heads_of(network: keras.Model) -> Iterator[Head]:
     evenly = [1 / size for size in sizes]
     weights = weights_of(sizes, evenly)
     yield Head("linear", weights)
+    if compares_with_reference(network):
+        yield Head("linear, the largest differences from the reference", largest_differences(sizes))
     if len(sizes) > PER_DEPTH:
         without = [*evenly[:-PER_DEPTH], *[0.0] * PER_DEPTH]
         yield Head("linear, without the deepest features", weights_of(sizes, without))
@@ -82,6 +88,13 @@ def pooled_sizes(network: keras.Model) -> list[int]:
         if isinstance(layer, keras.layers.Concatenate) and layer.output.shape[1:] == (features,):
             return [int(each.shape[-1]) for each in layer.input]
     return [features]
+
+
+def largest_differences(sizes: Sequence[int]) -> Weights:
+    """Return weights by which only the maxima of the differences from a reference count, depths evenly."""
+    parts = [size // BESIDE_PARTS for size in sizes for _ in range(BESIDE_PARTS)]
+    is_counted = [vector % PER_DEPTH == 1 and part > 0 for vector in range(len(sizes)) for part in range(BESIDE_PARTS)]
+    return weights_of(parts, [counted / part for counted, part in zip(is_counted, parts, strict=True)])
 
 
 def weights_of(sizes: Sequence[int], variances: Sequence[float]) -> Weights:

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from services.trainer.architectures.kernel_layers import with_kernel
+from services.trainer.architectures.registry import architecture_of
 from services.trainer.evaluation.logits import logits_of
 from services.trainer.training.heads import (
     Head,
@@ -23,7 +24,7 @@ from services.trainer.training.time_limit import TimeLimit
 from shared.engines.compile import compile_for_openvino
 from shared.engines.openvino import OpenVinoEngine
 from shared.explain.cam import GradientProbe
-from shared.recipe import Augmentation, Task
+from shared.recipe import Augmentation, ImageSpec, ReferenceSpec, Task
 from tests.unit.trainer.training.test_last_layer import IMAGE, ROWS, network_of, store_of
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -112,3 +113,20 @@ def test_a_feature_without_weight_is_not_seen() -> None:
     assert layer.kernel[0] == 0
     moved = features + np.array([5, 0, 0, 0], np.float32)
     assert np.array_equal(space.project(moved), space.project(features))
+
+
+def test_beside_a_reference_the_largest_differences_alone_are_tried() -> None:
+    alone = ImageSpec(height=32, width=32)
+    image = alone.model_copy(update={"reference": ReferenceSpec(images=("golden.png",))})
+    network = architecture_of("lite0-depths").build(image, 2)
+    head = next(each for each in heads_of(network) if "differences" in each.name)
+    assert head.weights is not None
+    start = 0
+    for number, size in enumerate(pooled_sizes(network)):
+        seen, more, less = np.split(head.weights[start : start + size], 3)
+        is_maximum = number % 2 == 1
+        assert not seen.any()
+        assert more.all() == less.all() == is_maximum
+        assert more.any() == less.any() == is_maximum
+        start += size
+    assert not any("differences" in each.name for each in heads_of(architecture_of("lite0-depths").build(alone, 2)))
