@@ -243,7 +243,7 @@ SAMPLE := var/sample-model
 .PHONY: sample-model
 sample-model: $(VENV)/.dev-installed  ## Draw seams and train the model that the demo starts with (an hour and three quarters on two cores)
 	@rm -rf $(SAMPLE)
-	@$(BIN)/python -m samples images $(SAMPLE)/train --count 12000 --seed 12 --first-cloth 1000 --cloths 2000 --varied
+	@$(BIN)/python -m samples images $(SAMPLE)/train --count 12000 --seed 12 --first-cloth 1000 --cloths 2000
 	@$(BIN)/python -m samples video $(SAMPLE)/video.mp4 --frames 9000 --seed 14 --defect-rate 0.5 --first-cloth 1000 --cloths 2000
 	@$(BIN)/python -m samples frames $(SAMPLE)/video.mp4 $(SAMPLE)/train --every 5
 	@$(BIN)/python -m samples images $(SAMPLE)/test --count 1600 --seed 77 --first-cloth 0 --cloths 200
