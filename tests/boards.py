@@ -22,7 +22,7 @@ image:
 labels:
   good: {key: g, colour: white, role: quality}
   hole: {key: h, colour: red, role: defect}
-explanation: {method: layer-cam, layer: block5_expanded_beside}
+explanation: {method: layer-cam, layer: block3_expanded_beside}
 """
 SIDE: Final = 64
 GROUND: Final = 40
