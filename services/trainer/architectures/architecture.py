@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from services.trainer.architectures.pretraining import WeightsError, WeightsOrigin, load_model_weights
+from services.trainer.architectures.pretraining import WeightsError, WeightsOrigin
 from services.trainer.errors import TrainerError
 from shared.recipe import ImageSpec
 
@@ -62,11 +62,11 @@ class Architecture:
         return self.builder(image, labels)
 
     def load_weights(self, network: keras.Model, file: Path | None = None) -> WeightsOrigin | None:
-        """Load pretrained weights into all layers of a network but the last; those of an own model into all.
+        """Load pretrained weights into all layers of a network but the last.
 
         Args:
             network: made by `build`.
-            file: a file of weights, or the folder of a model to continue from; by default, the installed weights.
+            file: a file of weights; by default, the installed ones.
 
         Returns:
             Where the weights come from; None if the network has no pretrained weights.
@@ -75,9 +75,6 @@ class Architecture:
             WeightsError: the file can't be read or does not fit this network, or the file of a package is not the
                 released one.
         """
-        if file is not None and file.is_dir():
-            self.load_weights(network)  # a loader also freezes statistics
-            return load_model_weights(network, file)
         if self.loader is not None:
             return self.loader(network, file)
         if file is not None:

@@ -12,9 +12,6 @@ import keras
 from keras import layers
 
 from services.trainer.errors import TrainerError
-from shared.contracts.bundle import KERAS, BundleError, read_bundle_folder
-from shared.engines.keras import load_network
-from shared.engines.port import EngineError
 from shared.imaging.preprocessing import imagenet_statistics
 from shared.recipe import ImageSpec
 
@@ -112,43 +109,6 @@ def weights_in(folder: Path | None, architecture: str) -> Path | None:
         names = ", ".join(file.name for file in found)
         raise WeightsError(f"{folder} has {names} for {architecture}: leave only one of them there")
     return found[0] if found else None
-
-
-def load_model_weights(network: keras.Model, folder: Path) -> WeightsOrigin:
-    """Load the weights of a trained model into the layers of a network of the same architecture.
-
-    The last layer is left as it is if the model has another number of labels.
-
-    Args:
-        network: to be trained.
-        folder: a bundle.
-
-    Raises:
-        WeightsError: the folder has no model, or one of another architecture.
-    """
-    try:
-        bundle = read_bundle_folder(folder)
-        trained = load_network(bundle.file(KERAS))
-    except (BundleError, EngineError) as error:
-        raise WeightsError(f"{error}: give the folder of a model, or a file of weights") from error
-    *pairs, (last, of_last) = zip(network.layers, trained.layers, strict=False)
-    is_alike = len(network.layers) == len(trained.layers) and all(
-        _shapes(layer) == _shapes(other) for layer, other in pairs
-    )
-    if not is_alike:
-        raise WeightsError(
-            f"{folder} is a model of another architecture than {network.name}: choose its architecture, "
-            f"{bundle.manifest.architecture}, or another model"
-        )
-    for layer, other in pairs:
-        layer.set_weights(other.get_weights())
-    if _shapes(last) == _shapes(of_last):
-        last.set_weights(of_last.get_weights())
-    return WeightsOrigin(f"model {bundle.manifest.version}", sha256_of(folder / KERAS))
-
-
-def _shapes(layer: keras.Layer) -> list[tuple[int, ...]]:
-    return [tuple(weights.shape) for weights in layer.weights]
 
 
 def freeze_statistics(network: keras.Model) -> None:

@@ -28,6 +28,7 @@ from services.trainer.training.listener import TrainingListener
 from services.trainer.training.loss import loss_of
 from services.trainer.training.options import WrongOption
 from services.trainer.training.out_of_fold import OutOfFold
+from services.trainer.training.own_model import load_initial_weights
 from services.trainer.training.precision import (
     FLOAT32,
     clone_in_precision,
@@ -85,7 +86,8 @@ def fit(
         options: epochs, seed and the like.
         listener: receives the progress.
         checkpoints: where a checkpoint is saved after each epoch; None to save none.
-        weights: a file of initial weights; by default, the ones that are installed for this architecture.
+        weights: a file of initial weights, or the folder of a model; by default, the ones that are installed for this
+            architecture.
         workers: the processes that train together. The chief alone loads and saves checkpoints, validates, and reports.
         limit: until when the last layer may be tried on other features, see `heads_of`; None: the default alone is
             fitted, as several workers do.
@@ -106,7 +108,7 @@ def fit(
     # never compiled itself: a compiled network asks for our loss when its file is loaded
     network = architecture.build(recipe.image, len(recipe.labels))
     target_layer_of(network, recipe)  # raises before the training, and not after it
-    origin = architecture.load_weights(network, weights)
+    origin = load_initial_weights(architecture, network, weights)
     if note := architecture.note_on(origin):
         _log.warning(note)
     tuning = origin is not None and architecture.tuning_rate is not None
