@@ -48,6 +48,9 @@ BATCH: Final = 16
 SKETCH: Final = 32
 """Random directions in which the memory is chosen (Johnson and Lindenstrauss 1984)."""
 SMALLEST_DEVIATION: Final = 1e-6
+SMALLEST_SHARE: Final = 0.01
+"""Least deviation of a feature, as a share of the mean: a feature that hardly varies among good images varies by the
+rounding of the processor, which a division would make as large as what is seen."""
 EVEN_OUT: Final = 0.01
 """Added to the variance of each direction, as a share of the mean: weaker directions are noise."""
 
@@ -198,7 +201,8 @@ def directions_of(pool: Patches) -> tuple[Patches, NDArray[np.float32]]:
 
     A distance then counts a difference in proportion to how rare it is among good patches, as Mahalanobis's does.
     """
-    mean, deviation = pool.mean(axis=0), np.maximum(pool.std(axis=0), SMALLEST_DEVIATION)
+    mean, deviation = pool.mean(axis=0), pool.std(axis=0)
+    deviation = np.maximum(deviation, max(SMALLEST_SHARE * float(deviation.mean()), SMALLEST_DEVIATION))
     scaled = (pool - mean) / deviation
     features = scaled.shape[1]
     count = min(DIRECTIONS, features)

@@ -272,3 +272,11 @@ def test_directions_are_as_variable_as_each_other() -> None:
     found = pool @ kernel + bias
     assert found.mean(axis=0) == pytest.approx(0, abs=1e-3)
     assert np.cov(found.T) == pytest.approx(np.eye(12), abs=0.05)
+
+
+def test_a_feature_that_varies_by_rounding_alone_is_not_made_large() -> None:
+    rng = np.random.default_rng(0)
+    pool = rng.normal(size=(2000, 12)).astype(np.float32)
+    pool[:, 0] = 3 + 1e-6 * rng.normal(size=2000)
+    kernel, _ = directions_of(pool)
+    assert np.abs(kernel[0]).max() < 2000  # and not in the order of 1,000,000
