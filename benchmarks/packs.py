@@ -1,7 +1,7 @@
 """Measure networks on real packs of images: split by group, trained and evaluated by the trainer's own commands.
 
     python -m benchmarks.packs first [--pack bsdata_pitting]…
-    python -m benchmarks.packs reference [--no-templates] [--no-flips] [--whole]
+    python -m benchmarks.packs reference [--no-templates] [--no-flips]
     python -m benchmarks.packs run [--pack bsdata_pitting]… [--architecture compact]… [--folds 5]
     python -m benchmarks.packs score [--pack bsdata_pitting]… [--architecture compact]… [--curves 8]
     python -m benchmarks.packs cost [--rounds 7]
@@ -175,12 +175,11 @@ def reference(
     architecture: str = next(iter(ARCHITECTURES)),
     templates: Annotated[bool, typer.Option(help="Compare each image with its template.")] = True,
     flips: Annotated[bool, typer.Option(help="Learn from flipped images too, which takes three times as long.")] = True,
-    whole: Annotated[bool, typer.Option(help="Judge the templates among the images, too, as `first` does.")] = False,
 ) -> None:
     """Measure the first model of circuit boards beside their defect-free templates, on the images that are none."""
     print(f"| {' | '.join(FIRST_COLUMNS)} |\n{'|---' * len(FIRST_COLUMNS)}|")
     with TemporaryDirectory() as scratch:
-        boards = link_boards(data, Path(scratch) / BOARDS, whole=whole)
+        boards = link_boards(data, Path(scratch) / BOARDS)
         spec = ReferenceSpec(images=(f"{TEMPLATES}/*",)) if templates else None
         if spec:
             add_templates(data, boards)
@@ -189,12 +188,12 @@ def reference(
             print(compare_with_templates(boards, architecture, spec))
 
 
-def link_boards(data: Path, folder: Path, *, whole: bool) -> Path:
-    """Return a folder with the images of circuit boards: all, or those that are no template."""
+def link_boards(data: Path, folder: Path) -> Path:
+    """Return a folder with the images of circuit boards that are no template."""
     (folder / "images").mkdir(parents=True)
     pack = data / BOARDS
     for table in ("labels.csv", "groups.csv"):
-        write(folder / table, [row for row in rows_of(pack / table) if whole or "_temp_" not in row["name"]])
+        write(folder / table, [row for row in rows_of(pack / table) if "_temp_" not in row["name"]])
     for row in rows_of(folder / "labels.csv"):
         link(pack / "images" / row["name"], folder / "images" / row["name"])
     return folder

@@ -151,13 +151,12 @@ def test_each_kind_of_damage_of_the_cloth_can_be_drawn() -> None:
     assert tuple(DAMAGES) == CLOTH_DEFECTS
 
 
-def test_a_varied_set_is_the_same_for_the_same_seed_and_others_keep_their_pixels() -> None:
+def test_a_varied_set_is_the_same_for_the_same_seed_and_not_the_set_that_is_not_varied() -> None:
     def drawn(**options: bool) -> list[Frame]:
         images = ImageSet(8, 4, 64, 0.5, swatches(0, 8), **options)
         return [images.draw(number)[1] for number in range(8)]
 
     assert digest(drawn(varied=True)) == digest(drawn(varied=True)) != digest(drawn())
-    assert digest(drawn()) == digest(drawn(varied=False))
 
 
 def test_a_video_has_no_damage_of_the_cloth(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ REFERENCE_DEPTHS: Final = ("block3_expanded", *DEPTHS)
 """With a reference image also at a quarter of the side, where a small difference is not yet averaged away."""
 BESIDE: Final = "_beside"
 """Ending of the names of the layers with the features of an image and their differences from those of its reference."""
+BESIDE_PARTS: Final = 3
+"""Parts of these features: those of the image, what they exceed those of the reference by, and fall short by."""
 
 
 def build_lite0_depths(image: ImageSpec, labels: int) -> keras.Model:
@@ -62,7 +64,7 @@ def _beside_reference(network: keras.Model, image: ImageSpec) -> tuple[keras.Ker
         seen, golden = stage(seen), stage(golden)
         more, less = keras.ops.maximum(seen - golden, 0.0), keras.ops.maximum(golden - seen, 0.0)
         depths.append(layers.Concatenate(name=f"{name}{BESIDE}")([seen, more, less]))
-        seen, more, less = keras.ops.split(depths[-1], 3, axis=-1)
+        seen, more, less = keras.ops.split(depths[-1], BESIDE_PARTS, axis=-1)
         golden = seen - more + less
         before = after
     return inputs, depths

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from services.trainer.architectures.kernel_layers import Kernel
-from services.trainer.architectures.lite0_depths import compares_with_reference
+from services.trainer.architectures.lite0_depths import BESIDE_PARTS, compares_with_reference
 from services.trainer.evaluation.evaluate import macro_average_precision
 from services.trainer.training.last_layer import LOGITS, Copies, FittedByFolds, Space, cross_entropies, fit_by_folds
 from services.trainer.training.time_limit import TimeLimit
@@ -31,9 +31,6 @@ PAIRS: Final = 2_000
 SMALLEST_DISTANCE: Final = 1e-6
 PER_DEPTH: Final = 2
 """Vectors of each depth: the average and the maximum of its features."""
-BESIDE_PARTS: Final = 3
-"""Parts of each vector of a network with a reference: features of the image, what they exceed those of the reference
-by, and what they fall short by."""
 
 Weights = NDArray[np.float32]
 """(features,), how much each feature counts, 0 for nothing. The sum of their squares is the number of features."""

@@ -8,6 +8,7 @@ import keras
 
 from services.trainer.architectures.architecture import Architecture
 from services.trainer.architectures.pretraining import WeightsError, WeightsOrigin, sha256_of
+from services.trainer.training.last_layer import LOGITS
 from shared.contracts.bundle import KERAS, BundleError, read_bundle_folder
 from shared.engines.keras import load_network
 from shared.engines.port import EngineError
@@ -47,17 +48,18 @@ def _load_model(network: keras.Model, folder: Path) -> WeightsOrigin:
     """
     try:
         bundle = read_bundle_folder(folder)
-        trained = load_network(bundle.file(KERAS))
+        whole = load_network(bundle.file(KERAS))
     except (BundleError, EngineError) as error:
         raise WeightsError(f"{error}: give the folder of a model, or a file of weights") from error
+    trained = keras.Model(whole.input, whole.get_layer(LOGITS).output)  # without the anomaly beside the labels
     *pairs, (last, of_last) = zip(network.layers, trained.layers, strict=False)
     is_alike = len(network.layers) == len(trained.layers) and all(
         _shapes(layer) == _shapes(other) for layer, other in pairs
     )
     if not is_alike:
         raise WeightsError(
-            f"{folder} is a model of another architecture than {network.name}: choose its architecture, "
-            f"{bundle.manifest.architecture}, or another model"
+            f"{folder} is a model of {bundle.manifest.architecture}, and its layers are not those of {network.name} "
+            "for this recipe: choose its architecture and its kind of image, or another model"
         )
     for layer, other in pairs:
         layer.set_weights(other.get_weights())

@@ -13,12 +13,14 @@ from services.explainer.handler import Case, compute_heatmaps
 from services.explainer.loading import load_model as load_explained
 from services.inference.model import Model, load_model
 from services.trainer.architectures.lite0_depths import build_lite0_depths
+from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.commands import app
 from services.trainer.cli.train_and_evaluate import read_images, spec_of
 from services.trainer.datasets.pixels import decode_images
 from services.trainer.evaluation.threshold_choice import point_of
 from services.trainer.training.build import with_memory_of_good
 from services.trainer.training.out_of_fold import OutOfFold
+from services.trainer.training.own_model import load_initial_weights
 from services.trainer.training.split_images import Folds, read_split_images
 from services.trainer.training.trained import Trained
 from services.trainer.training.tried import image_in_words
@@ -95,6 +97,13 @@ def test_the_line_runs_the_network_that_explains(bundle: Bundle) -> None:
     assert np.abs(on_the_line - by_keras)[:, :-1].max() < 0.001 * np.abs(by_keras).max()
     scores, expected = (scores_by(bundle.recipe, logits) for logits in (on_the_line, by_keras))
     assert np.abs(scores - expected).max() < SAME_SCORE
+
+
+def test_another_training_starts_from_the_layers_before_the_labels(strokes: Path, bundle: Bundle) -> None:
+    network = build_lite0_depths(bundle.recipe.image, 3)
+    origin = load_initial_weights(architecture_of("lite0-depths"), network, strokes.parent / "model")
+    assert origin
+    assert bundle.manifest.version in origin.source
 
 
 def test_the_heatmap_of_an_anomaly_is_the_map_of_distances(bundle: Bundle, worker: Model) -> None:

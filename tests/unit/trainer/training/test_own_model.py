@@ -43,7 +43,7 @@ def test_the_last_layer_for_other_labels_is_not_taken_from_an_own_model() -> Non
 @pytest.mark.parametrize(
     ("name", "folder", "reason"),
     [
-        ("compact", SAMPLE_MODEL, "another architecture than compact: choose its architecture, lite0-texture"),
+        ("compact", SAMPLE_MODEL, "a model of lite0-texture, and its layers are not those of compact"),
         ("lite0-texture", Path("samples"), "samples is no model"),
     ],
 )
