@@ -360,6 +360,11 @@ OF_TRAININGS: Final = (
     ),
     marked("%(folder)s has %(names)s for %(architecture)s: leave only one of them there"),
     marked("%(file)s: can't be read (%(error)s): give the path of a file of weights"),
+    marked("%(error)s: give the folder of a model, or a file of weights"),
+    marked(
+        "%(folder)s is a model of %(architecture)s, and its layers are not those of %(name)s for this recipe: choose "
+        "its architecture and its kind of image, or another model"
+    ),
     marked("%(folder)s: can't be read (%(error)s): set TRAINER_WEIGHTS_FOLDER to another folder"),
     marked("%(name)s starts from random weights: give no file of weights, or use another architecture"),
     marked("%(file)s: %(reason)s: give weights of %(name)s without its top, in Keras's format"),

@@ -6,6 +6,7 @@ was dropped yet, or the line has no triggers.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -31,6 +32,9 @@ def _series_of(prometheus: str, query: str) -> int:
     address = f"{prometheus.rstrip('/')}/api/v1/query?{urlencode({'query': query})}"
     try:
         answer = urllib3.request("GET", address, timeout=30, retries=False)
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            typer.echo(f"{prometheus} answers with status 503: ask again when Prometheus has started", err=True)
+            raise typer.Exit(1)
         found = answer.json()
     except (HTTPError, ValueError) as error:
         typer.echo(f"{prometheus} does not answer as Prometheus: {type(error).__name__}", err=True)

@@ -7,11 +7,14 @@ import json
 import re
 import ssl
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import typer
+import urllib3
 import yaml
 from prometheus_client import REGISTRY, generate_latest
 from typer.testing import CliRunner
@@ -101,7 +104,7 @@ def test_the_panels_of_the_dashboard_are_asked_of_a_prometheus(tmp_path: Path) -
         f"--storage.tsdb.path={tmp_path}/data",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    server = ChildServer(command, tmp_path / "log", lambda: listens(port))
+    server = ChildServer(command, tmp_path / "log", lambda: is_ready(port))
     server.start()
     try:
         asked = CliRunner().invoke(panel_data_app(), [f"http://127.0.0.1:{port}"])
@@ -113,6 +116,25 @@ def test_the_panels_of_the_dashboard_are_asked_of_a_prometheus(tmp_path: Path) -
     refused = CliRunner().invoke(panel_data_app(), [f"http://127.0.0.1:{port}"])
     assert refused.exit_code == 1
     assert "does not answer as Prometheus" in refused.output
+
+
+def test_a_prometheus_that_is_starting_is_told_from_another_server() -> None:
+    class Starting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Starting) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        asked = CliRunner().invoke(panel_data_app(), [f"http://127.0.0.1:{server.server_address[1]}"])
+    assert asked.exit_code == 1
+    assert "answers with status 503" in asked.output
+
+
+def is_ready(port: int) -> bool:
+    """Return whether Prometheus answers queries: it listens some time before."""
+    if not listens(port):
+        return False
+    return urllib3.request("GET", f"http://127.0.0.1:{port}/-/ready", timeout=5, retries=False).status == 200
 
 
 def panel_data_app() -> typer.Typer:
