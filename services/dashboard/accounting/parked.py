@@ -73,17 +73,18 @@ class ParkedMessages:
         """Begin to make the first list, so that there is one while the broker is slow."""
         self._seen.prepare()
 
-    def look(self, first_seconds: float = FIRST_SECONDS) -> ParkedList:
+    def look(self, longest_seconds: float = FIRST_SECONDS) -> ParkedList:
         """Return the parked messages of all queues, as they were some seconds ago at most.
 
-        While the broker is slow they are older: see ``at``. ``first_seconds``: how long to wait for the first list.
+        While the broker is slow they are older: see ``at``. ``longest_seconds``: how long to wait for the first list.
 
         Raises:
             MessagingError: the broker does not answer.
         """
-        found = self._seen.get(REFRESH_SECONDS)
+        refresh_seconds = min(REFRESH_SECONDS, longest_seconds)
+        found = self._seen.get(refresh_seconds)
         if isinstance(found.error, TimeoutError) and found.value is None:
-            found = self._seen.get(first_seconds)
+            found = self._seen.get(longest_seconds - refresh_seconds)
         if isinstance(found.error, TimeoutError) and found.value is not None:
             return found.value
         if isinstance(found.error, TimeoutError):

@@ -31,7 +31,8 @@ from shared.storage.records import unreadable_records
 LONGEST: Final = timedelta(days=LONGEST_ACCOUNT_DAYS)
 """Counts by hour and camera are stored for a few days more, unless the settings shorten this."""
 PARKED_SECONDS: Final = 0.5
-"""The accounting waits this long for the first list of parked messages; then it is incomplete, and says so."""
+"""The accounting waits this long for the parked messages, so that a page is answered well within the time limit of a
+request. Without a list it is incomplete, and says so."""
 UNINSPECTED: Final = {kind.__name__ for kind in (FrameCaptured, FrameDeferred, FrameReturned, FrameInspected)}
 """Types of messages whose frames are not inspected or counted while the message is parked."""
 
