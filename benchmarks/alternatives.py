@@ -31,7 +31,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.packs import DATA, FIRST, PACKS, Data, FirstModel, Packs, grouped_folds, measure_first
+from benchmarks.packs import (
+    DATA,
+    FIRST,
+    PACKS,
+    Data,
+    FirstModel,
+    Packs,
+    grouped_folds,
+    measure_first,
+    with_divided_groups,
+)
 from services.trainer.architectures.registry import architecture_of
 from services.trainer.cli.train_and_evaluate import read_images
 from services.trainer.datasets.pixels import decode_images
@@ -103,7 +113,7 @@ def measure_other(pack: Path, fit: Callable[[Pixels, Truth, Task, Pixels], Score
         dataset, store = decode_images(images, recipe.image, Path(scratch))
         pixels = np.stack([cv2.resize(as_rgb(each), (SIDE, SIDE)) for each in store.pixels]).astype(np.float32)
     found = FirstModel(0, 0.0)
-    for learned, test, _ in islice(grouped_folds(dataset.examples), folds):
+    for learned, test in islice(grouped_folds(with_divided_groups(dataset.examples)), folds):
         keras.utils.set_random_seed(0)
         began = perf_counter()
         scores, truth = fit(pixels[learned], store.labels[learned], task, pixels[test]), store.labels[test]

@@ -30,7 +30,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -320,16 +320,18 @@ def measure_first(
     recipe = recipe.model_copy(update={"image": recipe.image.model_copy(update={"reference": reference})})
     with TemporaryDirectory() as scratch:
         dataset, store = decode_images(images, recipe.image, Path(scratch), "skip" if reference else "stop")
+        examples = with_divided_groups(dataset.examples)
         network = architecture_of(architecture).build(recipe.image, len(recipe.labels))
         architecture_of(architecture).load_weights(network)
         allowed = recipe.augmentation if flips else Augmentation()
         began = perf_counter()
         features = learned_features(network, store, np.arange(len(store.labels)), allowed)
         found = FirstModel(len(store.labels), perf_counter() - began)
-    for learned, test, groups in grouped_folds(dataset.examples):
+    for learned, test in grouped_folds(examples):
         began = perf_counter()
         truth = store.labels[learned]
-        fold_of = group_folds([dataset.examples[row] for row in learned], seed=0)
+        fold_of = group_folds([examples[row] for row in learned], seed=0)
+        groups = [examples[row].group for row in learned]
         head, _ = choose_head(
             heads_of(network),
             features[:, learned],
@@ -352,12 +354,17 @@ def measure_first(
     return found
 
 
-def grouped_folds(examples: Sequence[Example]) -> Iterator[tuple[Rows, Rows, list[str]]]:
-    """Yield the images to learn from and to judge, and the groups of the former, for each of the folds."""
+def with_divided_groups(examples: Sequence[Example]) -> list[Example]:
+    """Return the images with the groups of `divide_groups`."""
+    groups = divide_groups([example.group for example in examples], [str(example.labels) for example in examples])
+    return [replace(example, group=group) for example, group in zip(examples, groups, strict=True)]
+
+
+def grouped_folds(examples: Sequence[Example]) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the images to learn from and to judge, for each of the folds."""
     kinds = [str(example.labels) for example in examples]
-    groups = divide_groups([example.group for example in examples], kinds)
-    for learned, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(kinds, kinds, groups):
-        yield learned, test, [groups[row] for row in learned]
+    groups = [example.group for example in examples]
+    yield from StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(kinds, kinds, groups)
 
 
 @app.command()
@@ -550,7 +557,7 @@ def split_fold(pack: Path, fold: int, folder: Path) -> tuple[Path, Path]:
         link(pack / "images", target / "images")
         chosen = [rows[number] for number in numbers]
         write(target / "labels.csv", chosen)
-        write(target / "groups.csv", ({"name": row["name"], "group": groups[row["name"]]} for row in chosen))
+        write(target / "groups.csv", ({"name": rows[number]["name"], "group": together[number]} for number in numbers))
         found.append(target)
     return found[0], found[1]
 

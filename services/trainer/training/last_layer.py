@@ -31,8 +31,13 @@ SMALLEST_SHARE: Final = 1e-3
 
 MOST_FLIPPED: Final = 5000
 """Most images of which flipped copies are made."""
-SMALLEST_DEVIATION: Final = 1e-6
-LARGEST_SPACE: Final = 512
+SMALLEST_DEVIATION: Final = 0.2
+"""Least standard deviation that is assumed of a feature, as a share of the median of all features.
+
+Otherwise a feature that hardly varies among the images learned from would decide alone about an image where it does."""
+ROUNDING: Final = 1e-6
+"""Least standard deviation that is assumed where half of the features do not vary at all."""
+LARGEST_SPACE: Final = 1024
 """Most directions of a `Space`."""
 MOST_IMAGES: Final = 2000
 """Most images, chosen at random, from which the directions are computed; the time grows with the third power."""
@@ -93,7 +98,7 @@ def learned_features(
 
 @dataclass(frozen=True)
 class Space:
-    """The principal directions of images' features, scaled to a standard deviation of 1 or of their weight.
+    """The principal directions of images' features, scaled to a standard deviation of 1, or of their weight, at most.
 
     A regression is fast there.
 
@@ -109,7 +114,9 @@ class Space:
     @classmethod
     def of(cls, features: Features, weights: NDArray[np.float32] | None = None) -> Space:
         """Return the space of some features, (images, features); ``weights``, (features,), are their deviations."""
-        mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), SMALLEST_DEVIATION)
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        least = max(SMALLEST_DEVIATION * float(np.median(deviation)), ROUNDING)
+        deviation = np.maximum(deviation, least)
         if weights is not None:
             with np.errstate(divide="ignore"):  # a feature without weight is divided by infinity
                 deviation = deviation / weights

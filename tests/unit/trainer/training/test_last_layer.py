@@ -94,6 +94,20 @@ def test_the_last_layer_is_a_logistic_regression_on_scaled_features() -> None:
     assert logits_of(network, store, ROWS)[:, 0] == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_feature_that_hardly_varied_among_the_images_does_not_decide_alone_about_another_image() -> None:
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(60, 8)).astype(np.float32)
+    truth = (features[:, :1] > 0).astype(np.float32)
+    features[:, 7] = 0.001 * truth[:, 0]
+    fitted = fit_by_folds(features[np.newaxis], truth, ROWS % 5, Task.MULTI_LABEL)
+    without, with_feature = np.zeros((2, 1, 8), np.float32)
+    without[0, 0] = with_feature[0, 0] = -1
+    with_feature[0, 7] = 1
+    assert fitted.layer.logits(without)[0, 0] < 0
+    change = fitted.layer.logits(with_feature)[0, 0] - fitted.layer.logits(without)[0, 0]
+    assert change < 5
+
+
 @pytest.mark.parametrize("task", Task)
 def test_a_label_that_no_image_has_is_held_unlikely(task: Task) -> None:
     network, store = network_of(IMAGE, 3), store_of(task, 2)
