@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 Numbers = NDArray[np.float64]
 
@@ -58,11 +59,12 @@ def calibrate(scores: NDArray[np.floating], true: NDArray[np.bool_]) -> Calibrat
     if min(positives, negatives) < FEWEST_IMAGES:
         return Calibration(1.0, _offset(logits, positives, negatives))
     weights = np.where(true, (positives + 1) / (positives + 2), (negatives + 1) / (negatives + 2))
-    fitted = LogisticRegression(C=UNREGULARISED).fit(
-        np.tile(logits, 2)[:, np.newaxis],
-        np.concatenate([true, ~true]),
-        np.concatenate([weights, 1 - weights]),
-    )
+    with threadpool_limits(1, user_api="blas"):  # the steps are too short for threads, which would wait for each other
+        fitted = LogisticRegression(C=UNREGULARISED).fit(
+            np.tile(logits, 2)[:, np.newaxis],
+            np.concatenate([true, ~true]),
+            np.concatenate([weights, 1 - weights]),
+        )
     slope = float(fitted.coef_[0, 0])
     if slope < SMALLEST_SLOPE:
         return Calibration(SMALLEST_SLOPE, _offset(SMALLEST_SLOPE * logits, positives, negatives))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from services.trainer.datasets.pixels import PixelStore, Rows
 from services.trainer.evaluation.logits import batches
@@ -152,16 +153,17 @@ def regression(values: Features, truth: NDArray[np.float32], task: Task, regular
     bias = np.asarray(np.log(share / (1 - share)), np.float32)
     classes = np.flatnonzero(truth.any(axis=0))
     fitted = LogisticRegression(C=regularisation, max_iter=ITERATIONS, tol=TOLERANCE)
-    if task is Task.EXCLUSIVE and len(classes) > 1:
-        fitted.fit(values, truth.argmax(axis=1))
-        of_two = len(classes) == 2  # scikit-learn then has coefficients of the second class only
-        kernel[:, classes] = np.vstack([-fitted.coef_ / 2, fitted.coef_ / 2] if of_two else fitted.coef_).T
-        bias[classes] = np.hstack([-fitted.intercept_ / 2, fitted.intercept_ / 2] if of_two else fitted.intercept_)
-    elif task is Task.MULTI_LABEL:
-        for label, column in enumerate(truth.T > 0):
-            if column.any() and not column.all():
-                fitted.fit(values, column)
-                kernel[:, label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
+    with threadpool_limits(1, user_api="blas"):  # the steps are too short for threads, which would wait for each other
+        if task is Task.EXCLUSIVE and len(classes) > 1:
+            fitted.fit(values, truth.argmax(axis=1))
+            of_two = len(classes) == 2  # scikit-learn then has coefficients of the second class only
+            kernel[:, classes] = np.vstack([-fitted.coef_ / 2, fitted.coef_ / 2] if of_two else fitted.coef_).T
+            bias[classes] = np.hstack([-fitted.intercept_ / 2, fitted.intercept_ / 2] if of_two else fitted.intercept_)
+        elif task is Task.MULTI_LABEL:
+            for label, column in enumerate(truth.T > 0):
+                if column.any() and not column.all():
+                    fitted.fit(values, column)
+                    kernel[:, label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
     return LastLayer(kernel, bias)
 
 
