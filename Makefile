@@ -9,6 +9,8 @@ CHARTS := $(VENV)/charts
 NODESET := $(VENV)/share/seamline/Opc.Ua.MachineVision.NodeSet2.xml
 GROUPS_LOCKED := camera inference explainer trainer gateway dashboard samples embedded dev
 VIDEO := var/videos/seams.mp4
+# Without stored bytecode each process would compile all that it imports: TensorFlow alone takes 7 s more.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What the demo plays; every one may be given on the command line: make demo SOURCE=video.mp4 FRAMES=300
 # The demo reads them from its environment, so that they arrive as they were typed.
