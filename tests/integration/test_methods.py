@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import cache
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from tests.models import paint_recipe
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 LABELS = 3
+IMAGE = ImageSpec(height=32, width=48)
 Numbers = NDArray[np.float64]
 
 
@@ -76,17 +78,21 @@ def test_where_nothing_speaks_for_a_label_a_map_is_empty_and_never_no_number(
 def test_of_every_architecture_the_map_equals_one_computed_through_the_whole_network(
     architecture: str, cut: str, method: ExplanationMethod
 ) -> None:
-    keras.utils.set_random_seed(5)
-    spec = ImageSpec(height=32, width=48)
-    network = architecture_of(architecture).build(spec, LABELS)
+    network = _network(architecture)
     layer = target_layer_of(network, paint_recipe())
     assert layer == cut
-    images = np.random.default_rng(6).normal(size=(2, *spec.shape)).astype(np.float32)
-    asked = [(row, label, for_label) for row in (0, 1) for label in (0, 2) for for_label in (True, False)]
+    images = np.random.default_rng(6).normal(size=(2, *IMAGE.shape)).astype(np.float32)
+    asked = [(0, 0, True), (0, 2, False), (1, 0, False), (1, 2, True)]
     maps = GradientProbe(network, [layer], method).maps(images, asked)
     for question, (row, label, for_label) in enumerate(asked):
         slow = slowly(network, layer, images[[row]], label, for_label=for_label, method=METHODS[method])[0]
         assert np.abs(maps[question] - slow).max() < 1e-4 * max(1, slow.max())
+
+
+@cache
+def _network(architecture: str) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    return architecture_of(architecture).build(IMAGE, LABELS)
 
 
 def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
@@ -99,9 +105,8 @@ def _maps_by_openvino(network: keras.Model) -> NDArray[np.float32]:
 
 
 def test_features_of_the_engine_that_judges_give_the_same_map() -> None:
-    keras.utils.set_random_seed(5)
     with capture_logs() as logs:
-        assert _maps_by_openvino(architecture_of("compact").build(ImageSpec(height=32, width=48), LABELS)).any()
+        assert _maps_by_openvino(_network("compact")).any()
     assert logs == []
 
 
@@ -118,18 +123,17 @@ def test_features_that_openvino_cant_compute_are_left_to_tensorflow() -> None:
 def test_features_that_there_is_no_room_to_compile_are_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with capture_logs() as logs:
-        _maps_by_openvino(architecture_of("compact").build(ImageSpec(height=32, width=48), LABELS))
+        _maps_by_openvino(_network("compact"))
     assert [entry["event"] for entry in logs] == ["computing features with TensorFlow"]
 
 
 def test_an_earlier_layer_gives_a_finer_map() -> None:
-    spec = ImageSpec(height=32, width=48)
-    network = architecture_of("compact").build(spec, LABELS)
+    network = architecture_of("compact").build(IMAGE, LABELS)
     early = next(layer.name for layer in network.layers if isinstance(layer, keras.layers.ReLU))
     recipe = paint_recipe(f"explanation: {{method: layer-cam, layer: {early}}}")
     assert target_layer_of(network, recipe) == early
     probe = GradientProbe(network, [early], "layer-cam")
-    assert probe.maps(np.ones((1, *spec.shape), np.float32), [(0, 0, True)]).shape == (1, 16, 24)
+    assert probe.maps(np.ones((1, *IMAGE.shape), np.float32), [(0, 0, True)]).shape == (1, 16, 24)
 
 
 def _nested(*head: keras.layers.Layer) -> keras.Model:
