@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.timeout(900)
 def test_a_line_that_is_broken_in_many_ways_loses_no_frame_and_comes_back(tmp_path: Path) -> None:
-    options = {"minutes": 1.5, "seed": 9, "pace": 5, "step": 8, "folder": tmp_path}
+    options = {"minutes": 1.5, "seed": 9, "pace": 3, "step": 8, "folder": tmp_path}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     run = subprocess.run(
