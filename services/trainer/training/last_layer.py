@@ -271,17 +271,19 @@ def score_out_of_fold(
     task: Task,
     *,
     regularisation: float,
-    part: NDArray[np.bool_] | None = None,
+    learned: NDArray[np.bool_] | None = None,
 ) -> Logits:
     """Return the logits of each image by a layer that was fitted to the other folds.
 
-    If ``part`` is given, (images,), the layers are fitted only to images where it is True.
+    If ``learned`` is given, (folds, images), each layer is fitted only to those images of the other folds.
     """
     logits = np.empty(truth.shape, np.float32)
-    for fold in np.unique(folds):
+    numbers = np.unique(folds)
+    if learned is None:
+        learned = folds != numbers[:, np.newaxis]
+    for fold, chosen in zip(numbers, learned, strict=True):
         held_out = folds == fold
-        learned = ~held_out if part is None else ~held_out & part
-        layer = _fit_copies(values[:, learned], truth[learned], task, regularisation)
+        layer = _fit_copies(values[:, chosen], truth[chosen], task, regularisation)
         logits[held_out] = layer.logits(values[0, held_out])
     return logits
 

@@ -48,23 +48,23 @@ def learning_curve(
         task: the task of the recipe.
 
     Returns:
-        None if every label has too few images.
+        None if every label has too few images, or there are too few groups for parts of different size.
     """
     positives = truth.sum(axis=0)
     columns = [column for column, count in enumerate(positives) if FEWEST <= count <= len(truth) - FEWEST]
     if not columns:
         return None
-    _, members = np.unique(np.asarray(groups), return_inverse=True)
-    places = np.random.default_rng(0).permutation(members.max() + 1)[members] / (members.max() + 1)
-    of_fold = np.bincount(folds)
+    wholes = _parts(folds, groups, 1.0)
     images, scored = [], []
     for share in SHARES:
-        part = places < share
-        images.append(round(float(part.sum()) * (1 - 1 / len(of_fold))))
+        parts = _parts(folds, groups, share)
+        images.append(_images_learned(parts))
         scored.append(
-            score_out_of_fold(fitted.values, truth, folds, task, regularisation=fitted.regularisation, part=part)
+            score_out_of_fold(fitted.values, truth, folds, task, regularisation=fitted.regularisation, learned=parts)
         )
-    images.append(round(len(truth) * (1 - 1 / len(of_fold))))
+    images.append(_images_learned(wholes))
+    if images[0] == images[-1]:
+        return None
     precisions = np.array([_precisions(logits, truth, task, columns) for logits in (*scored, fitted.out_of_fold)])
     curves = {}
     for column, precision in zip(columns, precisions.T, strict=True):
@@ -75,6 +75,24 @@ def learning_curve(
             at_twice=round(float(1 - (1 - precision[-1]) * 2**slope), DIGITS),
         )
     return LearningCurve(images=tuple(images), labels=curves)
+
+
+def _parts(folds: NDArray[np.int64], groups: Sequence[str], share: float) -> NDArray[np.bool_]:
+    """Return the images that are learned from for each fold, (folds, images): of a share of the groups of other folds.
+
+    They are of one group at least. A smaller share is a part of a larger one.
+    """
+    names, members = np.unique(np.asarray(groups), return_inverse=True)
+    drawn = np.random.default_rng(0).permutation(len(names))
+    parts = []
+    for fold in np.unique(folds):
+        others = drawn[np.isin(drawn, members[folds != fold])]
+        parts.append(np.isin(members, others[: max(1, round(share * len(others)))]))
+    return np.array(parts)
+
+
+def _images_learned(parts: NDArray[np.bool_]) -> int:
+    return round(float(parts.sum(axis=1).mean()))
 
 
 def _precisions(logits: Logits, truth: NDArray[np.float32], task: Task, columns: Sequence[int]) -> list[float]:

@@ -10,7 +10,9 @@ from services.trainer.training.learning_curve import learning_curve
 from shared.recipe import Task
 
 
-def curve_of(noise: float, monkeypatch: pytest.MonkeyPatch, positives: int = 100) -> LearningCurve | None:
+def curve_of(
+    noise: float, monkeypatch: pytest.MonkeyPatch, positives: int = 100, count: int = 120
+) -> LearningCurve | None:
     monkeypatch.setattr(last_layer, "REGULARISATIONS", (0.01,))
     rng = np.random.default_rng(0)
     truth = np.zeros((240, 2), np.float32)
@@ -18,7 +20,8 @@ def curve_of(noise: float, monkeypatch: pytest.MonkeyPatch, positives: int = 100
     truth[:100, 1] = 1
     features = rng.normal(0, noise, (240, 60)).astype(np.float32)
     features[:, :2] += truth
-    folds, groups = np.arange(240) // 2 % 5, [str(number // 2) for number in range(240)]
+    members = np.arange(240) // 2 % count
+    folds, groups = members % 5, [str(member) for member in members]
     fitted = fit_by_folds(features[np.newaxis], truth, folds, Task.MULTI_LABEL)
     return learning_curve(("scratch", "dent"), truth, folds, groups, fitted=fitted, task=Task.MULTI_LABEL)
 
@@ -38,3 +41,17 @@ def test_a_label_with_a_handful_of_images_has_no_curve(monkeypatch: pytest.Monke
     curve = curve_of(1.0, monkeypatch, positives=3)
     assert curve
     assert list(curve.labels) == ["dent"]
+
+
+@pytest.mark.parametrize(("groups", "images"), [(3, (80, 80, 160)), (4, (60, 120, 180)), (5, (48, 96, 192))])
+def test_each_fold_learns_from_a_part_of_the_groups_of_the_others_however_few_there_are(
+    groups: int, images: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curve = curve_of(1.0, monkeypatch, count=groups)
+    assert curve
+    assert curve.images == images
+    assert all(0 < precision < 1 for label in curve.labels.values() for precision in label.average_precision)
+
+
+def test_two_groups_have_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert curve_of(1.0, monkeypatch, count=2) is None
